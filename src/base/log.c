@@ -1,0 +1,67 @@
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum log_level max_level = LOG_LEVEL_INFO;
+
+const char *log_level_name(enum log_level level)
+{
+    static const char *const names[LOG_LEVEL_COUNT] = {"error", "info", "debug"};
+
+    return (unsigned)level < LOG_LEVEL_COUNT ? names[level] : "?";
+}
+
+void log_set_level(enum log_level level)
+{
+    max_level = level;
+}
+
+bool log_enabled(enum log_level level)
+{
+    return level <= max_level;
+}
+
+void log_msg(enum log_level level, const char *fmt, ...)
+{
+    static const char *const priority[LOG_LEVEL_COUNT] = {"<3>", "<6>", "<7>"};
+    char line[1024];
+    int saved = errno, n = 0, m;
+    va_list ap;
+
+    if (!log_enabled(level))
+        return;
+    if (getenv("JOURNAL_STREAM"))
+        n = snprintf(line, sizeof(line), "%s", priority[level]);
+    errno = saved; /* for %m */
+    va_start(ap, fmt);
+    m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
+    va_end(ap);
+    if (m > 0)
+        n += m < (int)sizeof(line) - n - 1 ? m : (int)sizeof(line) - n - 2;
+    for (int i = 0; i < n; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
+            line[i] = '?';
+    line[n++] = '\n';
+    if (write(STDERR_FILENO, line, (size_t)n) < 0) {
+        /* nowhere left to say it */
+    }
+    errno = saved;
+}
+
+bool log_limit_ok(struct log_limit *l, uint64_t now_ns, uint64_t interval_ns,
+                  uint64_t *ret_suppressed)
+{
+    if (now_ns < l->next_ns) {
+        l->suppressed++;
+        return false;
+    }
+    *ret_suppressed = l->suppressed;
+    l->suppressed = 0;
+    l->next_ns = now_ns + interval_ns;
+    return true;
+}

@@ -1,0 +1,70 @@
+/* Packet buffers and batches.
+ *
+ * A pkt is one inner IP packet, or one TSO/USO super-packet of up to 64 KiB (gso != none).
+ * Packets are moved, never shared: a function whose contract says "consumes" owns the packet
+ * afterwards and frees it. They come from a pool of fixed size made at start: no allocation per
+ * packet, and an empty pool is a counted drop, not an error.
+ *
+ *      buf                    data                 data+len            buf+cap
+ *       | headroom ............| packet .............| tailroom ..........|
+ *
+ * The headroom (PKT_HEADROOM) takes what lower layers put in front: the virtio header, the
+ * datagram prefix. Pools have two sizes, because a slow link full of 60-byte ACKs must not pin
+ * 64 KiB each: "small" holds any packet of the tunnel MTU, "large" a super-packet.
+ */
+#ifndef PACKET_PKT_H
+#define PACKET_PKT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PKT_HEADROOM = 64, PKT_SMALL_MAX = 2048, PKT_LARGE_MAX = 65536, PKT_BATCH_MAX = 64 };
+
+/* What a super-packet is made of; the wire carries exactly this and gso_size. */
+enum pkt_gso { PKT_GSO_NONE, PKT_GSO_TCP4, PKT_GSO_TCP6, PKT_GSO_UDP, PKT_GSO_COUNT };
+
+struct pkt {
+    struct pkt *next; /* free list, or the owner's queue */
+    uint8_t *data;    /* first byte of the IP header */
+    uint32_t len;     /* bytes at data */
+    uint32_t cap;     /* bytes from buf to the end of the buffer */
+    uint16_t gso_size;
+    uint8_t gso;        /* enum pkt_gso */
+    uint8_t pool_class; /* 0 small, 1 large */
+    /* Checksum still to be completed over [csum_start, len), stored at csum_start+csum_offset;
+     * csum_start == 0 means the packet's checksums are complete. Offsets are from data. */
+    uint16_t csum_start;
+    uint16_t csum_offset;
+    uint8_t buf[];
+};
+
+struct pkt_batch {
+    unsigned n;
+    struct pkt *v[PKT_BATCH_MAX];
+};
+
+struct pkt_pool;
+
+/* Make a pool of n_small and n_large buffers. Returns NULL when out of memory. */
+struct pkt_pool *pkt_pool_new(unsigned n_small, unsigned n_large);
+
+/* Destroy the pool. Every packet must have been returned (asserted). Accepts NULL. */
+void pkt_pool_free(struct pkt_pool *pool);
+
+/* Take an empty packet (len 0, data after the headroom) with room for at least size bytes, or
+ * NULL when the pool has none left. */
+struct pkt *pkt_new(struct pkt_pool *pool, size_t size);
+
+/* Give a packet back. Accepts NULL. */
+void pkt_free(struct pkt_pool *pool, struct pkt *pkt);
+void pkt_batch_free(struct pkt_pool *pool, struct pkt_batch *batch);
+
+/* Bytes free in front of and behind the packet. */
+size_t pkt_headroom(const struct pkt *pkt);
+size_t pkt_tailroom(const struct pkt *pkt);
+
+/* Number of packets now out of the pool, both classes. */
+unsigned pkt_pool_in_use(const struct pkt_pool *pool);
+
+#endif

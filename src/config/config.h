@@ -1,0 +1,112 @@
+/* The configuration of one tunnel instance, as plain structs.
+ *
+ * YAML text -> (schema.c, positions kept) -> struct tunnel_config. One schema table drives the
+ * parser, ranges, defaults, `mpquic print`, the help text and mpquic.yaml(5).
+ */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/log.h"
+
+enum {
+    CONFIG_NAME_MAX = 64,
+    CONFIG_PATH_MAX = 256,
+    CONFIG_HOST_MAX = 254,
+    CONFIG_PREFIXES_MAX = 64,
+    CONFIG_CLIENTS_MAX = 64,
+    CONFIG_PATHS_MAX = 16,
+    CONFIG_TUN_ADDRS_MAX = 2
+};
+
+enum config_role { CONFIG_ROLE_CLIENT, CONFIG_ROLE_SERVER };
+enum config_cc { CONFIG_CC_CUBIC, CONFIG_CC_BBR };
+enum config_mp_policy { CONFIG_MP_PRIORITY, CONFIG_MP_FAILOVER, CONFIG_MP_BALANCED };
+
+/* Where the UDP socket is bound: to an address, or to an interface and whatever address it has
+ * now ("if:NAME"), or to nothing (both empty: any address). */
+struct config_bind {
+    struct ip_addr addr; /* family 0 when not an address */
+    char ifname[16];     /* "" when not an interface */
+};
+
+/* One entry of multipath_paths. */
+struct config_path {
+    char name[CONFIG_NAME_MAX];
+    struct config_bind bind;
+    char remote_addr[CONFIG_HOST_MAX]; /* "" = the instance's own */
+    uint16_t remote_port;              /* 0 = the instance's own */
+    uint32_t priority;
+    uint32_t weight;
+};
+
+struct tunnel_config {
+    enum config_role role;
+    struct config_bind bind;
+    char remote_addr[CONFIG_HOST_MAX]; /* client: literal address or host name */
+    uint16_t remote_port;              /* client: the hub's port; server: the port to listen on */
+
+    char tun_name[16];
+    struct ip_prefix tun_addr[CONFIG_TUN_ADDRS_MAX]; /* at most one IPv4 and one IPv6 */
+    unsigned n_tun_addr;
+    uint32_t mtu; /* 0 = auto: follow the path, at least 1280 */
+
+    char tls_cert_file[CONFIG_PATH_MAX]; /* server: mandatory; client: unless a token is used */
+    char tls_key_file[CONFIG_PATH_MAX];
+    char tls_ca_file[CONFIG_PATH_MAX];     /* server: clients' CA; client: the server's CA */
+    bool tls_insecure_skip_verify;         /* client only, never the default */
+    char tls_server_name[CONFIG_HOST_MAX]; /* client: name in the server's certificate; "" = remote_addr */
+    char token_file[CONFIG_PATH_MAX];      /* client: file with one bearer token */
+    char tokens_file[CONFIG_PATH_MAX];     /* server: lines "NAME TOKEN" that are accepted */
+    char allowed_clients[CONFIG_CLIENTS_MAX][CONFIG_NAME_MAX]; /* server: certificate names */
+    unsigned n_allowed_clients;                                /* 0 = any client of the CA */
+    struct ip_prefix peer_prefixes[CONFIG_PREFIXES_MAX]; /* server: sources allowed behind the peer */
+    unsigned n_peer_prefixes;
+
+    enum config_cc congestion_control;
+    enum log_level log_level;
+
+    bool multi_conn_enabled;
+    bool multipath_enabled;
+    enum config_mp_policy multipath_policy;
+    struct config_path paths[CONFIG_PATHS_MAX];
+    unsigned n_paths;
+};
+
+/* One problem found in a file, ready to print as "FILE:LINE:COLUMN: severity: text (hint)". */
+struct config_problem {
+    bool fatal; /* error; else warning */
+    unsigned line, column;
+    char text[256];
+    char hint[256]; /* "" when there is none */
+};
+
+struct config_report {
+    struct config_problem *v; /* in order of position; owned, config_report_done() frees */
+    size_t n, n_errors;
+};
+
+/* Read and check FILE. All problems are reported, not just the first. Returns 0 when there is
+ * no error (warnings allowed) and fills *ret; -EINVAL when the report has errors; -errno when
+ * the file cannot be read (the report then holds one entry saying so). *ret stays untouched on
+ * failure. A file is at most 1 MiB. */
+int config_load(const char *file, struct tunnel_config *ret, struct config_report *report);
+
+/* The same from memory; name is used in no message. */
+int config_parse(const char *text, size_t len, struct tunnel_config *ret,
+                 struct config_report *report);
+
+void config_report_done(struct config_report *report);
+
+/* The effective configuration as YAML, every key with its value, defaults included, which
+ * config_parse() reads back to an equal struct. Returns a string to free(), or NULL when out of
+ * memory. */
+char *config_print(const struct tunnel_config *c);
+
+bool config_equal(const struct tunnel_config *a, const struct tunnel_config *b);
+
+#endif

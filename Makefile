@@ -1,0 +1,44 @@
+# The everyday verbs. meson and ninja do the building; this file only names what people type.
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+BUILD ?= build
+PYTHON := /usr/bin/python3
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test check undo bench-null bench-sim clean prepare-build prepare-test
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: prepare-build ## build/mpquic (installs what is missing, as root)
+	@tools/build $(BUILD)
+
+demo: ## the tunnel in a laboratory on this machine; KEEP=1 leaves it up
+	@tools/demo-intro
+	@$(MAKE) build
+	@$(PYTHON) lab/demo.py --build $(BUILD) $(if $(KEEP),--keep)
+
+test: prepare-test ## every test, one line per stage; under 20 minutes on 2 cores
+	@$(PYTHON) tools/run-tests
+
+check: prepare-test ## format, static analysis and include layers
+	@tools/build $(BUILD)
+	@tools/lint all $(BUILD)
+
+undo: ## remove the packages and files that were installed from here
+	@tools/prepare undo
+
+bench-null: build ## the null tunnel: TUN, UDP and AEAD batching without QUIC
+	$(PYTHON) bench/bench_null.py $(ARGS)
+
+bench-sim: build ## congestion control in the simulator
+	$(BUILD)/sim/bench-sim $(ARGS)
+
+clean: ## remove every build directory
+	rm -rf build build-*
+
+prepare-build:
+	@tools/prepare build
+
+prepare-test:
+	@tools/prepare test

@@ -1,0 +1,117 @@
+/* rtnetlink: typed requests on links, addresses and routes, and a monitor of their changes.
+ *
+ * Requests are synchronous: the local kernel answers within the call. Everything we make says
+ * so (routes carry NETLINK_RTPROT), and each function that makes something reports whether it
+ * was there before, so that the caller removes only what it made itself. */
+#ifndef NETLINK_NETLINK_H
+#define NETLINK_NETLINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+/* Our route protocol ('m'); free in the rt_protos of iproute2. */
+enum { NETLINK_RTPROT = 109 };
+
+enum { NETLINK_KIND_MAX = 16 };
+
+struct netlink_link {
+    int index;
+    char name[IFNAMSIZ];
+    char kind[NETLINK_KIND_MAX]; /* "tun", "veth", "vlan" ...; "" for hardware and loopback */
+    uint32_t flags;              /* IFF_UP, IFF_RUNNING, ... */
+    uint32_t mtu;
+    uint8_t operstate; /* IF_OPER_* of RFC 2863; UNKNOWN (0) where the driver does not tell */
+    bool carrier;
+};
+
+struct netlink_addr {
+    int index;               /* of the interface */
+    struct ip_prefix prefix; /* the interface's own address, host bits kept */
+    uint8_t scope;           /* RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST ... */
+    uint32_t flags; /* IFA_F_TENTATIVE, IFA_F_DEPRECATED, IFA_F_DADFAILED, IFA_F_TEMPORARY ... */
+};
+
+struct netlink;
+
+/* Open the request socket. Returns 0 or -errno. Close accepts NULL. */
+int netlink_open(struct netlink **ret);
+void netlink_close(struct netlink *nl);
+
+/* All requests return -EPERM without CAP_NET_ADMIN when they change something, -EBADMSG when the
+ * kernel's answer cannot be understood, and other -errno of the kernel; beside those: */
+
+/* Find a link by its name or by its index. -ENODEV: there is none; -EINVAL: not a name. */
+int netlink_link_by_name(struct netlink *nl, const char *name, struct netlink_link *ret);
+int netlink_link_by_index(struct netlink *nl, int index, struct netlink_link *ret);
+
+/* Administrative state and MTU. -ENODEV; -EINVAL: the device refuses the MTU. */
+int netlink_link_set_up(struct netlink *nl, int index, bool up);
+int netlink_link_set_mtu(struct netlink *nl, int index, uint32_t mtu);
+
+/* The addresses of one interface (index 0: of all), IPv4 first, in the kernel's order. Stores at
+ * most max and returns how many there are, which may be more; -errno on failure (then v is
+ * undefined). An interface that does not exist has none. */
+int netlink_addr_list(struct netlink *nl, int index, struct netlink_addr *v, unsigned max);
+
+/* Put an address on an interface. *ret_added (may be NULL) tells whether it was put there now
+ * (true) or was there before. -EEXIST: the same IPv6 address with another prefix length. */
+int netlink_addr_add(struct netlink *nl, int index, const struct ip_prefix *p, bool *ret_added);
+
+/* -EADDRNOTAVAIL: it is not there; -ENODEV: the interface is not there. */
+int netlink_addr_del(struct netlink *nl, int index, const struct ip_prefix *p);
+
+/* A route straight to an interface (no gateway): the only kind a tunnel needs. */
+struct netlink_route {
+    struct ip_prefix dst; /* host bits are ignored */
+    int index;            /* the interface; not 0 */
+    uint32_t table;       /* 0: RT_TABLE_MAIN */
+    uint32_t metric;      /* 0: the kernel's default */
+    struct ip_addr src;   /* preferred source; family 0: none */
+};
+
+/* *ret_added (may be NULL): false when the same route of our protocol was there. -EEXIST: a
+ * foreign route to that destination with that metric is there; it is left alone. */
+int netlink_route_add(struct netlink *nl, const struct netlink_route *r, bool *ret_added);
+
+/* Deletes only a route that carries our protocol. -ESRCH: there is none. */
+int netlink_route_del(struct netlink *nl, const struct netlink_route *r);
+
+enum netlink_event_type {
+    NETLINK_EVENT_LINK,      /* a link appeared or changed */
+    NETLINK_EVENT_LINK_GONE, /* a link was removed (its addresses went before) */
+    NETLINK_EVENT_ADDR,      /* an address appeared or changed its flags */
+    NETLINK_EVENT_ADDR_GONE,
+    NETLINK_EVENT_RESYNC, /* events were lost: read everything anew */
+    NETLINK_EVENT_COUNT
+};
+
+const char *netlink_event_name(enum netlink_event_type type);
+
+struct netlink_event {
+    enum netlink_event_type type;
+    union {
+        struct netlink_link link;
+        struct netlink_addr addr;
+    };
+};
+
+struct netlink_monitor;
+
+typedef void netlink_event_cb(void *user, const struct netlink_event *ev);
+
+/* Open the monitor: a non-blocking socket that has joined the link and address groups. Open it
+ * before reading the first state, so that no change falls between. Returns 0 or -errno. */
+int netlink_monitor_open(struct netlink_monitor **ret);
+void netlink_monitor_close(struct netlink_monitor *m);
+int netlink_monitor_fd(const struct netlink_monitor *m);
+
+/* Deliver what waits, at most 64 kernel messages per call; call when the descriptor is readable.
+ * The callback may use requests, but must not close the monitor. Messages that cannot be
+ * understood give one RESYNC. Returns the number of events, or -errno when the socket is
+ * broken. */
+int netlink_monitor_dispatch(struct netlink_monitor *m, netlink_event_cb *cb, void *user);
+
+#endif

@@ -1,0 +1,68 @@
+/* TUN interface: inner IP packets from and to the kernel.
+ *
+ * The device is a TUN with IFF_NO_PI and IFF_VNET_HDR: every packet passes with a virtio_net_hdr
+ * which this folder turns into the gso and csum fields of struct pkt and back. With offload off
+ * the kernel hands over plain packets of the interface MTU; with offload on also super-packets of
+ * up to 64 KiB with partial checksums. Both kinds may be written at any time. */
+#ifndef TUN_TUN_H
+#define TUN_TUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/drop.h"
+#include "packet/pkt.h"
+
+struct tun;
+
+struct tun_opts {
+    bool persist;   /* the interface stays when its descriptor is closed */
+    bool offload;   /* ask for TSO and USO super-packets (USO only where the kernel has it, 6.2) */
+    bool set_owner; /* let owner and group open it later without privilege */
+    uid_t owner;
+    gid_t group;
+    struct drop_counters *drops; /* where drops are counted; outlives the tun */
+};
+
+/* Open the TUN called name, making it when it does not exist. Idempotent: a persistent TUN of
+ * that name is opened as it is, its addresses and state untouched (it is not set up here).
+ * Returns 0;
+ * -EINVAL: not a valid interface name ('%', '/', ':', white space, longer than 15);
+ * -EEXIST: the name belongs to something that is no single-queue TUN (a TAP, another interface);
+ * -EBUSY: another process has this TUN open;
+ * -EPERM: no CAP_NET_ADMIN and not the owner; -ENOENT or -ENXIO: no /dev/net/tun;
+ * -ENOMEM, other -errno of the kernel. */
+int tun_open(const char *name, const struct tun_opts *opts, struct tun **ret);
+
+/* Close the descriptor and free; an interface that is not persistent vanishes. Accepts NULL. */
+void tun_close(struct tun *t);
+
+/* Make the interface outlive the descriptor, or not. Returns 0 or -errno. */
+int tun_set_persist(struct tun *t, bool persist);
+
+int tun_fd(const struct tun *t);
+const char *tun_name(const struct tun *t);
+int tun_ifindex(const struct tun *t);
+
+/* True when tun_open() made the interface, false when it was there before. */
+bool tun_was_created(const struct tun *t);
+
+/* Offloads the kernel granted. USO tells whether PKT_GSO_UDP may be written. */
+bool tun_has_offload(const struct tun *t);
+bool tun_has_uso(const struct tun *t);
+
+/* Read up to PKT_BATCH_MAX packets into batch (whose former content is ignored: n starts at 0).
+ * The caller owns the packets. Returns their number; 0 when none waits, or when all those read
+ * were dropped (DROP_NO_BUFFER: the pool is empty; DROP_MALFORMED: a virtio header that cannot be
+ * true); -errno when the device is broken (-EBADFD, -EIO: the interface was deleted).
+ * Packets are not looked into: they may be anything that the kernel routes. */
+int tun_read_batch(struct tun *t, struct pkt_pool *pool, struct pkt_batch *batch);
+
+/* Write the packet (consumes it, in every case). A super-packet must have csum_start set and its
+ * pseudo-header checksum in place. Returns 0; -EINVAL: the packet contradicts its gso and csum
+ * fields, or the kernel takes it for no IP packet; -EIO: the interface is down; -EBADFD: it was
+ * deleted; -EAGAIN, -ENOMEM: the kernel has no room. Nothing is counted here. */
+int tun_write(struct tun *t, struct pkt_pool *pool, struct pkt *pkt);
+
+#endif

@@ -73,8 +73,9 @@ struct ip_view {
 /* Parse the len bytes at data. Returns 0; or -EBADMSG, then *ret_why says how to count the drop:
  * DROP_NOT_IP (empty, or another version), DROP_TRUNCATED (a length reaches past the end, or the
  * extension chain does), DROP_BAD_HEADER (a header length below the minimum, too many extension
- * headers, or hop-by-hop options that are not first). A transport header cut short is no error:
- * has_ports is false. Bytes behind total_len are allowed. */
+ * headers, a second fragment header, hop-by-hop options that are not first, or a fragment that
+ * would end behind byte 65535). A transport header cut short is no error: has_ports is false. Bytes
+ * behind total_len are allowed. */
 int ip_view_parse(const uint8_t *data, size_t len, struct ip_view *ret_view,
                   enum drop_reason *ret_why);
 

@@ -1,7 +1,7 @@
 /* Event loop: descriptors, timers, signals and deferred work on one thread.
  *
- * Every source is a struct embedded in its owner; the loop never allocates after loop_new(), so
- * timers, deferred work and removals cannot fail. One turn of the loop is:
+ * Every source is a struct embedded in its owner, so that timers, deferred work and removals
+ * cannot fail. One turn of the loop is:
  *
  *      wait (until the earliest timer) -> read the clock -> every ready descriptor once
  *           -> every timer that is due -> deferred work
@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <sys/epoll.h>
 
+#include "base/heap.h"
+
 struct loop;
 
 /* A descriptor. Level-triggered unless events holds EPOLLET. Set cb and user, then
@@ -34,23 +36,25 @@ struct loop_io {
     bool added;
 };
 
-/* A one-shot timer. Zero-initialise, set cb and user. */
+/* Links of the loop's own lists; NULL when in none. */
+struct loop_link {
+    struct loop_link *next, *prev;
+};
+
+/* A one-shot timer. Zero-initialise, set cb and user; the rest belongs to the loop.
+ * node.key_ns may be read: the deadline, while the timer is set. */
 struct loop_timer {
     void (*cb)(struct loop_timer *timer);
     void *user;
-    /* The rest belongs to the loop. deadline_ns may be read while the timer is set. */
-    uint64_t deadline_ns;
-    uint64_t seq;
-    struct loop_timer *child, *next, *prev;
-    uint8_t state;
+    struct heap_node node;
+    struct loop_link due;
 };
 
 /* Work for the end of the current turn. Zero-initialise, set cb and user. */
 struct loop_deferred {
     void (*cb)(struct loop_deferred *deferred);
     void *user;
-    struct loop_deferred *next, *prev; /* the loop's */
-    bool pending;
+    struct loop_link pending; /* the loop's */
 };
 
 /* A signal. Set cb, user and signo. */
@@ -74,8 +78,7 @@ void loop_free(struct loop *loop);
  * fails (a programming error or a broken system). */
 int loop_run(struct loop *loop);
 
-/* End loop_run() after the current callback; sources that were ready and not yet served stay
- * ready. The first code of a turn wins. */
+/* End loop_run() after this turn (at once, when it is not running yet). The first code wins. */
 void loop_stop(struct loop *loop, int code);
 
 /* One turn that waits at most max_wait_ns (0: only look). Returns 0 or -errno. Not to be called
@@ -99,7 +102,8 @@ void loop_io_remove(struct loop *loop, struct loop_io *io);
 
 /* (Re)arm for the absolute CLOCK_MONOTONIC time; a time in the past means the next turn (or this
  * one, when set from a descriptor's callback); TIME_NEVER_NS cancels. Timers run in the order of
- * their deadlines, those with equal deadlines in the order they were set. */
+ * their deadlines. It cannot fail, but when memory for a timer never set before is refused the
+ * timer runs in the next turn: callbacks compare the time with what they wait for. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns);
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
 bool loop_timer_is_set(const struct loop_timer *timer);

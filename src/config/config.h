@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/addr.h"
 #include "base/log.h"
@@ -59,12 +60,14 @@ struct tunnel_config {
     char tls_key_file[CONFIG_PATH_MAX];
     char tls_ca_file[CONFIG_PATH_MAX];     /* server: clients' CA; client: the server's CA */
     bool tls_insecure_skip_verify;         /* client only, never the default */
-    char tls_server_name[CONFIG_HOST_MAX]; /* client: name in the server's certificate; "" = remote_addr */
+    char tls_server_name[CONFIG_HOST_MAX]; /* client: name in the server's certificate; "" =
+                                              remote_addr */
     char token_file[CONFIG_PATH_MAX];      /* client: file with one bearer token */
     char tokens_file[CONFIG_PATH_MAX];     /* server: lines "NAME TOKEN" that are accepted */
     char allowed_clients[CONFIG_CLIENTS_MAX][CONFIG_NAME_MAX]; /* server: certificate names */
     unsigned n_allowed_clients;                                /* 0 = any client of the CA */
-    struct ip_prefix peer_prefixes[CONFIG_PREFIXES_MAX]; /* server: sources allowed behind the peer */
+    struct ip_prefix
+        peer_prefixes[CONFIG_PREFIXES_MAX]; /* server: sources allowed behind the peer */
     unsigned n_peer_prefixes;
 
     enum config_cc congestion_control;
@@ -77,28 +80,54 @@ struct tunnel_config {
     unsigned n_paths;
 };
 
-/* One problem found in a file, ready to print as "FILE:LINE:COLUMN: severity: text (hint)". */
+/* What a caller may have to tell apart among the errors. */
+enum config_problem_kind {
+    CONFIG_PROBLEM_OTHER,
+    CONFIG_PROBLEM_NO_CLIENT_AUTH /* a server with neither tls_ca_file nor tokens_file */
+};
+
+/* One problem found in a file. Text taken from the file is escaped and cut in text and hint. */
 struct config_problem {
-    bool fatal; /* error; else warning */
-    unsigned line, column;
+    enum config_problem_kind kind;
+    bool fatal;            /* error; else warning */
+    unsigned line, column; /* from 1; 0 when the problem has no place in the file */
     char text[256];
     char hint[256]; /* "" when there is none */
 };
 
-struct config_report {
-    struct config_problem *v; /* in order of position; owned, config_report_done() frees */
-    size_t n, n_errors;
+/* Where a value stands in the file; line 0 when the key is not there. */
+struct config_where {
+    unsigned line, column;
 };
 
-/* Read and check FILE. All problems are reported, not just the first. Returns 0 when there is
- * no error (warnings allowed) and fills *ret; -EINVAL when the report has errors; -errno when
- * the file cannot be read (the report then holds one entry saying so). *ret stays untouched on
- * failure. A file is at most 1 MiB. */
+enum { CONFIG_KEYS_MAX = 32, CONFIG_PROBLEMS_MAX = 200 };
+
+/* Start from {0}; config_report_done() frees. At most CONFIG_PROBLEMS_MAX problems are kept;
+ * n_errors counts all. */
+struct config_report {
+    struct config_problem *v; /* in order of position; owned */
+    size_t n, n_errors;
+    struct config_where where[CONFIG_KEYS_MAX]; /* by enum config_key_id (schema.h) */
+};
+
+/* Read and check FILE ("-" is standard input). All problems are reported, not just the first.
+ * Returns 0 when there is no error (warnings allowed) and fills *ret; -EINVAL when the report has
+ * errors; -errno when the file cannot be read (the report then holds one entry saying so); -ENOMEM.
+ * *ret stays untouched on failure. A file is at most 1 MiB. */
 int config_load(const char *file, struct tunnel_config *ret, struct config_report *report);
 
-/* The same from memory; name is used in no message. */
+/* The same from memory. Pure: looks at nothing but the text. */
 int config_parse(const char *text, size_t len, struct tunnel_config *ret,
                  struct config_report *report);
+
+/* Look at the files that the configuration names: certificates, keys, CA, tokens. One that is
+ * missing, unreadable, of the wrong kind (a key where a certificate belongs) or empty is an
+ * error, a secret that others may read is a warning; both are added to the report of the
+ * config_load() that made *c. Returns 0, or -EINVAL when the report has errors. */
+int config_check_files(const struct tunnel_config *c, struct config_report *report);
+
+/* Write the report, a line each: "FILE:LINE:COLUMN: error: TEXT; HINT" or "...: warning: ...". */
+void config_report_write(const struct config_report *report, const char *file, FILE *out);
 
 void config_report_done(struct config_report *report);
 

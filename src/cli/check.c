@@ -1,0 +1,59 @@
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+#include "cli/cli.h"
+#include "config/config.h"
+
+/* Check one file and say so. Returns true when it has no error. */
+static bool check_file(const char *file, bool look_at_files)
+{
+    struct config_report report = {0};
+    struct tunnel_config config;
+    int err = config_load(file, &config, &report);
+
+    if (!err && look_at_files)
+        err = config_check_files(&config, &report);
+    config_report_write(&report, file, stdout);
+    if (!err)
+        printf("%s: ok\n", file);
+    config_report_done(&report);
+    return !err;
+}
+
+static int run(int argc, char **argv)
+{
+    bool look_at_files = true, ok = true;
+    int c;
+
+    while ((c = cli_getopt(&cli_check, argc, argv)) != -1) {
+        if (c != 'n')
+            return EXIT_CODE_USAGE;
+        look_at_files = false;
+    }
+    if (optind == argc)
+        return cli_usage_error(&cli_check, "no file is named");
+    for (; optind < argc; optind++)
+        ok &= check_file(argv[optind], look_at_files);
+    return ok ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+}
+
+static const struct cli_option options[] = {
+    {'n', NULL,
+     "Do not look at the certificate, key and token files that the configuration names."},
+    {0},
+};
+
+const struct cli_verb cli_check = {
+    .name = "check",
+    .summary = "check configuration files and report every problem",
+    .args = "FILE ...",
+    .text = "Reads each FILE and prints all of its problems, one a line, as "
+            "FILE:LINE:COLUMN: error: TEXT; HINT, or warning instead of error. A file without "
+            "errors is reported as ok. The files that a configuration names are looked at too: "
+            "whether they are there, can be read and hold what they should. FILE \"-\" is standard "
+            "input.",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,7 @@
+#include <stddef.h>
+
+#include "cli/cli.h"
+
+const struct cli_verb *const cli_verbs[] = {
+    &cli_check, &cli_print, &cli_version, &cli_help, NULL,
+};

@@ -1,0 +1,237 @@
+#include "config/check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "config/report.h"
+
+static const struct key_place *place(const struct check_input *in, enum config_key_id id)
+{
+    return &in->keys[id];
+}
+
+/* The key is missing; one that is there but bad is not. */
+static bool absent(const struct check_input *in, enum config_key_id id)
+{
+    return in->keys[id].state == KEY_ABSENT || in->keys[id].state == KEY_IGNORED;
+}
+
+static bool good(const struct check_input *in, enum config_key_id id)
+{
+    return in->keys[id].state == KEY_GOOD;
+}
+
+/* Missing keys have no place of their own: they are reported at the role, which asks for them. */
+static struct config_where role_at(const struct check_input *in)
+{
+    return in->keys[CONFIG_KEY_ROLE].at;
+}
+
+static void check_required(const struct check_input *in, struct config_report *report)
+{
+    enum config_role role = in->config->role;
+    char hint[128];
+
+    for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_key *k = &config_schema.keys[i];
+
+        if (!(k->required & (1u << role)) || !absent(in, (enum config_key_id)i))
+            continue;
+        snprintf(hint, sizeof(hint), "add for example '%s: %s'", k->name, k->example);
+        report_add(report, true, role_at(in), hint, "a %s needs %s", config_role_name(role),
+                   k->name);
+    }
+}
+
+/* A certificate is of no use without its key, and the other way round. On a server both are
+ * required anyway. */
+static void check_pair(const struct check_input *in, struct config_report *report)
+{
+    static const enum config_key_id pair[2] = {CONFIG_KEY_TLS_CERT_FILE, CONFIG_KEY_TLS_KEY_FILE};
+
+    for (int i = 0; i < 2; i++)
+        if (good(in, pair[i]) && absent(in, pair[!i]))
+            report_add(report, true, place(in, pair[i])->at,
+                       "a certificate and its key go together", "%s without %s",
+                       config_schema.keys[pair[i]].name, config_schema.keys[pair[!i]].name);
+}
+
+static void check_client_tls(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+    struct config_where skip_at = place(in, CONFIG_KEY_TLS_INSECURE_SKIP_VERIFY)->at;
+
+    check_pair(in, report);
+    if (absent(in, CONFIG_KEY_TLS_CERT_FILE) && absent(in, CONFIG_KEY_TLS_KEY_FILE) &&
+        absent(in, CONFIG_KEY_TOKEN_FILE))
+        report_add(report, true, role_at(in), "add tls_cert_file and tls_key_file, or token_file",
+                   "a client needs something to show to the server");
+    if (c->tls_insecure_skip_verify)
+        report_add(report, false, skip_at, "set it to false and name the CA in tls_ca_file",
+                   "the server's certificate is not verified: anybody on the way can read and "
+                   "change the traffic%s",
+                   good(in, CONFIG_KEY_TOKEN_FILE) ? ", and learns the token" : "");
+    else if (absent(in, CONFIG_KEY_TLS_CA_FILE) &&
+             place(in, CONFIG_KEY_TLS_INSECURE_SKIP_VERIFY)->state != KEY_BAD)
+        report_add(report, true, role_at(in),
+                   "add for example 'tls_ca_file: /etc/mpquic/tls/ca.crt'",
+                   "a client needs tls_ca_file");
+}
+
+static void check_server_auth(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    if (absent(in, CONFIG_KEY_TLS_CA_FILE) && absent(in, CONFIG_KEY_TOKENS_FILE))
+        report_add_kind(report, CONFIG_PROBLEM_NO_CLIENT_AUTH, role_at(in),
+                        "add tls_ca_file (clients show certificates) or tokens_file (clients "
+                        "show tokens)",
+                        "no client authentication configured");
+    if (c->n_allowed_clients && absent(in, CONFIG_KEY_TLS_CA_FILE))
+        report_add(report, true, place(in, CONFIG_KEY_ALLOWED_CLIENTS)->at,
+                   "add tls_ca_file; which tokens are valid is what tokens_file says",
+                   "allowed_clients names certificates, but no tls_ca_file is there to verify "
+                   "them");
+    for (unsigned i = 0; i < c->n_allowed_clients; i++)
+        for (unsigned j = 0; j < i; j++)
+            if (!strcmp(c->allowed_clients[i], c->allowed_clients[j])) {
+                report_add(report, false, in->allowed_client_at[i], "remove one",
+                           "allowed_clients lists this name twice");
+                break;
+            }
+}
+
+static void check_peer_prefixes(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    for (unsigned i = 0; i < c->n_peer_prefixes; i++) {
+        const struct ip_prefix *p = &c->peer_prefixes[i];
+
+        if (!p->len)
+            report_add(report, false, in->peer_prefix_at[i], "name the networks behind the peer",
+                       "a peer may use any source address of this family");
+        for (unsigned j = 0; j < i; j++)
+            if (ip_prefix_equal(p, &c->peer_prefixes[j])) {
+                report_add(report, false, in->peer_prefix_at[i], "remove one",
+                           "peer_prefixes lists this network twice");
+                break;
+            }
+    }
+}
+
+/* A list of two must be one of each family. */
+static void check_tun_addresses(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    if (c->n_tun_addr == 2 && c->tun_addr[0].addr.family == c->tun_addr[1].addr.family)
+        report_add(report, true, place(in, CONFIG_KEY_TUN_CIDR)->at,
+                   "give at most one IPv4 and one IPv6 address", "tun_cidr has two IPv%u addresses",
+                   c->tun_addr[0].addr.family);
+}
+
+/* A literal server address must be of the family of the address that the socket is bound to. */
+static void check_family(const struct config_bind *bind, const char *remote, struct config_where at,
+                         struct config_report *report)
+{
+    struct ip_addr r;
+
+    if (!bind->addr.family || ip_addr_parse(remote, &r) || r.family == bind->addr.family)
+        return;
+    report_add(report, true, at, "use addresses of one family, or bind_ip: if:NAME",
+               "an IPv%u remote_addr cannot be reached from an IPv%u bind_ip", r.family,
+               bind->addr.family);
+}
+
+static bool is_any(const struct ip_addr *a)
+{
+    static const uint8_t zero[16];
+
+    return a->family && !memcmp(a->b, zero, sizeof(zero));
+}
+
+static void check_client_addresses(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    if (is_any(&c->bind.addr))
+        report_add(report, false, place(in, CONFIG_KEY_BIND_IP)->at,
+                   "write if:NAME, or leave it out if any WAN will do",
+                   "this bind_ip ties the tunnel to no WAN");
+    if (good(in, CONFIG_KEY_BIND_IP) && good(in, CONFIG_KEY_REMOTE_ADDR))
+        check_family(&c->bind, c->remote_addr, place(in, CONFIG_KEY_REMOTE_ADDR)->at, report);
+}
+
+static void check_paths(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    for (unsigned i = 0; i < c->n_paths; i++) {
+        const struct key_place *keys = in->paths[i];
+        const struct config_path *p = &c->paths[i];
+        const char *remote = p->remote_addr[0] ? p->remote_addr : c->remote_addr;
+
+        for (unsigned k = 0; k < CONFIG_PATH_KEY_COUNT; k++)
+            if (config_path_schema.keys[k].required && keys[k].state == KEY_ABSENT)
+                report_add(report, true, in->path_at[i], NULL, "a path needs %s",
+                           config_path_schema.keys[k].name);
+        for (unsigned j = 0; j < i; j++)
+            if (p->name[0] && !strcmp(p->name, c->paths[j].name)) {
+                report_add(report, true, keys[CONFIG_PATH_KEY_NAME].at, "give each its own name",
+                           "two paths are called '%s'", p->name);
+                break;
+            }
+        if (keys[CONFIG_PATH_KEY_BIND_IP].state == KEY_GOOD)
+            check_family(&p->bind, remote,
+                         p->remote_addr[0] ? keys[CONFIG_PATH_KEY_REMOTE_ADDR].at : in->path_at[i],
+                         report);
+    }
+    if (c->multipath_enabled && absent(in, CONFIG_KEY_MULTIPATH_PATHS))
+        report_add(report, true, place(in, CONFIG_KEY_MULTIPATH_ENABLED)->at,
+                   "list the paths in multipath_paths", "multipath_enabled without any path");
+}
+
+/* Keys that are valid but ask for a function that is not there. */
+static void check_unsupported(const struct check_input *in, struct config_report *report)
+{
+    if (in->config->multipath_enabled)
+        report_add(report, true, place(in, CONFIG_KEY_MULTIPATH_ENABLED)->at,
+                   "set it to false and run one instance per WAN",
+                   "this version cannot join several paths in one session (multipath_enabled)");
+    if (in->config->multi_conn_enabled)
+        report_add(report, true, place(in, CONFIG_KEY_MULTI_CONN_ENABLED)->at,
+                   "set it to false and run one instance, with a port of its own, per client",
+                   "this version cannot serve several clients in one instance "
+                   "(multi_conn_enabled)");
+}
+
+/* A relative name depends on the directory that the program happens to be started in. */
+static void check_absolute(const struct check_input *in, struct config_report *report)
+{
+    for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {
+        const struct config_key *k = &config_schema.keys[i];
+        const char *path = (const char *)in->config + k->offset;
+
+        if (k->type == CONFIG_TYPE_PATH && *path && *path != '/')
+            report_add(report, false, in->keys[i].at, "write it from the root: /...",
+                       "%s is relative to the directory that mpquic is started in", k->name);
+    }
+}
+
+void check_rules(const struct check_input *in, struct config_report *report)
+{
+    check_required(in, report);
+    check_tun_addresses(in, report);
+    check_absolute(in, report);
+    if (in->config->role == CONFIG_ROLE_SERVER) {
+        check_server_auth(in, report);
+        check_peer_prefixes(in, report);
+    } else {
+        check_client_tls(in, report);
+        check_client_addresses(in, report);
+        check_paths(in, report);
+    }
+    check_unsupported(in, report);
+}

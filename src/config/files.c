@@ -1,0 +1,107 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/util.h"
+#include "config/report.h"
+#include "config/schema.h"
+
+/* The files that a configuration names. Whether a certificate is valid is for TLS to say; here
+ * the everyday mistakes are caught: a missing file, one that cannot be read, the key where the
+ * certificate belongs, a secret that everybody can read. */
+
+enum { SNIFF_BYTES = 64 * 1024 };
+
+static const struct {
+    enum config_key_id key;
+    const char *marker; /* text that a file of this kind holds, or NULL */
+    const char *what;
+    bool secret;
+} files[] = {
+    {CONFIG_KEY_TLS_CERT_FILE, "-----BEGIN CERTIFICATE-----", "certificate", false},
+    {CONFIG_KEY_TLS_KEY_FILE, "PRIVATE KEY-----", "private key", true},
+    {CONFIG_KEY_TLS_CA_FILE, "-----BEGIN CERTIFICATE-----", "certificate", false},
+    {CONFIG_KEY_TOKEN_FILE, NULL, "token", true},
+    {CONFIG_KEY_TOKENS_FILE, NULL, "token", true},
+};
+
+/* Read up to size bytes. Returns the number, or -errno. */
+static ssize_t read_head(int fd, char *buf, size_t size)
+{
+    size_t len = 0;
+
+    while (len < size) {
+        ssize_t n = read(fd, buf + len, size - len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (!n)
+            break;
+        len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+static bool is_blank(const char *s, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!strchr(" \t\r\n", s[i]) || !s[i])
+            return false;
+    return true;
+}
+
+static void check_content(int fd, size_t i, const char *name, struct config_where at,
+                          struct config_report *report)
+{
+    _cleanup_free_ char *buf = malloc(SNIFF_BYTES);
+    ssize_t n = buf ? read_head(fd, buf, SNIFF_BYTES) : -ENOMEM;
+    const char *marker = files[i].marker;
+
+    if (n < 0)
+        report_add(report, true, at, NULL, "%s: cannot read the file: %s", name, strerror((int)-n));
+    else if (is_blank(buf, (size_t)n))
+        report_add(report, true, at, NULL, "%s: the file is empty", name);
+    else if (marker && !memmem(buf, (size_t)n, marker, strlen(marker)))
+        report_add(report, true, at, "the file must be PEM: text between BEGIN and END lines",
+                   "%s: the file holds no %s", name, files[i].what);
+}
+
+static void check_file(size_t i, const char *path, struct config_where at,
+                       struct config_report *report)
+{
+    const char *name = config_schema.keys[files[i].key].name;
+    /* O_NONBLOCK: a FIFO must not hold the check up */
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    char hint[64];
+
+    if (fd < 0 || fstat(fd, &st)) {
+        report_add(report, true, at, NULL, "%s: cannot read the file: %s", name, strerror(errno));
+        return;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        report_add(report, true, at, NULL, "%s: not a regular file", name);
+        return;
+    }
+    if (files[i].secret && st.st_mode & 077) {
+        snprintf(hint, sizeof(hint), "run chmod 0%o on it", st.st_mode & 0700);
+        report_add(report, false, at, hint, "%s: others than its owner can use the file (mode 0%o)",
+                   name, st.st_mode & 07777);
+    }
+    check_content(fd, i, name, at, report);
+}
+
+int config_check_files(const struct tunnel_config *c, struct config_report *report)
+{
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        const char *path = (const char *)c + config_schema.keys[files[i].key].offset;
+
+        if (*path)
+            check_file(i, path, report->where[files[i].key], report);
+    }
+    return report->n_errors ? -EINVAL : 0;
+}

@@ -358,6 +358,7 @@ static const struct config_key keys[] = {
             .def = "priority",
             .example = "balanced",
             .help = "how the paths share the traffic",
+            .man = "balanced shares it by weight; priority and failover go by priority.",
         },
     [CONFIG_KEY_MULTIPATH_PATHS] =
         {

@@ -1,0 +1,277 @@
+/* Write a manual page in mdoc from the tables of the program: the keys of the configuration, the
+ * verbs, the exit codes. Run by the build.
+ *
+ *      genman mpquic.8
+ *      genman mpquic.yaml.5 CLIENT-EXAMPLE SERVER-EXAMPLE
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/exitcode.h"
+#include "base/util.h"
+#include "cli/cli.h"
+#include "config/schema.h"
+
+enum { WRAP_COLUMN = 78 };
+
+/* ---- mdoc ---- */
+
+/* One word with what roff would interpret taken out. Returns the columns it takes. */
+static unsigned write_word(const char *s, size_t n, bool line_start)
+{
+    if (line_start && (*s == '.' || *s == '\''))
+        fputs("\\&", stdout);
+    for (size_t i = 0; i < n; i++)
+        if (s[i] == '\\')
+            fputs("\\e", stdout);
+        else
+            putchar(s[i]);
+    return (unsigned)n;
+}
+
+/* Plain text: wrapped, each sentence on a line of its own as mdoc wants it, an empty line
+ * becoming a paragraph. */
+static void write_text(const char *text)
+{
+    unsigned column = 0;
+
+    while (*text) {
+        size_t n = strcspn(text, " \n");
+        bool sentence_end;
+
+        if (column && column + 1 + n > WRAP_COLUMN) {
+            putchar('\n');
+            column = 0;
+        }
+        if (column) {
+            putchar(' ');
+            column++;
+        }
+        column += write_word(text, n, !column);
+        sentence_end = n && strchr(".?!", text[n - 1]);
+        text += n;
+        if (!strncmp(text, "\n\n", 2)) {
+            printf("\n.Pp");
+            sentence_end = true;
+        }
+        text += strspn(text, " \n");
+        if (sentence_end && *text) {
+            putchar('\n');
+            column = 0;
+        }
+    }
+    putchar('\n');
+}
+
+/* A summary in lower case without a full stop, as a sentence. */
+static void write_summary(const char *summary)
+{
+    char *s;
+
+    if (asprintf(&s, "%s.", summary) < 0)
+        exit(1);
+    if (*s >= 'a' && *s <= 'z')
+        *s = (char)(*s - 'a' + 'A');
+    write_text(s);
+    free(s);
+}
+
+static void write_head(const char *name, const char *title, const char *section, const char *what)
+{
+    printf(".\\\" Made from the tables of the program by genman; do not edit.\n"
+           ".Dd November 21, 2025\n.Dt %s %s\n.Os mpquic %s\n.Sh NAME\n.Nm %s\n.Nd %s\n",
+           title, section, MPQUIC_VERSION, name, what);
+}
+
+/* ---- mpquic.yaml(5) ---- */
+
+static void write_roles(const struct config_key *k)
+{
+    static const char *const who[] = {[CONFIG_FOR_CLIENT] = "client",
+                                      [CONFIG_FOR_SERVER] = "server",
+                                      [CONFIG_FOR_BOTH] = "client and server"};
+
+    printf(".Em Role :\n%s", who[k->roles]);
+    if (k->required == k->roles)
+        printf(", mandatory");
+    else if (k->required)
+        printf(", mandatory on a %s", who[k->required]);
+    printf(".\n");
+}
+
+static void write_key(const struct config_key *k, bool top)
+{
+    char values[256];
+
+    printf(".It Ic %s\n", k->name);
+    write_summary(k->help);
+    if (k->man)
+        write_text(k->man);
+    printf(".Pp\n.Em Value :\n%s", config_key_values(k, values, sizeof(values)));
+    if (k->list_max)
+        printf(", or a list of up to %u", k->list_max);
+    printf(".\n");
+    if (k->def)
+        printf(".Em Default :\n%s.\n", k->def);
+    else if (k->unset && !(k->required == k->roles))
+        printf(".Em When not set :\n%s.\n", k->unset);
+    if (top)
+        write_roles(k);
+    else if (k->required)
+        printf("Mandatory.\n");
+}
+
+static void write_keys(const struct config_section *s)
+{
+    printf(".Bl -tag -width Ds\n");
+    for (unsigned i = 0; i < s->n_keys; i++)
+        write_key(&s->keys[i], s == &config_schema);
+    printf(".El\n");
+}
+
+static int write_example(const char *file, const char *what)
+{
+    char line[1024];
+    FILE *f = fopen(file, "r");
+
+    if (!f) {
+        perror(file);
+        return 1;
+    }
+    printf("%s:\n.Bd -literal -offset indent\n", what);
+    while (fgets(line, sizeof(line), f)) {
+        size_t n = strcspn(line, "\n");
+
+        write_word(line, n, true);
+        putchar('\n');
+    }
+    printf(".Ed\n");
+    fclose(f);
+    return 0;
+}
+
+static int write_page_yaml(const char *client_example, const char *server_example)
+{
+    write_head("mpquic.yaml", "MPQUIC.YAML", "5", "configuration of an mpquic tunnel");
+    printf(".Sh DESCRIPTION\n");
+    write_text("A configuration describes one instance: one end of one tunnel. It is a YAML "
+               "mapping of the keys below, in any order, each at most once. Nothing but plain and "
+               "quoted values, lists and mappings is used; anchors, aliases and tags are refused. "
+               "Where a list is allowed a single value stands for a list of one.\n\n"
+               "A key that does not exist is an error, a key that means nothing for the role of "
+               "the instance at least a warning. All problems of a file are reported at once, "
+               "each with its line and column.");
+    printf(".Pp\n.Dl mpquic check FILE\n.Pp\n");
+    write_text("checks a file without starting anything.");
+    printf(".Sh KEYS\n");
+    write_keys(&config_schema);
+    printf(".Ss Keys of a path\nEach entry of\n.Ic multipath_paths\nis a mapping of these keys.\n");
+    write_keys(&config_path_schema);
+    printf(".Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");
+    write_text("The usual place: a file per instance, called after it, as in 1.yaml.");
+    printf(".It Pa /etc/mpquic/tls/\n");
+    write_text("The usual place of certificates and keys.");
+    printf(".El\n.Sh EXAMPLES\n");
+    if (write_example(client_example, "An edge"))
+        return 1;
+    printf(".Pp\n");
+    if (write_example(server_example, "Its hub"))
+        return 1;
+    printf(".Sh SEE ALSO\n.Xr mpquic 8\n");
+    return 0;
+}
+
+/* ---- mpquic(8) ---- */
+
+static void write_option_synopsis(const struct cli_verb *v)
+{
+    for (const struct cli_option *o = v->options; o && o->letter; o++)
+        if (o->arg)
+            printf("\n.Fl %c Ar %s", o->letter, o->arg);
+        else
+            printf("\n.Op Fl %c", o->letter);
+    if (*v->args)
+        printf(*v->args == '[' ? "\n.Op Ar %.*s" : "\n.Ar %.*s",
+               (int)(strlen(v->args) - (*v->args == '[' ? 2 : 0)), v->args + (*v->args == '['));
+    printf("\n");
+}
+
+static void write_verb(const struct cli_verb *v)
+{
+    printf(".Ss mpquic %s\n", v->name);
+    write_summary(v->summary);
+    printf(".Bd -ragged -offset indent\n.Nm\n.Cm %s", v->name);
+    write_option_synopsis(v);
+    printf(".Ed\n.Pp\n");
+    write_text(v->text);
+    if (!v->options || !v->options->letter)
+        return;
+    printf(".Bl -tag -width Ds\n");
+    for (const struct cli_option *o = v->options; o->letter; o++) {
+        printf(".It Fl %c%s%s\n", o->letter, o->arg ? " Ar " : "", o->arg ? o->arg : "");
+        write_text(o->text);
+    }
+    printf(".El\n");
+}
+
+static void write_exit_codes(void)
+{
+    static const struct {
+        int number;
+        const char *what;
+    } codes[] = {
+#define X(sym, code, name, meaning) {code, meaning},
+        EXIT_CODES(X)
+#undef X
+    };
+
+    printf(".Sh EXIT STATUS\n.Bl -tag -width Ds\n");
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        printf(".It %d\n", codes[i].number);
+        write_summary(codes[i].what);
+    }
+    printf(".El\n.Pp\n");
+    write_text("Codes 1, 2 and 20 to 26 do not go away by trying again: somebody has to change a "
+               "file. In a systemd unit they belong into RestartPreventExitStatus=.");
+}
+
+static int write_page_mpquic(void)
+{
+    write_head("mpquic", "MPQUIC", "8", "IP tunnels over QUIC");
+    printf(".Sh SYNOPSIS\n");
+    for (const struct cli_verb *const *v = cli_verbs; *v; v++) {
+        printf(".Nm\n.Cm %s", (*v)->name);
+        write_option_synopsis(*v);
+    }
+    printf(".Nm\n.Fl -version\n.Sh DESCRIPTION\n.Nm\n");
+    write_text("carries IP packets between an edge and a hub over QUIC, as CONNECT-IP describes. "
+               "The first argument is a verb:");
+    for (const struct cli_verb *const *v = cli_verbs; *v; v++)
+        write_verb(*v);
+    printf(".Sh SIGNALS\n.Bl -tag -width Ds\n.It Dv SIGTERM , SIGINT\n");
+    write_text("A tunnel tells its peer, stops and exits with status 0. A second signal stops it "
+               "at once.");
+    printf(".El\n.Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");
+    write_text("The usual place of configurations; see");
+    printf(".Xr mpquic.yaml 5 .\n.It Pa /dev/net/tun\n");
+    write_text("Where TUN interfaces are made.");
+    printf(".El\n");
+    write_exit_codes();
+    printf(".Sh EXAMPLES\nCheck every configuration of a machine:\n"
+           ".Pp\n.Dl mpquic check /etc/mpquic/*.yaml\n"
+           ".Sh SEE ALSO\n.Xr mpquic.yaml 5\n.Sh STANDARDS\n"
+           ".Rs\n.%%R RFC 9484\n.%%T Proxying IP in HTTP\n.Re\n"
+           ".Pp\n.Rs\n.%%R RFC 9221\n.%%T An Unreliable Datagram Extension to QUIC\n.Re\n");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 2 && !strcmp(argv[1], "mpquic.8"))
+        return write_page_mpquic();
+    if (argc == 4 && !strcmp(argv[1], "mpquic.yaml.5"))
+        return write_page_yaml(argv[2], argv[3]);
+    fprintf(stderr, "usage: genman mpquic.8 | genman mpquic.yaml.5 CLIENT SERVER\n");
+    return 2;
+}

@@ -1,0 +1,155 @@
+/* What endpoint.c, lane.c, lane_tx.c and path.c share. Nobody else includes it. */
+#ifndef QUIC_LANE_H
+#define QUIC_LANE_H
+
+#include <ngtcp2/ngtcp2.h>
+#include <ngtcp2/ngtcp2_crypto.h>
+#include <uthash.h>
+
+#include "base/clock.h"
+#include "base/heap.h"
+#include "base/util.h"
+#include "quic/bound.h"
+#include "quic/pmtu.h"
+#include "quic/quic.h"
+#include "quic/tls.h"
+
+enum { LANE_CID_BYTES = 8, LANE_CLOSE_PKT_MAX = 256, LANE_CIDS_MAX = 16 };
+
+enum lane_state {
+    LANE_HANDSHAKE, /* not authenticated yet */
+    LANE_UP,
+    LANE_CLOSING,  /* CONNECTION_CLOSE sent; answers stragglers with it (RFC 9000, 10.2.1) */
+    LANE_DRAINING, /* the peer closed; silent (10.2.2) */
+    LANE_DEAD      /* to be freed at the end of the call */
+};
+
+/* One connection ID that leads to a lane. */
+struct lane_cid {
+    uint8_t data[NGTCP2_MAX_CIDLEN];
+    uint8_t len;
+    struct quic_lane *lane;
+    struct lane_cid *next; /* of the same lane */
+    UT_hash_handle hh;
+};
+
+struct quic_lane {
+    struct quic_endpoint *ep;
+    struct quic_path *path; /* NULL on a server until accepted */
+    void *user;
+    ngtcp2_conn *conn;
+    ngtcp2_crypto_conn_ref ref;
+    void *tls;
+    enum lane_state state;
+    struct quic_lane *prev, *next;             /* all lanes of the endpoint */
+    struct quic_lane *ready_prev, *ready_next; /* those with something to do */
+    bool ready;
+    struct heap_node timer;
+    struct lane_cid *cids;
+
+    struct net_addr local, remote;
+    unsigned socket;
+
+    bool stream_work;   /* the layer above has stream data */
+    bool write_due;     /* ngtcp2 may have something: ACK, handshake, probe */
+    bool dgram_work;    /* there may be datagrams to pull */
+    struct pkt *stash;  /* pulled, but congestion control did not take it */
+
+    bool close_wanted; /* quic_lane_close() during an event */
+    struct quic_fail_info why;
+    bool down_told;
+    uint64_t linger_until_ns;
+    uint8_t close_pkt[LANE_CLOSE_PKT_MAX];
+    size_t close_len;
+    bool close_due;
+
+    struct pmtu pmtu;
+    size_t dgram_max_told;
+    struct quic_lane_stats stats;
+};
+
+struct quic_path {
+    struct quic_endpoint *ep;
+    const struct quic_path_ops *ops;
+    void *user;
+    struct quic_lane *lanes[QUIC_LANES_MAX];
+    unsigned n_lanes;
+    uint64_t next_dgram_id;
+    struct bound bound;
+    struct quic_path *prev, *next;
+    bool closed; /* by its user: no event any more */
+};
+
+struct quic_endpoint {
+    struct quic_endpoint_opts opts;
+    char *server_name;
+    struct lane_cid *cids; /* hash table */
+    struct quic_lane *lanes, *ready_head, *ready_tail;
+    struct quic_path *paths;
+    unsigned n_lanes, n_handshakes;
+    struct heap timers;
+    uint64_t now_ns;
+    unsigned depth; /* inside ngtcp2: lanes must not be freed */
+
+    /* A packet that did not fit the burst it was written for. */
+    struct quic_lane *carry_lane;
+    struct net_addr carry_local, carry_remote;
+    uint8_t carry_ecn;
+    size_t carry_len;
+    uint8_t carry[QUIC_UDP_PAYLOAD_MAX];
+
+    /* Stateless answers (version negotiation, reset), at most one waiting. */
+    struct quic_tx *answer;
+    bool answer_due;
+    uint64_t answer_tokens_ns;
+};
+
+/* lane.c */
+struct quic_lane *lane_new(struct quic_endpoint *ep, struct quic_path *path, unsigned socket,
+                           const struct net_addr *local, const struct net_addr *remote,
+                           const ngtcp2_pkt_hd *initial);
+void lane_free(struct quic_lane *lane);
+void lane_rx(struct quic_lane *lane, const struct quic_rx *rx);
+void lane_timeout(struct quic_lane *lane);
+void lane_set_timer(struct quic_lane *lane);
+void lane_fail(struct quic_lane *lane, const struct quic_fail_info *why, bool send_close);
+void lane_fail_liberr(struct quic_lane *lane, int liberr);
+void lane_close_if_wanted(struct quic_lane *lane);
+void lane_mtu_check(struct quic_lane *lane);
+
+/* lane_tx.c: the next packet of the lane into buf; its addresses go to *ps. Returns its length,
+ * 0 when there is nothing to send now, or -1 when the lane has failed. */
+ssize_t lane_write(struct quic_lane *lane, uint8_t *buf, size_t cap, ngtcp2_path_storage *ps,
+                   uint8_t *ret_ecn);
+
+/* endpoint.c */
+void endpoint_ready(struct quic_endpoint *ep, struct quic_lane *lane);
+void endpoint_unready(struct quic_endpoint *ep, struct quic_lane *lane);
+int endpoint_cid_add(struct quic_endpoint *ep, struct quic_lane *lane, const uint8_t *cid,
+                     size_t len);
+void endpoint_cid_remove(struct quic_endpoint *ep, struct quic_lane *lane, const uint8_t *cid,
+                         size_t len);
+
+/* path.c */
+struct quic_path *path_new(struct quic_endpoint *ep, const struct quic_path_ops *ops, void *user);
+int path_add_lane(struct quic_path *path, struct quic_lane *lane);
+void path_remove_lane(struct quic_path *path, struct quic_lane *lane);
+void path_free(struct quic_path *path);
+
+/* Identifiers given to ngtcp2 with a DATAGRAM: size in the low 16 bits, above it the number of
+ * the pull; the top bit marks a path MTU probe. */
+#define DGRAM_ID_PROBE (1ull << 63)
+static inline uint64_t dgram_id(uint64_t number, size_t bytes)
+{
+    return (number << 16 & ~DGRAM_ID_PROBE) | (bytes & 0xffff);
+}
+static inline uint64_t dgram_id_number(uint64_t id)
+{
+    return (id & ~DGRAM_ID_PROBE) >> 16;
+}
+static inline size_t dgram_id_bytes(uint64_t id)
+{
+    return id & 0xffff;
+}
+
+#endif

@@ -1,0 +1,206 @@
+/* The next packet of a lane. In this order: stream data (capsules, rare and small), a path MTU
+ * probe, datagrams, and what ngtcp2 has of its own (ACK, handshake, PTO probe).
+ *
+ * ngtcp2 takes an empty write for "the application has nothing to send" and stops growing its
+ * estimates, so that one is only made when there is no datagram; acknowledgements ride along
+ * with datagrams, or come out by themselves in the packet that the datagram was offered for,
+ * which then stays in `stash` for the next one. */
+#include "quic/lane.h"
+
+enum { STREAM_VECS = 8 };
+
+struct packet {
+    uint8_t *buf;
+    size_t cap;
+    ngtcp2_path_storage *ps;
+    ngtcp2_pkt_info pi;
+};
+
+/* Answers of the helpers below besides a length: */
+enum { TX_NOTHING = 0, TX_FAILED = -1, TX_BLOCKED = -2 };
+
+static ssize_t fatal(struct quic_lane *lane, ngtcp2_ssize liberr)
+{
+    lane_fail_liberr(lane, (int)liberr);
+    return TX_FAILED;
+}
+
+/* One packet with stream data. TX_NOTHING when the layer above has none (left). */
+static ssize_t write_stream(struct quic_lane *lane, struct packet *p)
+{
+    const struct quic_path_ops *ops = lane->path->ops;
+
+    while (lane->stream_work) {
+        struct iovec v[STREAM_VECS];
+        int64_t stream = -1;
+        bool fin = false;
+        ngtcp2_ssize taken = -1, n;
+        int cnt = ops->stream_pull(lane, &stream, &fin, v, STREAM_VECS);
+
+        if (cnt < 0)
+            return fatal(lane, NGTCP2_ERR_CALLBACK_FAILURE);
+        if (stream < 0) {
+            lane->stream_work = false;
+            break;
+        }
+        n = ngtcp2_conn_writev_stream(lane->conn, &p->ps->path, &p->pi, p->buf, p->cap, &taken,
+                                      fin ? NGTCP2_WRITE_STREAM_FLAG_FIN : 0, stream,
+                                      (const ngtcp2_vec *)(const void *)v, (size_t)cnt,
+                                      lane->ep->now_ns);
+        if (n == NGTCP2_ERR_STREAM_DATA_BLOCKED) {
+            ops->stream_blocked(lane, stream);
+            continue;
+        }
+        if (n == NGTCP2_ERR_STREAM_SHUT_WR || n == NGTCP2_ERR_STREAM_NOT_FOUND) {
+            ops->stream_shut(lane, stream);
+            continue;
+        }
+        if (n < 0)
+            return fatal(lane, n);
+        if (taken >= 0 && ops->stream_wrote(lane, stream, (size_t)taken))
+            return fatal(lane, NGTCP2_ERR_CALLBACK_FAILURE);
+        return n ? n : TX_BLOCKED;
+    }
+    return TX_NOTHING;
+}
+
+static ssize_t write_datagram(struct quic_lane *lane, struct packet *p, const uint8_t *data,
+                              size_t len, uint64_t id, int *accepted)
+{
+    ngtcp2_vec v = {.base = (uint8_t *)data, .len = len};
+
+    return ngtcp2_conn_writev_datagram(lane->conn, &p->ps->path, &p->pi, p->buf, p->cap, accepted,
+                                       0, id, &v, 1, lane->ep->now_ns);
+}
+
+/* A probe of the size that the path MTU search wants. The packet number takes one to four bytes,
+ * so the payload that makes the packet exactly that size is found by trying. */
+static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
+{
+    static uint8_t payload[QUIC_UDP_PAYLOAD_MAX];
+    uint64_t now_ns = lane->ep->now_ns;
+    size_t want = pmtu_want_probe(&lane->pmtu, now_ns);
+    struct packet probe = *p;
+
+    if (!want || want > p->cap || !lane->path->ops->dgram_probe ||
+        ngtcp2_conn_get_cwnd_left(lane->conn) < want)
+        return TX_NOTHING;
+    probe.cap = want;
+    for (size_t overhead = QUIC_DGRAM_OVERHEAD - 3; overhead <= QUIC_DGRAM_OVERHEAD; overhead++) {
+        int accepted = 0;
+        ngtcp2_ssize n;
+
+        if (!lane->path->ops->dgram_probe(lane, payload, want - overhead))
+            return TX_NOTHING;
+        n = write_datagram(lane, &probe, payload, want - overhead,
+                           DGRAM_ID_PROBE | dgram_id(0, want), &accepted);
+        if (n < 0)
+            return n == NGTCP2_ERR_INVALID_ARGUMENT ? TX_NOTHING : fatal(lane, n);
+        p->pi = probe.pi;
+        if (accepted)
+            pmtu_on_probe_sent(&lane->pmtu, now_ns, want, ngtcp2_conn_get_pto(lane->conn));
+        if (n > 0)
+            return n;
+    }
+    return TX_NOTHING;
+}
+
+/* True when one more datagram may go into flight. */
+static bool may_pull(struct quic_lane *lane)
+{
+    return ngtcp2_conn_get_cwnd_left(lane->conn) &&
+           bound_may_send(&lane->path->bound, lane->ep->now_ns);
+}
+
+static void drop_stash(struct quic_lane *lane, enum drop_reason why)
+{
+    drop_count(lane->ep->opts.drops, why);
+    pkt_free(lane->ep->opts.pool, lane->stash);
+    lane->stash = NULL;
+}
+
+static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
+{
+    struct quic_path *path = lane->path;
+    size_t max = quic_lane_dgram_max(lane);
+    int accepted = 0;
+    ngtcp2_ssize n;
+
+    if (!lane->stash) {
+        if (!may_pull(lane))
+            return TX_BLOCKED;
+        lane->stash = path->ops->dgram_pull(lane, max);
+        if (!lane->stash) {
+            lane->dgram_work = false;
+            return TX_NOTHING;
+        }
+    }
+    if (lane->stash->len > max) { /* the path has shrunk since the pull */
+        drop_stash(lane, DROP_TOO_BIG);
+        return write_next_datagram(lane, p);
+    }
+    n = write_datagram(lane, p, lane->stash->data, lane->stash->len,
+                       dgram_id(path->next_dgram_id, lane->stash->len + QUIC_DGRAM_OVERHEAD),
+                       &accepted);
+    if (n < 0)
+        return fatal(lane, n);
+    if (accepted) {
+        bound_on_sent(&path->bound, lane->ep->now_ns, path->next_dgram_id++, (size_t)n);
+        lane->stats.dgram_tx++;
+        pkt_free(lane->ep->opts.pool, lane->stash);
+        lane->stash = NULL;
+    }
+    return n ? n : TX_BLOCKED;
+}
+
+static ssize_t write_own(struct quic_lane *lane, struct packet *p)
+{
+    ngtcp2_ssize n = ngtcp2_conn_write_pkt(lane->conn, &p->ps->path, &p->pi, p->buf, p->cap,
+                                           lane->ep->now_ns);
+
+    if (n < 0)
+        return fatal(lane, n);
+    if (!n)
+        lane->write_due = false;
+    return n;
+}
+
+static ssize_t write_up(struct quic_lane *lane, struct packet *p, size_t cap)
+{
+    ssize_t n = write_stream(lane, p);
+
+    if (n)
+        return n;
+    p->cap = cap;
+    n = write_probe(lane, p);
+    if (n)
+        return n;
+    p->cap = lane->pmtu.size;
+    if (lane->dgram_work || lane->stash) {
+        n = write_next_datagram(lane, p);
+        if (n != TX_NOTHING && n != TX_BLOCKED)
+            return n;
+    }
+    return lane->write_due ? write_own(lane, p) : TX_NOTHING;
+}
+
+ssize_t lane_write(struct quic_lane *lane, uint8_t *buf, size_t cap, ngtcp2_path_storage *ps,
+                   uint8_t *ret_ecn)
+{
+    struct packet p = {.buf = buf, .cap = MIN(cap, lane->pmtu.size), .ps = ps};
+    ssize_t n;
+
+    ngtcp2_path_storage_zero(ps);
+    if (lane->state == LANE_HANDSHAKE || !lane->path || lane->path->closed)
+        n = write_own(lane, &p);
+    else
+        n = write_up(lane, &p, cap);
+    if (n == TX_BLOCKED)
+        n = 0;
+    if (n > 0) {
+        *ret_ecn = p.pi.ecn;
+        lane->stats.udp_tx++;
+        lane->stats.udp_tx_bytes += (size_t)n;
+    }
+    return n;
+}

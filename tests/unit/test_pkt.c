@@ -1,0 +1,136 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "packet/pkt.h"
+
+static void a_class_has_exactly_its_buffers(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(3, 1);
+    struct pkt *small[3], *large;
+
+    for (int i = 0; i < 3; i++) {
+        small[i] = pkt_new(pool, PKT_SMALL_MAX);
+        assert_non_null(small[i]);
+        assert_int_equal(small[i]->pool_class, 0);
+    }
+    /* No small buffer left, and a large one does not stand in. */
+    assert_null(pkt_new(pool, 1));
+    large = pkt_new(pool, PKT_SMALL_MAX + 1);
+    assert_non_null(large);
+    assert_null(pkt_new(pool, PKT_LARGE_MAX));
+    assert_int_equal(pkt_pool_in_use(pool), 4);
+
+    pkt_free(pool, small[1]);
+    assert_ptr_equal(pkt_new(pool, 0), small[1]);
+    for (int i = 0; i < 3; i++)
+        pkt_free(pool, small[i]);
+    pkt_free(pool, large);
+    assert_int_equal(pkt_pool_in_use(pool), 0);
+    pkt_pool_free(pool);
+}
+
+static void a_new_packet_is_empty_with_its_full_room(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(1, 1);
+    struct pkt *pkt = pkt_new(pool, 100);
+
+    pkt->len = 1000;
+    pkt->gso = PKT_GSO_UDP;
+    pkt->gso_size = 1200;
+    pkt->csum_start = 20;
+    pkt->data -= 10;
+    pkt_free(pool, pkt);
+
+    pkt = pkt_new(pool, 100);
+    assert_int_equal(pkt->len, 0);
+    assert_int_equal(pkt->gso, PKT_GSO_NONE);
+    assert_int_equal(pkt->gso_size, 0);
+    assert_int_equal(pkt->csum_start, 0);
+    assert_int_equal(pkt_headroom(pkt), PKT_HEADROOM);
+    assert_int_equal(pkt_tailroom(pkt), PKT_SMALL_MAX);
+    pkt_free(pool, pkt);
+
+    pkt = pkt_new(pool, PKT_LARGE_MAX);
+    assert_int_equal(pkt_tailroom(pkt), PKT_LARGE_MAX);
+    pkt_free(pool, pkt);
+    pkt_pool_free(pool);
+}
+
+static void rooms_follow_data_and_len(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(1, 0);
+    struct pkt *pkt = pkt_new(pool, 100);
+
+    pkt->len = 100;
+    assert_int_equal(pkt_tailroom(pkt), PKT_SMALL_MAX - 100);
+    pkt->data -= 12;
+    pkt->len += 12;
+    assert_int_equal(pkt_headroom(pkt), PKT_HEADROOM - 12);
+    assert_int_equal(pkt_tailroom(pkt), PKT_SMALL_MAX - 100);
+    pkt_free(pool, pkt);
+    pkt_pool_free(pool);
+}
+
+static void buffers_do_not_overlap(void **state)
+{
+    enum { N = 5 };
+    struct pkt_pool *pool = pkt_pool_new(N, 2);
+    struct pkt *v[N + 2];
+
+    for (int i = 0; i < N + 2; i++) {
+        v[i] = pkt_new(pool, i < N ? 1 : PKT_LARGE_MAX);
+        memset(v[i]->buf, i + 1, v[i]->cap);
+    }
+    for (int i = 0; i < N + 2; i++) {
+        for (uint32_t j = 0; j < v[i]->cap; j++)
+            assert_int_equal(v[i]->buf[j], i + 1);
+        pkt_free(pool, v[i]);
+    }
+    pkt_pool_free(pool);
+}
+
+static void a_batch_goes_back_whole(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(PKT_BATCH_MAX, 0);
+    struct pkt_batch batch = {0};
+
+    while (batch.n < PKT_BATCH_MAX)
+        batch.v[batch.n++] = pkt_new(pool, 1);
+    assert_int_equal(pkt_pool_in_use(pool), PKT_BATCH_MAX);
+    pkt_batch_free(pool, &batch);
+    assert_int_equal(batch.n, 0);
+    assert_int_equal(pkt_pool_in_use(pool), 0);
+    pkt_free(pool, NULL);
+    pkt_pool_free(pool);
+    pkt_pool_free(NULL);
+}
+
+static void what_is_too_large_is_refused(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(1, 1);
+
+    assert_null(pkt_new(pool, PKT_LARGE_MAX + 1));
+    assert_null(pkt_new(pool, SIZE_MAX));
+    assert_int_equal(pkt_pool_in_use(pool), 0);
+    pkt_pool_free(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_class_has_exactly_its_buffers),
+        cmocka_unit_test(a_new_packet_is_empty_with_its_full_room),
+        cmocka_unit_test(rooms_follow_data_and_len),
+        cmocka_unit_test(buffers_do_not_overlap),
+        cmocka_unit_test(a_batch_goes_back_whole),
+        cmocka_unit_test(what_is_too_large_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,190 @@
+#include <errno.h>
+#include <linux/udp.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "udp/internal.h"
+
+static int set_int(int fd, int level, int option, int value)
+{
+    return setsockopt(fd, level, option, &value, sizeof(value)) < 0 ? -errno : 0;
+}
+
+/* Options without which the socket does not keep its contract. */
+static int set_v4(int fd)
+{
+    static const struct {
+        int option, value;
+    } want[] = {
+        {IP_MTU_DISCOVER, IP_PMTUDISC_PROBE},
+        {IP_PKTINFO, 1},
+        {IP_RECVTOS, 1},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        int r = set_int(fd, IPPROTO_IP, want[i].option, want[i].value);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int set_v6(int fd)
+{
+    static const struct {
+        int option, value;
+    } want[] = {
+        {IPV6_V6ONLY, 1},     {IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE},
+        {IPV6_DONTFRAG, 1},   {IPV6_RECVPKTINFO, 1},
+        {IPV6_RECVTCLASS, 1},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        int r = set_int(fd, IPPROTO_IPV6, want[i].option, want[i].value);
+
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* The kernel doubles what is asked (for its own bookkeeping) and reports the double. */
+static uint32_t set_buffer(int fd, int force_option, int option, uint32_t bytes)
+{
+    int want = (int)MIN(bytes ? bytes : UDP_BUFFER_BYTES, 1u << 30), got = 0;
+    socklen_t len = sizeof(got);
+
+    if (set_int(fd, SOL_SOCKET, force_option, want) < 0)
+        set_int(fd, SOL_SOCKET, option, want);
+    getsockopt(fd, SOL_SOCKET, option, &got, &len);
+    return (uint32_t)got / 2;
+}
+
+static int bind_device(int fd, const char *device)
+{
+    size_t len = device ? strlen(device) : 0;
+
+    if (!len)
+        return 0;
+    if (len >= IFNAMSIZ)
+        return -EINVAL;
+    return setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, device, (socklen_t)len + 1) < 0 ? -errno : 0;
+}
+
+static void set_offloads(struct udp_socket *s, const struct udp_socket_opts *opts)
+{
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    s->gro = !opts->no_gro && set_int(s->fd, IPPROTO_UDP, UDP_GRO, 1) == 0;
+    s->gso = !opts->no_gso && getsockopt(s->fd, IPPROTO_UDP, UDP_SEGMENT, &value, &len) == 0;
+}
+
+static int set_up(struct udp_socket *s, const struct udp_socket_opts *opts)
+{
+    int r = bind_device(s->fd, opts->device);
+
+    if (r == 0)
+        r = opts->bind.sa.sa_family == AF_INET6 ? set_v6(s->fd) : set_v4(s->fd);
+    if (r < 0)
+        return r;
+    s->rcvbuf_bytes = set_buffer(s->fd, SO_RCVBUFFORCE, SO_RCVBUF, opts->rcvbuf_bytes);
+    s->sndbuf_bytes = set_buffer(s->fd, SO_SNDBUFFORCE, SO_SNDBUF, opts->sndbuf_bytes);
+    set_int(s->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    set_offloads(s, opts);
+    if (bind(s->fd, &opts->bind.sa, opts->bind.len) < 0)
+        return -errno;
+    s->local.len = sizeof(s->local.ss);
+    return getsockname(s->fd, &s->local.sa, &s->local.len) < 0 ? -errno : 0;
+}
+
+static int make_buffers(struct udp_socket *s)
+{
+    s->rx_max = s->gro ? RX_GRO_MAX : UDP_RX_PLAIN_MAX;
+    s->rx_data = malloc((size_t)UDP_RX_BATCH_MAX * (s->rx_max + RX_STAGGER));
+    if (!s->rx_data)
+        return -ENOMEM;
+    for (unsigned i = 0; i < UDP_RX_BATCH_MAX; i++) {
+        struct msghdr *h = &s->rx_hdr[i].msg_hdr;
+
+        s->rx_iov[i].iov_base = s->rx_data + (size_t)i * (s->rx_max + RX_STAGGER);
+        s->rx_iov[i].iov_len = s->rx_max;
+        h->msg_iov = &s->rx_iov[i];
+        h->msg_iovlen = 1;
+        h->msg_name = &s->rx_name[i];
+        h->msg_control = s->rx_control[i];
+    }
+    return 0;
+}
+
+int udp_socket_open(const struct udp_socket_opts *opts, struct udp_socket **ret)
+{
+    int family = opts->bind.len ? opts->bind.sa.sa_family : AF_UNSPEC, r;
+    struct udp_socket *s;
+
+    if (family != AF_INET && family != AF_INET6)
+        return -EINVAL;
+    s = calloc(1, sizeof(*s));
+    if (!s)
+        return -ENOMEM;
+    s->drops = opts->drops;
+    s->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+    r = s->fd < 0 ? -errno : set_up(s, opts);
+    if (r == 0)
+        r = make_buffers(s);
+    if (r < 0) {
+        udp_socket_close(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+void udp_socket_close(struct udp_socket *s)
+{
+    if (!s)
+        return;
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->rx_data);
+    free(s);
+}
+
+int udp_socket_fd(const struct udp_socket *s)
+{
+    return s->fd;
+}
+
+const struct net_addr *udp_socket_local(const struct udp_socket *s)
+{
+    return &s->local;
+}
+
+uint32_t udp_socket_rcvbuf_bytes(const struct udp_socket *s)
+{
+    return s->rcvbuf_bytes;
+}
+
+uint32_t udp_socket_sndbuf_bytes(const struct udp_socket *s)
+{
+    return s->sndbuf_bytes;
+}
+
+bool udp_socket_has_gro(const struct udp_socket *s)
+{
+    return s->gro;
+}
+
+bool udp_socket_has_gso(const struct udp_socket *s)
+{
+    return s->gso;
+}
+
+const struct udp_stats *udp_socket_stats(const struct udp_socket *s)
+{
+    return &s->stats;
+}

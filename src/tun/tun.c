@@ -1,0 +1,270 @@
+#include "tun/tun.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "tun/vnet.h"
+
+struct tun {
+    int fd;
+    char name[IFNAMSIZ];
+    int ifindex;
+    bool created, offload, uso;
+    struct drop_counters *drops;
+    /* What does not fit the packet being read lands here. */
+    uint8_t spill[PKT_LARGE_MAX];
+};
+
+/* The kernel would take '%' for a pattern and make "tun0" out of "tun%d". */
+static bool name_is_valid(const char *name)
+{
+    size_t len = strlen(name);
+
+    if (!len || len >= IFNAMSIZ || !strcmp(name, ".") || !strcmp(name, ".."))
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (strchr("/:%", name[i]) || isspace((unsigned char)name[i]))
+            return false;
+    }
+    return true;
+}
+
+/* Attach the descriptor to the interface: first as a new one, then as one that exists. */
+static int attach(struct tun *t)
+{
+    struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
+
+    memcpy(ifr.ifr_name, t->name, sizeof(ifr.ifr_name));
+    ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_TUN_EXCL);
+    t->created = ioctl(t->fd, TUNSETIFF, &ifr) == 0;
+    if (t->created)
+        return 0;
+    if (errno != EBUSY)
+        return -errno;
+    ifr.ifr_flags = (short)(ifr.ifr_flags & ~IFF_TUN_EXCL);
+    if (ioctl(t->fd, TUNSETIFF, &ifr) == 0)
+        return 0;
+    /* The name is valid and taken: EINVAL is the kernel's word for "by another kind". */
+    return errno == EINVAL ? -EEXIST : -errno;
+}
+
+static int set_offload(struct tun *t, bool want)
+{
+    unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+
+    t->offload = t->uso = false;
+    if (want && ioctl(t->fd, TUNSETOFFLOAD, (unsigned long)(tso | TUN_F_USO4 | TUN_F_USO6)) == 0)
+        t->offload = t->uso = true;
+    else if (want && ioctl(t->fd, TUNSETOFFLOAD, (unsigned long)tso) == 0)
+        t->offload = true;
+    else if (ioctl(t->fd, TUNSETOFFLOAD, 0ul) < 0)
+        return -errno;
+    return 0;
+}
+
+static int set_up(struct tun *t, const struct tun_opts *opts)
+{
+    int header = VNET_HDR_SIZE, r;
+
+    t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (t->fd < 0)
+        return -errno;
+    r = attach(t);
+    if (r < 0)
+        return r;
+    if (ioctl(t->fd, TUNSETVNETHDRSZ, &header) < 0)
+        return -errno;
+    r = set_offload(t, opts->offload);
+    if (r < 0)
+        return r;
+    if (opts->set_owner && (ioctl(t->fd, TUNSETOWNER, (unsigned long)opts->owner) < 0 ||
+                            ioctl(t->fd, TUNSETGROUP, (unsigned long)opts->group) < 0))
+        return -errno;
+    t->ifindex = (int)if_nametoindex(t->name);
+    if (!t->ifindex)
+        return -errno;
+    return opts->persist ? tun_set_persist(t, true) : 0;
+}
+
+int tun_open(const char *name, const struct tun_opts *opts, struct tun **ret)
+{
+    struct tun *t;
+    int r;
+
+    if (!name_is_valid(name))
+        return -EINVAL;
+    t = calloc(1, sizeof(*t));
+    if (!t)
+        return -ENOMEM;
+    memcpy(t->name, name, strlen(name));
+    t->drops = opts->drops;
+    r = set_up(t, opts);
+    if (r < 0) {
+        tun_close(t);
+        return r;
+    }
+    *ret = t;
+    return 0;
+}
+
+void tun_close(struct tun *t)
+{
+    if (!t)
+        return;
+    if (t->fd >= 0)
+        close(t->fd);
+    free(t);
+}
+
+int tun_set_persist(struct tun *t, bool persist)
+{
+    return ioctl(t->fd, TUNSETPERSIST, (unsigned long)persist) < 0 ? -errno : 0;
+}
+
+int tun_fd(const struct tun *t)
+{
+    return t->fd;
+}
+
+const char *tun_name(const struct tun *t)
+{
+    return t->name;
+}
+
+int tun_ifindex(const struct tun *t)
+{
+    return t->ifindex;
+}
+
+bool tun_was_created(const struct tun *t)
+{
+    return t->created;
+}
+
+bool tun_has_offload(const struct tun *t)
+{
+    return t->offload;
+}
+
+bool tun_has_uso(const struct tun *t)
+{
+    return t->uso;
+}
+
+/* The packet to read into, kept from the last turn or new: a large one where super-packets may
+ * come, else a small one; NULL when the pool is empty. */
+static struct pkt *target_get(struct tun *t, struct pkt_pool *pool, struct pkt *kept)
+{
+    struct pkt *pkt = kept;
+
+    if (!pkt && t->offload)
+        pkt = pkt_new(pool, PKT_LARGE_MAX);
+    if (!pkt)
+        pkt = pkt_new(pool, PKT_SMALL_MAX);
+    return pkt;
+}
+
+static uint32_t room(const struct pkt *pkt)
+{
+    return pkt ? (uint32_t)pkt_tailroom(pkt) : 0;
+}
+
+/* One packet from the kernel: the header, the first bytes into target, the rest into spill.
+ * Returns the packet's length, -EAGAIN when none waits, other -errno. */
+static int read_one(struct tun *t, struct pkt *target, struct virtio_net_hdr *h)
+{
+    struct iovec iov[3] = {
+        {.iov_base = h, .iov_len = sizeof(*h)},
+        {.iov_base = target ? target->data : NULL, .iov_len = room(target)},
+        {.iov_base = t->spill, .iov_len = sizeof(t->spill)},
+    };
+    ssize_t n;
+
+    do
+        n = readv(t->fd, iov, 3);
+    while (n < 0 && errno == EINTR);
+    if (n < 0)
+        return -errno;
+    return n > (ssize_t)sizeof(*h) ? (int)(n - (ssize_t)sizeof(*h)) : 0;
+}
+
+/* A packet of exactly the kind that len bytes at target and spill need. *target becomes NULL when
+ * it is used up, and stays for the next read otherwise. NULL: no buffer. */
+static struct pkt *fit(struct tun *t, struct pkt_pool *pool, struct pkt **target, uint32_t len)
+{
+    uint32_t have = room(*target);
+    struct pkt *pkt;
+
+    if (*target && len <= have && (len > PKT_SMALL_MAX || have < PKT_LARGE_MAX)) {
+        pkt = *target;
+        *target = NULL;
+    } else {
+        pkt = pkt_new(pool, len);
+        if (!pkt)
+            return NULL;
+        if (have)
+            memcpy(pkt->data, (*target)->data, MIN(len, have));
+        if (len > have)
+            memcpy(pkt->data + have, t->spill, len - have);
+    }
+    pkt->len = len;
+    return pkt;
+}
+
+int tun_read_batch(struct tun *t, struct pkt_pool *pool, struct pkt_batch *batch)
+{
+    struct pkt *target = NULL, *pkt;
+    int len = 0;
+
+    batch->n = 0;
+    for (unsigned i = 0; i < PKT_BATCH_MAX; i++) {
+        struct virtio_net_hdr h = {0};
+
+        target = target_get(t, pool, target);
+        len = read_one(t, target, &h);
+        if (len < 0)
+            break;
+        pkt = fit(t, pool, &target, (uint32_t)len);
+        if (!pkt) {
+            drop_count(t->drops, DROP_NO_BUFFER);
+        } else if (!len || !vnet_to_pkt(&h, pkt)) {
+            drop_count(t->drops, DROP_MALFORMED);
+            pkt_free(pool, pkt);
+        } else {
+            batch->v[batch->n++] = pkt;
+        }
+    }
+    pkt_free(pool, target);
+    return batch->n || len >= 0 || len == -EAGAIN ? (int)batch->n : len;
+}
+
+int tun_write(struct tun *t, struct pkt_pool *pool, struct pkt *pkt)
+{
+    struct virtio_net_hdr h;
+    struct iovec iov[2] = {
+        {.iov_base = &h, .iov_len = sizeof(h)},
+        {.iov_base = pkt->data, .iov_len = pkt->len},
+    };
+    ssize_t n;
+    int r = 0;
+
+    if (!pkt->len || !vnet_from_pkt(pkt, &h)) {
+        r = -EINVAL;
+    } else {
+        do
+            n = writev(t->fd, iov, 2);
+        while (n < 0 && errno == EINTR);
+        r = n < 0 ? -errno : 0;
+    }
+    pkt_free(pool, pkt);
+    return r;
+}

@@ -217,7 +217,7 @@ static void report_syntax(struct builder *b, const yaml_parser_t *p, const char 
         hint = "indent with spaces, not with tabs";
     }
     if (p->error != YAML_READER_ERROR && p->context)
-        snprintf(since, sizeof(since), " (%s that starts in line %zu)", p->context,
+        snprintf(since, sizeof(since), " (%s, from line %zu)", p->context,
                  p->context_mark.line + 1);
     report_add(b->report, true, at, hint, "not valid YAML: %s%s", problem, since);
 }

@@ -1,0 +1,36 @@
+"""What the end-to-end tests share: the laboratory's modules and names that do not collide."""
+import itertools
+import os
+import pathlib
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "lab"), str(pathlib.Path(__file__).resolve().parent)]
+
+serial = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def build():
+    return pathlib.Path(os.environ.get("MPQUIC_BUILD") or ROOT / "build").resolve()
+
+
+@pytest.fixture(scope="session")
+def mpquic(build):
+    program = build / "mpquic"
+    assert program.exists(), f"{program} is missing: make build"
+    return program
+
+
+@pytest.fixture(scope="session")
+def root():
+    if os.geteuid() != 0:
+        pytest.skip("needs root: network namespaces")
+
+
+@pytest.fixture(scope="module")
+def lab_name(root):
+    """A laboratory's name that nothing else uses."""
+    return f"t{os.getpid()}-{next(serial)}"

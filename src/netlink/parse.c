@@ -1,0 +1,105 @@
+#include "netlink/parse.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+
+#include "base/util.h"
+
+/* Attributes of one level, by type; those with a type above the table are of newer kernels. */
+struct attr_table {
+    const struct nlattr **v;
+    unsigned max;
+};
+
+static int collect(const struct nlattr *a, void *data)
+{
+    struct attr_table *t = data;
+    unsigned type = mnl_attr_get_type(a);
+
+    if (type <= t->max)
+        t->v[type] = a;
+    return MNL_CB_OK;
+}
+
+static bool valid(const struct nlattr *a, enum mnl_attr_data_type type)
+{
+    return a && mnl_attr_validate(a, type) >= 0;
+}
+
+/* Copy a string attribute that has to fit with its terminator. */
+static bool copy_string(const struct nlattr *a, char *dst, size_t size)
+{
+    if (!valid(a, MNL_TYPE_NUL_STRING) || mnl_attr_get_payload_len(a) > size)
+        return false;
+    memcpy(dst, mnl_attr_get_payload(a), mnl_attr_get_payload_len(a));
+    return true;
+}
+
+static void parse_kind(const struct nlattr *linkinfo, char kind[NETLINK_KIND_MAX])
+{
+    const struct nlattr *v[IFLA_INFO_KIND + 1] = {0};
+    struct attr_table t = {v, IFLA_INFO_KIND};
+
+    if (valid(linkinfo, MNL_TYPE_NESTED) && mnl_attr_parse_nested(linkinfo, collect, &t) >= 0)
+        copy_string(v[IFLA_INFO_KIND], kind, NETLINK_KIND_MAX);
+}
+
+int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
+{
+    const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
+    const struct nlattr *v[IFLA_CARRIER + 1] = {0};
+    struct attr_table t = {v, IFLA_CARRIER};
+    struct netlink_link l = {0};
+
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
+        return -EBADMSG;
+    if (ifi->ifi_family != AF_UNSPEC)
+        return -ENOMSG;
+    if (mnl_attr_parse(h, sizeof(*ifi), collect, &t) < 0 || ifi->ifi_index <= 0 ||
+        !copy_string(v[IFLA_IFNAME], l.name, sizeof(l.name)))
+        return -EBADMSG;
+    l.index = ifi->ifi_index;
+    l.flags = ifi->ifi_flags;
+    l.carrier = ifi->ifi_flags & IFF_RUNNING;
+    if (valid(v[IFLA_MTU], MNL_TYPE_U32))
+        l.mtu = mnl_attr_get_u32(v[IFLA_MTU]);
+    if (valid(v[IFLA_OPERSTATE], MNL_TYPE_U8))
+        l.operstate = mnl_attr_get_u8(v[IFLA_OPERSTATE]);
+    if (valid(v[IFLA_CARRIER], MNL_TYPE_U8))
+        l.carrier = mnl_attr_get_u8(v[IFLA_CARRIER]);
+    parse_kind(v[IFLA_LINKINFO], l.kind);
+    *ret = l;
+    return 0;
+}
+
+int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
+{
+    const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
+    const struct nlattr *v[IFA_FLAGS + 1] = {0}, *own;
+    struct attr_table t = {v, IFA_FLAGS};
+    struct netlink_addr a = {0};
+    unsigned bytes;
+
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*ifa))
+        return -EBADMSG;
+    if (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6)
+        return -ENOMSG;
+    bytes = ifa->ifa_family == AF_INET ? 4 : 16;
+    if (mnl_attr_parse(h, sizeof(*ifa), collect, &t) < 0 || ifa->ifa_prefixlen > bytes * 8)
+        return -EBADMSG;
+    /* With a peer address IFA_ADDRESS is the peer's; IFA_LOCAL is always ours. */
+    own = v[IFA_LOCAL] ? v[IFA_LOCAL] : v[IFA_ADDRESS];
+    if (!own || mnl_attr_get_payload_len(own) != bytes)
+        return -EBADMSG;
+    a.index = (int)ifa->ifa_index;
+    a.prefix.addr.family = bytes == 4 ? 4 : 6;
+    memcpy(a.prefix.addr.b, mnl_attr_get_payload(own), bytes);
+    a.prefix.len = ifa->ifa_prefixlen;
+    a.scope = ifa->ifa_scope;
+    a.flags = valid(v[IFA_FLAGS], MNL_TYPE_U32) ? mnl_attr_get_u32(v[IFA_FLAGS]) : ifa->ifa_flags;
+    *ret = a;
+    return 0;
+}

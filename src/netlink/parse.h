@@ -1,0 +1,15 @@
+/* Kernel messages into the values of netlink.h. Every attribute's length is checked. */
+#ifndef NETLINK_PARSE_H
+#define NETLINK_PARSE_H
+
+#include <libmnl/libmnl.h>
+
+#include "netlink/netlink.h"
+
+/* Parse RTM_NEWLINK or RTM_DELLINK, RTM_NEWADDR or RTM_DELADDR. Returns 0; -ENOMSG: a message
+ * about something else (a bridge's view of its port, an address family that is not IP);
+ * -EBADMSG: it cannot be understood. */
+int parse_link(const struct nlmsghdr *h, struct netlink_link *ret);
+int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret);
+
+#endif

@@ -1,0 +1,470 @@
+#include "netlink/netlink.h"
+
+#include <errno.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include "netns.h"
+#include "tun/tun.h"
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "netlink/parse.h"
+
+static struct drop_counters drops;
+
+static struct ip_prefix prefix(const char *s)
+{
+    struct ip_prefix p;
+
+    assert_int_equal(ip_prefix_parse(s, &p), 0);
+    return p;
+}
+
+struct fixture {
+    struct netlink *nl;
+    struct netlink_monitor *mon;
+    struct tun *tun;
+    int index;
+};
+
+static struct tun *tun_make(const char *name)
+{
+    struct tun_opts opts = {.drops = &drops};
+    struct tun *t = NULL;
+
+    assert_int_equal(tun_open(name, &opts, &t), 0);
+    return t;
+}
+
+static void ignore(void *user, const struct netlink_event *ev)
+{
+}
+
+/* A TUN called mpqt, up, whose events have been read. */
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    f->tun = tun_make("mpqt");
+    f->index = tun_ifindex(f->tun);
+    assert_int_equal(netlink_open(&f->nl), 0);
+    assert_int_equal(netlink_link_set_up(f->nl, f->index, true), 0);
+    assert_int_equal(netlink_monitor_open(&f->mon), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    tun_close(f->tun);
+    netlink_close(f->nl);
+    netlink_monitor_close(f->mon);
+    free(f);
+    return 0;
+}
+
+static void test_link_get(void **state)
+{
+    struct fixture *f = *state;
+    struct netlink_link l, by_index;
+
+    assert_int_equal(netlink_link_by_name(f->nl, "mpqt", &l), 0);
+    assert_int_equal(l.index, f->index);
+    assert_string_equal(l.name, "mpqt");
+    assert_string_equal(l.kind, "tun");
+    assert_int_equal(l.mtu, 1500);
+    assert_true(l.flags & IFF_UP);
+    assert_true(l.carrier);
+    assert_int_equal(netlink_link_by_index(f->nl, f->index, &by_index), 0);
+    assert_string_equal(by_index.name, "mpqt");
+    assert_int_equal(netlink_link_by_name(f->nl, "lo", &l), 0);
+    assert_string_equal(l.kind, "");
+    assert_true(l.flags & IFF_LOOPBACK);
+}
+
+static void test_link_errors(void **state)
+{
+    struct fixture *f = *state;
+    struct netlink_link l = {.index = -7};
+
+    assert_int_equal(netlink_link_by_name(f->nl, "absent", &l), -ENODEV);
+    assert_int_equal(netlink_link_by_name(f->nl, "", &l), -EINVAL);
+    assert_int_equal(netlink_link_by_name(f->nl, "a-name-too-long-for-it", &l), -EINVAL);
+    assert_int_equal(netlink_link_by_index(f->nl, 9999, &l), -ENODEV);
+    assert_int_equal(netlink_link_by_index(f->nl, 0, &l), -ENODEV);
+    assert_int_equal(l.index, -7);
+    assert_int_equal(netlink_link_set_up(f->nl, 9999, true), -ENODEV);
+    assert_int_equal(netlink_link_set_up(f->nl, 0, true), -ENODEV);
+    assert_int_equal(netlink_link_set_mtu(f->nl, f->index, 3), -EINVAL);
+}
+
+static void test_link_change(void **state)
+{
+    struct fixture *f = *state;
+    struct netlink_link l;
+
+    assert_int_equal(netlink_link_set_mtu(f->nl, f->index, 1400), 0);
+    assert_int_equal(netlink_link_set_up(f->nl, f->index, false), 0);
+    assert_int_equal(netlink_link_by_index(f->nl, f->index, &l), 0);
+    assert_int_equal(l.mtu, 1400);
+    assert_false(l.flags & IFF_UP);
+}
+
+static bool has_addr(struct fixture *f, const char *text)
+{
+    struct ip_prefix p = prefix(text);
+    struct netlink_addr v[32];
+    int n = netlink_addr_list(f->nl, f->index, v, ARRAY_LEN(v));
+
+    assert_in_range(n, 0, ARRAY_LEN(v));
+    for (int i = 0; i < n; i++) {
+        assert_int_equal(v[i].index, f->index);
+        if (ip_prefix_equal(&v[i].prefix, &p))
+            return true;
+    }
+    return false;
+}
+
+static void test_addr_add_list_del(void **state)
+{
+    static const char *const texts[] = {"10.200.1.1/30", "fd00:1::1/64"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct ip_prefix p = prefix(texts[i]);
+        bool added = false;
+
+        assert_false(has_addr(f, texts[i]));
+        assert_int_equal(netlink_addr_add(f->nl, f->index, &p, &added), 0);
+        assert_true(added);
+        assert_true(has_addr(f, texts[i]));
+        assert_int_equal(netlink_addr_add(f->nl, f->index, &p, &added), 0);
+        assert_false(added);
+        assert_int_equal(netlink_addr_del(f->nl, f->index, &p), 0);
+        assert_false(has_addr(f, texts[i]));
+        assert_int_equal(netlink_addr_del(f->nl, f->index, &p), -EADDRNOTAVAIL);
+    }
+}
+
+static void test_addr_errors(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix p = prefix("fd00:1::1/64"), other = prefix("fd00:1::1/48"), bad = p;
+    bool added = true;
+
+    bad.len = 129;
+    assert_int_equal(netlink_addr_add(f->nl, 9999, &p, &added), -ENODEV);
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &bad, &added), -EINVAL);
+    bad.addr.family = 0;
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &bad, &added), -EINVAL);
+    assert_true(added);
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &other, &added), -EEXIST);
+    assert_int_equal(netlink_addr_list(f->nl, 9999, NULL, 0), 0);
+}
+
+/* The list tells how many there are even when they do not fit, and filters by interface. */
+static void test_addr_list_bounds(void **state)
+{
+    struct fixture *f = *state;
+    struct netlink_addr v[2] = {0};
+    int before = netlink_addr_list(f->nl, f->index, NULL, 0), all;
+    char text[32];
+
+    assert_true(before >= 0);
+    for (int i = 0; i < 5; i++) {
+        struct ip_prefix p;
+
+        snprintf(text, sizeof(text), "10.9.%d.1/24", i);
+        p = prefix(text);
+        assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
+    }
+    assert_int_equal(netlink_addr_list(f->nl, f->index, v, 1), before + 5);
+    assert_int_equal(v[0].prefix.addr.family, 4);
+    assert_int_equal(v[0].scope, RT_SCOPE_UNIVERSE);
+    assert_int_equal(v[1].index, 0);
+    all = netlink_addr_list(f->nl, 0, NULL, 0);
+    assert_true(all >= before + 5 + 2);
+}
+
+static void test_route_add_del(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix a4 = prefix("10.200.1.1/30"), a6 = prefix("fd00:1::1/64");
+    struct netlink_route r4 = {.dst = prefix("172.16.4.1/30"),
+                               .index = f->index,
+                               .src = a4.addr,
+                               .table = 1004,
+                               .metric = 50};
+    struct netlink_route r6 = {.dst = prefix("fd00:2::/64"), .index = f->index};
+    struct netlink_route *v[] = {&r4, &r6};
+
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &a4, NULL), 0);
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &a6, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(v); i++) {
+        bool added = false;
+
+        assert_int_equal(netlink_route_del(f->nl, v[i]), -ESRCH);
+        assert_int_equal(netlink_route_add(f->nl, v[i], &added), 0);
+        assert_true(added);
+        assert_int_equal(netlink_route_add(f->nl, v[i], &added), 0);
+        assert_false(added);
+        assert_int_equal(netlink_route_del(f->nl, v[i]), 0);
+        assert_int_equal(netlink_route_del(f->nl, v[i]), -ESRCH);
+    }
+}
+
+/* A default route, and routes that the kernel itself made, which are not ours to touch. */
+static void test_route_foreign_is_left_alone(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix a4 = prefix("10.200.1.1/30");
+    struct netlink_route connected = {.dst = a4, .index = f->index};
+    struct netlink_route def = {.dst = prefix("0.0.0.0/0"), .index = f->index};
+    bool added = true;
+
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &a4, NULL), 0);
+    assert_int_equal(netlink_route_del(f->nl, &connected), -ESRCH);
+    assert_int_equal(netlink_route_add(f->nl, &connected, &added), -EEXIST);
+    assert_int_equal(netlink_route_add(f->nl, &def, &added), 0);
+    assert_true(added);
+    assert_int_equal(netlink_route_add(f->nl, &def, &added), 0);
+    assert_false(added);
+    assert_int_equal(netlink_route_del(f->nl, &def), 0);
+    def.index = 0;
+    assert_int_equal(netlink_route_add(f->nl, &def, NULL), -ENODEV);
+    def.index = f->index;
+    def.src = prefix("fd00::1").addr;
+    assert_int_equal(netlink_route_add(f->nl, &def, NULL), -EINVAL);
+}
+
+/* What the monitor said, of one interface. */
+struct seen {
+    const char *name;
+    unsigned n[NETLINK_EVENT_COUNT];
+    struct netlink_link link;
+    struct netlink_addr addr;
+};
+
+static void on_event(void *user, const struct netlink_event *ev)
+{
+    struct seen *s = user;
+
+    s->n[ev->type]++;
+    if (ev->type == NETLINK_EVENT_LINK || ev->type == NETLINK_EVENT_LINK_GONE) {
+        if (!strcmp(ev->link.name, s->name))
+            s->link = ev->link;
+    } else if (ev->type != NETLINK_EVENT_RESYNC) {
+        s->addr = ev->addr;
+    }
+}
+
+static struct seen monitor_read(struct fixture *f)
+{
+    struct seen s = {.name = "mpqt"};
+
+    while (netlink_monitor_dispatch(f->mon, on_event, &s) > 0)
+        ;
+    return s;
+}
+
+static void test_monitor_addresses(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix p = prefix("10.200.1.1/30");
+    struct seen s;
+
+    monitor_read(f);
+    assert_int_equal(netlink_monitor_dispatch(f->mon, ignore, NULL), 0);
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
+    s = monitor_read(f);
+    assert_int_equal(s.n[NETLINK_EVENT_ADDR], 1);
+    assert_true(ip_prefix_equal(&s.addr.prefix, &p));
+    assert_int_equal(s.addr.index, f->index);
+    assert_int_equal(netlink_addr_del(f->nl, f->index, &p), 0);
+    s = monitor_read(f);
+    assert_int_equal(s.n[NETLINK_EVENT_ADDR_GONE], 1);
+    assert_true(ip_prefix_equal(&s.addr.prefix, &p));
+    assert_int_equal(s.n[NETLINK_EVENT_RESYNC], 0);
+}
+
+/* The interface goes down, vanishes with its address, and returns under the same name. */
+static void test_monitor_vanish_and_return(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix p = prefix("10.200.1.1/30");
+    struct netlink_link l;
+    struct seen s;
+
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
+    monitor_read(f);
+    assert_int_equal(netlink_link_set_up(f->nl, f->index, false), 0);
+    s = monitor_read(f);
+    assert_true(s.n[NETLINK_EVENT_LINK] >= 1);
+    assert_false(s.link.flags & IFF_UP);
+
+    tun_close(f->tun);
+    s = monitor_read(f);
+    assert_int_equal(s.n[NETLINK_EVENT_LINK_GONE], 1);
+    assert_int_equal(s.n[NETLINK_EVENT_ADDR_GONE], 1);
+    assert_int_equal(s.link.index, f->index);
+    assert_int_equal(netlink_link_by_name(f->nl, "mpqt", &l), -ENODEV);
+
+    f->tun = tun_make("mpqt");
+    s = monitor_read(f);
+    assert_true(s.n[NETLINK_EVENT_LINK] >= 1);
+    assert_int_equal(s.link.index, tun_ifindex(f->tun));
+    assert_int_not_equal(s.link.index, f->index);
+    assert_string_equal(s.link.kind, "tun");
+}
+
+/* More events than the socket holds: one RESYNC instead of those that were lost. */
+static void test_monitor_overrun(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix p = prefix("10.200.1.1/30");
+    int bytes = 1;
+    struct seen s = {.name = "mpqt"};
+
+    monitor_read(f);
+    assert_int_equal(
+        setsockopt(netlink_monitor_fd(f->mon), SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes)), 0);
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
+        assert_int_equal(netlink_addr_del(f->nl, f->index, &p), 0);
+    }
+    while (netlink_monitor_dispatch(f->mon, on_event, &s) > 0)
+        ;
+    assert_int_equal(s.n[NETLINK_EVENT_RESYNC], 1);
+    assert_true(s.n[NETLINK_EVENT_ADDR] < 100);
+}
+
+static void test_event_names(void **state)
+{
+    for (int i = 0; i < NETLINK_EVENT_COUNT; i++)
+        assert_non_null(netlink_event_name((enum netlink_event_type)i));
+}
+
+/* Messages as a broken kernel might send them. */
+
+union message {
+    struct nlmsghdr h;
+    uint8_t b[256];
+};
+
+static void *message_start(union message *m, uint16_t type, size_t size)
+{
+    memset(m, 0, sizeof(*m));
+    mnl_nlmsg_put_header(m->b);
+    m->h.nlmsg_type = type;
+    return mnl_nlmsg_put_extra_header(&m->h, size);
+}
+
+static void test_parse_link_defects(void **state)
+{
+    struct netlink_link l = {.index = -7};
+    union message m;
+    struct ifinfomsg *ifi = message_start(&m, RTM_NEWLINK, sizeof(*ifi));
+
+    ifi->ifi_index = 3;
+    assert_int_equal(parse_link(&m.h, &l), -EBADMSG); /* no name */
+    mnl_attr_put(&m.h, IFLA_IFNAME, 4, "abcd");       /* no terminator */
+    assert_int_equal(parse_link(&m.h, &l), -EBADMSG);
+    ifi = message_start(&m, RTM_NEWLINK, sizeof(*ifi));
+    ifi->ifi_index = 3;
+    mnl_attr_put_strz(&m.h, IFLA_IFNAME, "sixteen-letters!");
+    assert_int_equal(parse_link(&m.h, &l), -EBADMSG);
+    ifi = message_start(&m, RTM_NEWLINK, sizeof(*ifi));
+    ifi->ifi_family = AF_BRIDGE;
+    assert_int_equal(parse_link(&m.h, &l), -ENOMSG);
+    m.h.nlmsg_len = NLMSG_HDRLEN + 4;
+    assert_int_equal(parse_link(&m.h, &l), -EBADMSG);
+    assert_int_equal(l.index, -7);
+
+    /* Attributes of the wrong size are as good as absent. */
+    ifi = message_start(&m, RTM_NEWLINK, sizeof(*ifi));
+    ifi->ifi_index = 3;
+    mnl_attr_put_strz(&m.h, IFLA_IFNAME, "eth0");
+    mnl_attr_put_u8(&m.h, IFLA_MTU, 9);
+    mnl_attr_put_u32(&m.h, IFLA_OPERSTATE, 9);
+    assert_int_equal(parse_link(&m.h, &l), 0);
+    assert_int_equal(l.mtu, 0);
+    assert_int_equal(l.operstate, 0);
+}
+
+static void test_parse_addr_defects(void **state)
+{
+    static const uint8_t bytes[16] = {10, 0, 0, 1};
+    struct netlink_addr a = {.index = -7};
+    union message m;
+    struct ifaddrmsg *ifa = message_start(&m, RTM_NEWADDR, sizeof(*ifa));
+
+    ifa->ifa_family = AF_INET;
+    assert_int_equal(parse_addr(&m.h, &a), -EBADMSG); /* no address */
+    mnl_attr_put(&m.h, IFA_LOCAL, 3, bytes);
+    assert_int_equal(parse_addr(&m.h, &a), -EBADMSG);
+    ifa->ifa_family = AF_UNIX;
+    assert_int_equal(parse_addr(&m.h, &a), -ENOMSG);
+    ifa = message_start(&m, RTM_NEWADDR, sizeof(*ifa));
+    ifa->ifa_family = AF_INET;
+    ifa->ifa_prefixlen = 33;
+    mnl_attr_put(&m.h, IFA_LOCAL, 4, bytes);
+    assert_int_equal(parse_addr(&m.h, &a), -EBADMSG);
+    m.h.nlmsg_len = NLMSG_HDRLEN + 2;
+    assert_int_equal(parse_addr(&m.h, &a), -EBADMSG);
+    assert_int_equal(a.index, -7);
+}
+
+/* With a peer, the interface's own address is the local one. */
+static void test_parse_addr_peer(void **state)
+{
+    static const uint8_t own[4] = {10, 0, 0, 1}, peer[4] = {10, 0, 0, 2};
+    struct ip_prefix want = prefix("10.0.0.1/32");
+    struct netlink_addr a;
+    union message m;
+    struct ifaddrmsg *ifa = message_start(&m, RTM_NEWADDR, sizeof(*ifa));
+
+    ifa->ifa_family = AF_INET;
+    ifa->ifa_prefixlen = 32;
+    ifa->ifa_flags = IFA_F_PERMANENT;
+    mnl_attr_put(&m.h, IFA_ADDRESS, 4, peer);
+    mnl_attr_put(&m.h, IFA_LOCAL, 4, own);
+    assert_int_equal(parse_addr(&m.h, &a), 0);
+    assert_true(ip_prefix_equal(&a.prefix, &want));
+    assert_int_equal(a.flags, IFA_F_PERMANENT);
+    mnl_attr_put_u32(&m.h, IFA_FLAGS, IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE);
+    assert_int_equal(parse_addr(&m.h, &a), 0);
+    assert_int_equal(a.flags, IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+        T(test_link_get),
+        T(test_link_errors),
+        T(test_link_change),
+        T(test_addr_add_list_del),
+        T(test_addr_errors),
+        T(test_addr_list_bounds),
+        T(test_route_add_del),
+        T(test_route_foreign_is_left_alone),
+        T(test_monitor_addresses),
+        T(test_monitor_vanish_and_return),
+        T(test_monitor_overrun),
+        cmocka_unit_test(test_event_names),
+        cmocka_unit_test(test_parse_link_defects),
+        cmocka_unit_test(test_parse_addr_defects),
+        cmocka_unit_test(test_parse_addr_peer),
+#undef T
+    };
+
+    netns_enter();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

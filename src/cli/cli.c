@@ -30,13 +30,13 @@ void cli_write_usage(const struct cli_verb *verb, FILE *out)
 
 int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
 {
+    char text[256];
     va_list ap;
 
-    fprintf(stderr, "mpquic %s: ", verb->name);
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    fputs("\nusage: ", stderr);
+    fprintf(stderr, "mpquic %s: %s\nusage: ", verb->name, text);
     cli_write_usage(verb, stderr);
     fputc('\n', stderr);
     return EXIT_CODE_USAGE;

@@ -15,16 +15,16 @@
 enum { SNIFF_BYTES = 64 * 1024 };
 
 static const struct {
-    enum config_key_id key;
     const char *marker; /* text that a file of this kind holds, or NULL */
     const char *what;
+    enum config_key_id key;
     bool secret;
 } files[] = {
-    {CONFIG_KEY_TLS_CERT_FILE, "-----BEGIN CERTIFICATE-----", "certificate", false},
-    {CONFIG_KEY_TLS_KEY_FILE, "PRIVATE KEY-----", "private key", true},
-    {CONFIG_KEY_TLS_CA_FILE, "-----BEGIN CERTIFICATE-----", "certificate", false},
-    {CONFIG_KEY_TOKEN_FILE, NULL, "token", true},
-    {CONFIG_KEY_TOKENS_FILE, NULL, "token", true},
+    {"-----BEGIN CERTIFICATE-----", "certificate", CONFIG_KEY_TLS_CERT_FILE, false},
+    {"PRIVATE KEY-----", "private key", CONFIG_KEY_TLS_KEY_FILE, true},
+    {"-----BEGIN CERTIFICATE-----", "certificate", CONFIG_KEY_TLS_CA_FILE, false},
+    {NULL, "token", CONFIG_KEY_TOKEN_FILE, true},
+    {NULL, "token", CONFIG_KEY_TOKENS_FILE, true},
 };
 
 /* Read up to size bytes. Returns the number, or -errno. */

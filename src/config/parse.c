@@ -271,47 +271,49 @@ int config_parse(const char *text, size_t len, struct tunnel_config *ret,
     return 0;
 }
 
-/* Read the whole file into *ret, at most FILE_MAX_BYTES. */
-static int read_file(const char *file, char **ret, size_t *ret_len)
+/* Read all that is left of fd into buf, at most size bytes. Returns the number, or -errno; -EFBIG
+ * when there is more. */
+static ssize_t read_all(int fd, char *buf, size_t size)
 {
-    _cleanup_close_ int fd = strcmp(file, "-") ? open(file, O_RDONLY | O_CLOEXEC) : dup(0);
-    _cleanup_free_ char *buf = malloc(FILE_MAX_BYTES + 1);
     size_t len = 0;
+    char more;
 
-    if (fd < 0)
-        return -errno;
-    if (!buf)
-        return -ENOMEM;
     for (;;) {
-        ssize_t n = read(fd, buf + len, FILE_MAX_BYTES + 1 - len);
+        ssize_t n = len < size ? read(fd, buf + len, size - len) : read(fd, &more, 1);
 
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
+        if (!n)
+            return (ssize_t)len;
+        if (len == size)
+            return -EFBIG;
         len += (size_t)n;
-        if (!n || len > FILE_MAX_BYTES)
-            break;
     }
-    if (len > FILE_MAX_BYTES)
-        return -EFBIG;
-    *ret = buf;
-    buf = NULL;
-    *ret_len = len;
-    return 0;
+}
+
+/* The same of a file by its name. */
+static ssize_t read_file(const char *file, char *buf, size_t size)
+{
+    _cleanup_close_ int fd =
+        strcmp(file, "-") ? open(file, O_RDONLY | O_CLOEXEC) : fcntl(0, F_DUPFD_CLOEXEC, 3);
+
+    return fd < 0 ? -errno : read_all(fd, buf, size);
 }
 
 int config_load(const char *file, struct tunnel_config *ret, struct config_report *report)
 {
-    _cleanup_free_ char *text = NULL;
-    size_t len = 0;
-    int err = read_file(file, &text, &len);
+    char *text = malloc(FILE_MAX_BYTES);
+    ssize_t n = text ? read_file(file, text, FILE_MAX_BYTES) : -ENOMEM;
+    int err = (int)n;
 
-    if (err) {
+    if (n >= 0)
+        err = config_parse(text, (size_t)n, ret, report);
+    else
         report_add(report, true, (struct config_where){0},
-                   err == -EFBIG ? "a configuration has at most 1 MiB" : NULL, "cannot read: %s",
+                   n == -EFBIG ? "a configuration has at most 1 MiB" : NULL, "cannot read: %s",
                    strerror(-err));
-        return err;
-    }
-    return config_parse(text, len, ret, report);
+    free(text);
+    return err;
 }

@@ -69,7 +69,7 @@ const char *report_quote(const char *s, size_t len, char buf[static REPORT_QUOTE
 
         /* the last byte of the text may use the room kept for "..." */
         if (n + need + (i + 1 < len ? 4 : 1) > REPORT_QUOTE_MAX) {
-            strcpy(buf + n, "...");
+            memcpy(buf + n, "...", 4);
             return buf;
         }
         if (plain)

@@ -424,7 +424,7 @@ const char *value_print(const struct config_key *k, const void *field,
     switch (k->type) {
     case CONFIG_TYPE_BOOL:
         memcpy(&flag, field, sizeof(flag));
-        strcpy(buf, flag ? "true" : "false");
+        snprintf(buf, VALUE_TEXT_MAX, "%s", flag ? "true" : "false");
         break;
     case CONFIG_TYPE_ENUM:
         memcpy(&word, field, sizeof(word));

@@ -39,7 +39,7 @@ static int setup(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
     char path[128];
 
-    strcpy(f->dir, "/tmp/test-config-files-XXXXXX");
+    snprintf(f->dir, sizeof(f->dir), "/tmp/test-config-files-XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     for (int i = 0; i < 5; i++) {
         snprintf(path, sizeof(path), "%s/%s", f->dir, names[i]);
@@ -108,7 +108,7 @@ static void a_directory(void **state)
 {
     struct fixture *f = *state;
 
-    strcpy(f->client.token_file, f->dir);
+    snprintf(f->client.token_file, CONFIG_PATH_MAX, "%s", f->dir);
     expect_one(f, &f->client, CONFIG_KEY_TOKEN_FILE, true, "not a regular file");
 }
 

@@ -53,7 +53,7 @@ static bool is_one_host(const struct ip_addr *a)
         return false;
     if (a->family == 4)
         return a->b[0] != 0 && a->b[0] != 127 && a->b[0] < 240;
-    return memcmp(a->b, zero, sizeof(zero)) || a->b[15] > 1; /* neither :: nor ::1 */
+    return memcmp(a->b, zero, sizeof(zero)) != 0 || a->b[15] > 1; /* neither :: nor ::1 */
 }
 
 static bool is_broadcast(const struct ip_addr *a)

@@ -133,8 +133,7 @@ void pkt_free(struct pkt_pool *pool, struct pkt *pkt)
     pkt->next = c->free;
     c->free = pkt;
     c->n_used--;
-    ASAN_POISON_MEMORY_REGION((uint8_t *)pkt + sizeof(pkt->next),
-                              sizeof(*pkt) - sizeof(pkt->next) + c->cap);
+    ASAN_POISON_MEMORY_REGION(&pkt->data, sizeof(*pkt) - offsetof(struct pkt, data) + c->cap);
 }
 
 void pkt_batch_free(struct pkt_pool *pool, struct pkt_batch *batch)

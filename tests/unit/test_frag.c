@@ -37,7 +37,7 @@ static struct pkt *make(struct pkt_pool *pool, unsigned total, uint16_t frag_fie
 struct reassembly {
     uint8_t bytes[65536];
     uint8_t seen[65536];
-    unsigned end;
+    unsigned end, n_last;
 };
 
 static void reassemble(struct reassembly *a, const struct pkt_batch *batch, unsigned from,
@@ -52,10 +52,12 @@ static void reassemble(struct reassembly *a, const struct pkt_batch *batch, unsi
         assert_int_equal(plain_csum(0, batch->v[i]->data, v.ip_hdr_len), 0);
         assert_int_equal(v.frag_id, 0x1234);
         assert_int_equal(v.proto, IP_PROTO_UDP);
-        if (v.more_frags)
+        if (v.more_frags) {
             assert_int_equal(len % 8, 0);
-        else
+        } else {
+            assert_int_equal(a->n_last++, 0);
             a->end = v.frag_off + len;
+        }
         for (unsigned k = 0; k < len; k++) {
             assert_int_equal(a->seen[v.frag_off + k], 0);
             a->seen[v.frag_off + k] = 1;

@@ -1,0 +1,36 @@
+/* A stand-in for TLS 1.3 in simulations: the same flights in the same sizes at the same
+ * encryption levels, but no cryptography, no certificate and no clock; all randomness from a
+ * seeded generator, so that every run of a seed sends the same bytes.
+ *
+ *      client                                                    server
+ *      Initial     HELLO 300 bytes (random, transport params) ->
+ *                         <- Initial    HELLO 122 bytes (random)
+ *                         <- Handshake  CERT 2500 bytes (name, transport params, proof)
+ *      Handshake   CERT 1400 bytes (name, proof) ->
+ *
+ * The proof is a hash over both randoms. Packets are not encrypted, but carry a 16-byte tag
+ * over key, nonce, header and content, and header protection works as usual: a damaged packet or
+ * one of another connection fails as it would with a real cipher.
+ */
+#ifndef SIM_TLS_DUMMY_H
+#define SIM_TLS_DUMMY_H
+
+#include "base/rng.h"
+#include "quic/tls.h"
+
+/* The tls_ctx of an endpoint. */
+struct tls_dummy {
+    struct rng *rng;  /* borrowed */
+    const char *name; /* in this end's certificate; "" or NULL: shows none (client) */
+
+    /* What this end finds wrong with the peer's certificate; QUIC_FAIL_NONE to accept it. May
+     * change between connections. */
+    enum quic_fail refuse;
+
+    /* Connections begun so far, for tests. */
+    unsigned sessions;
+};
+
+extern const struct quic_tls_ops quic_tls_dummy;
+
+#endif

@@ -176,7 +176,7 @@ int udp_send(struct udp_socket *s, const struct udp_tx_msg *m, uint32_t *ret_sen
 
     if (ret_sent)
         *ret_sent = 0;
-    if (!m->len || !m->remote->len || m->remote->sa.sa_family != s->local.sa.sa_family ||
+    if (!m->len || !net_addr_port(m->remote) || m->remote->sa.sa_family != s->local.sa.sa_family ||
         (m->local && m->local->len && m->local->sa.sa_family != s->local.sa.sa_family))
         return -EINVAL;
     if (seg > UDP_TX_BYTES_MAX)

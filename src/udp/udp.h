@@ -104,9 +104,11 @@ struct udp_tx_msg {
  * UDP_TX_BYTES_MAX bytes, see udp_tx_segments(). Without GSO the datagrams go one by one.
  * Returns 0; -EAGAIN: the send buffer is full, go on behind *ret_sent when the descriptor is
  * writable (EPOLLOUT); -EMSGSIZE: seg_size exceeds the MTU of the device (nothing is fragmented);
- * -EADDRNOTAVAIL: local is not an address of this host any more; -EINVAL: no data, or remote of
- * another family; -ENETUNREACH, -EHOSTUNREACH, -ENETDOWN, -ENODEV, -EPERM (local firewall),
- * -ENOBUFS and so on from the kernel: the caller decides. Errors do not damage the socket. */
+ * -EADDRNOTAVAIL: local is not an address of this host any more (for IPv4 the kernel says
+ * -ENETUNREACH then, as for a missing route); -EINVAL: no data, no remote
+ * port, or another family;
+ * -ENETUNREACH, -EHOSTUNREACH, -ENETDOWN, -ENODEV, -EPERM (local firewall), -ENOBUFS and so on from
+ * the kernel: the caller decides. Errors do not damage the socket. */
 int udp_send(struct udp_socket *s, const struct udp_tx_msg *m, uint32_t *ret_sent);
 
 /* How many datagrams of seg_size (not 0) bytes fit one kernel call: 1..UDP_TX_SEGMENTS_MAX. */

@@ -40,8 +40,7 @@ void quic_endpoint_free(struct quic_endpoint *ep)
 {
     if (!ep)
         return;
-    for (struct quic_path *p = ep->paths; p; p = p->next)
-        p->closed = true;
+    quic_endpoint_shutdown(ep, ep->now_ns);
     while (ep->lanes)
         lane_free(ep->lanes);
     while (ep->paths)

@@ -406,9 +406,11 @@ void lane_mtu_check(struct quic_lane *lane)
     const struct quic_path_ops *ops = listener(lane);
 
     lane->stats.udp_payload = lane->pmtu.size;
-    if (now == lane->dgram_max_told || lane->state != LANE_UP)
+    if (lane->state != LANE_UP ||
+        (now == lane->dgram_max_told && lane->pmtu.settled == lane->mtu_known_told))
         return;
     lane->dgram_max_told = now;
+    lane->mtu_known_told = lane->pmtu.settled;
     if (ops && ops->mtu_changed)
         ops->mtu_changed(lane, now);
 }
@@ -744,6 +746,13 @@ int64_t quic_lane_open_uni(struct quic_lane *lane)
 void quic_lane_shutdown_stream(struct quic_lane *lane, int64_t stream, uint64_t app_error)
 {
     ngtcp2_conn_shutdown_stream(lane->conn, 0, stream, app_error);
+    lane->write_due = true;
+    endpoint_ready(lane->ep, lane);
+}
+
+void quic_lane_stop_reading(struct quic_lane *lane, int64_t stream, uint64_t app_error)
+{
+    ngtcp2_conn_shutdown_stream_read(lane->conn, 0, stream, app_error);
     lane->write_due = true;
     endpoint_ready(lane->ep, lane);
 }

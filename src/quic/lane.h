@@ -65,6 +65,7 @@ struct quic_lane {
 
     struct pmtu pmtu;
     size_t dgram_max_told;
+    bool mtu_known_told;
     struct quic_lane_stats stats;
 };
 

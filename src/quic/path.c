@@ -83,13 +83,11 @@ void quic_path_close(struct quic_path *path, uint64_t now_ns)
     struct quic_fail_info why = {.fail = QUIC_FAIL_LOCAL, .app = true, .code = 0x100};
 
     path->ep->now_ns = now_ns;
-    path->closed = true;
-    if (!path->n_lanes) {
-        path_free(path);
-        return;
-    }
     for (unsigned i = 0; i < path->n_lanes; i++)
         lane_fail(path->lanes[i], &why, true);
+    path->closed = true;
+    if (!path->n_lanes)
+        path_free(path);
 }
 
 void quic_path_kick(struct quic_path *path)

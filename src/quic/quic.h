@@ -87,7 +87,8 @@ struct quic_path_ops {
      * MTU probe. Returns false when none can be made yet. */
     bool (*dgram_probe)(struct quic_lane *lane, uint8_t *buf, size_t len);
 
-    /* The largest DATAGRAM payload of the lane has changed. */
+    /* The largest DATAGRAM payload of the lane has changed, or become known (the search for the
+     * path MTU has settled for the first time). */
     void (*mtu_changed)(struct quic_lane *lane, size_t dgram_max);
 };
 
@@ -128,8 +129,8 @@ struct quic_endpoint_opts {
 /* Returns 0, -ENOMEM, or -EINVAL when the options are incomplete. */
 int quic_endpoint_new(const struct quic_endpoint_opts *opts, struct quic_endpoint **ret);
 
-/* Ends everything at once, without a word to the peers (see quic_endpoint_shutdown), lane_down is
- * not called. Accepts NULL. */
+/* Ends everything at once, without a word to the peers (see quic_endpoint_shutdown); lane_down is
+ * called for every lane that has not had it. Accepts NULL. */
 void quic_endpoint_free(struct quic_endpoint *ep);
 
 /* Close every lane with a CONNECTION_CLOSE, which the following quic_endpoint_tx() calls send. */
@@ -173,7 +174,8 @@ struct quic_path *quic_path_new(struct quic_endpoint *ep, const struct quic_path
 int quic_path_open_lane(struct quic_path *path, uint64_t now_ns, const struct net_addr *local,
                         const struct net_addr *remote, unsigned socket, struct quic_lane **ret);
 
-/* Close the lanes of a path; the path is freed with its last lane. No event follows for them. */
+/* Close the lanes of a path, with lane_down for each before this returns, and give up the path,
+ * which is freed with its last lane. Allowed in lane_down of the same path. */
 void quic_path_close(struct quic_path *path, uint64_t now_ns);
 
 /* There is something to pull. */
@@ -212,6 +214,9 @@ int64_t quic_lane_open_uni(struct quic_lane *lane);
 
 /* Abort both directions of a stream. */
 void quic_lane_shutdown_stream(struct quic_lane *lane, int64_t stream, uint64_t app_error);
+
+/* Ask the peer to send no more on a stream (STOP_SENDING). */
+void quic_lane_stop_reading(struct quic_lane *lane, int64_t stream, uint64_t app_error);
 
 /* Give back flow control for data consumed after stream_rx. */
 void quic_lane_consumed(struct quic_lane *lane, int64_t stream, size_t bytes);

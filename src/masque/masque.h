@@ -1,0 +1,121 @@
+/* CONNECT-IP (RFC 9484) over HTTP/3 (RFC 9114, 9220) on one lane: the request, its capsules
+ * (RFC 9297) and the IP packets in HTTP Datagrams with context 0. No system call, no clock.
+ *
+ *   edge   lane up -> SETTINGS both ways -> CONNECT -> 2xx -> open
+ *   hub    lane up -> SETTINGS -> request -> ops->request() says the status -> open
+ *
+ * One lane carries one tunnel. Whatever else a peer asks for gets the proper HTTP answer and
+ * leaves the tunnel alone. Datagrams that come before the request or its answer (they are not
+ * ordered with the stream) wait in a small buffer.
+ */
+#ifndef MASQUE_MASQUE_H
+#define MASQUE_MASQUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/drop.h"
+#include "packet/pkt.h"
+#include "quic/quic.h"
+#include "wire/capsule.h"
+
+enum {
+    MASQUE_VALUE_MAX = 512,        /* longest header field value we look at */
+    MASQUE_EARLY_PACKETS_MAX = 32, /* datagrams kept until the tunnel is open */
+    MASQUE_OUT_MAX = 65536         /* capsule bytes not yet acknowledged by the peer */
+};
+
+/* HTTP/3 error codes we use (RFC 9114, 8.1; RFC 9297, 5.2). */
+enum {
+    MASQUE_H3_NO_ERROR = 0x100,
+    MASQUE_H3_GENERAL_PROTOCOL_ERROR = 0x101,
+    MASQUE_H3_INTERNAL_ERROR = 0x102,
+    MASQUE_H3_ID_ERROR = 0x108,
+    MASQUE_H3_SETTINGS_ERROR = 0x109,
+    MASQUE_H3_REQUEST_CANCELLED = 0x10c,
+    MASQUE_H3_MESSAGE_ERROR = 0x10e,
+    MASQUE_H3_CONNECT_ERROR = 0x10f
+};
+
+struct masque;
+
+/* A request as its header fields say; "" where a field is missing. */
+struct masque_request {
+    char method[16], protocol[32], scheme[16];
+    char authority[256], path[MASQUE_VALUE_MAX];
+    char authorization[MASQUE_VALUE_MAX];
+    bool capsule_protocol; /* capsule-protocol: ?1 */
+    bool oversized;        /* a field of interest was longer than we take */
+};
+
+/* What the layer above does. `user` of the masque object is its own to set. */
+struct masque_ops {
+    /* hub: a CONNECT-IP request for our resource has arrived; nothing else comes here. Returns
+     * the status: 200 accepts. */
+    int (*request)(struct masque *m, const struct masque_request *req);
+
+    /* The tunnel is open: capsules and packets may go. */
+    void (*open)(struct masque *m);
+
+    /* edge: the hub answered with this status (not 2xx; 0: it speaks no CONNECT-IP). */
+    void (*refused)(struct masque *m, int status);
+
+    void (*addr_assign)(struct masque *m, const struct capsule_addrs *addrs);
+    void (*addr_request)(struct masque *m, const struct capsule_addrs *addrs);
+    void (*routes)(struct masque *m, const struct capsule_routes *routes);
+
+    /* An IP packet; the bytes are the caller's after return. */
+    void (*packet)(struct masque *m, const uint8_t *data, size_t len);
+
+    /* The next IP packet to send, of at most max bytes, with PKT_HEADROOM kept in front of it;
+     * NULL: none. The caller takes it. */
+    struct pkt *(*pull)(struct masque *m, size_t max);
+
+    /* The largest IP packet that one datagram carries: told at opening and when it changes. Until
+     * it is known (the first search for the path MTU has settled) it is a lower bound. */
+    void (*mtu_changed)(struct masque *m, size_t packet_max, bool known);
+
+    /* The tunnel has ended, with its stream or with the lane: m must not be used any more, but
+     * for masque_close(). */
+    void (*down)(struct masque *m, const struct quic_fail_info *why);
+};
+
+/* What all requests of one side share. Embedded by its owner, which outlives the lanes; it is the
+ * user of the quic_path (hub: what accept() returns). */
+struct masque_side {
+    const struct masque_ops *ops;
+    void *user;
+    struct pkt_pool *pool;
+    struct drop_counters *drops;
+    const char *authority; /* edge: host:port of the request; borrowed */
+    const char *token;     /* edge: bearer token or NULL; borrowed */
+
+    /* edge: a lane ended before its handshake was complete; may be NULL. */
+    void (*lane_failed)(struct masque_side *side, const struct quic_fail_info *why);
+};
+
+/* The lane events, for quic_path_new() (edge, user = struct masque_side *) and for accept(). */
+extern const struct quic_path_ops masque_path_ops;
+
+struct masque_side *masque_side_of(const struct masque *m);
+struct quic_lane *masque_lane(const struct masque *m);
+void *masque_user(const struct masque *m);
+void masque_set_user(struct masque *m, void *user);
+bool masque_is_open(const struct masque *m);
+
+/* Send a capsule. Returns 0; -ENOTCONN when the tunnel is not open; -ENOBUFS when MASQUE_OUT_MAX
+ * is reached; -EINVAL when it breaks a rule of RFC 9484. */
+int masque_send_addrs(struct masque *m, enum capsule_type type, const struct capsule_addrs *addrs);
+int masque_send_routes(struct masque *m, const struct capsule_routes *routes);
+
+/* There is something to pull. */
+void masque_kick(struct masque *m);
+
+/* The largest IP packet that one datagram carries now, 0 when the tunnel is not open. */
+size_t masque_packet_max(const struct masque *m);
+
+/* End the tunnel and its lane with an HTTP/3 error code; down follows. */
+void masque_close(struct masque *m, uint64_t h3_error, const char *reason);
+
+#endif

@@ -1,0 +1,150 @@
+#include "masque/request.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static void take(struct masque_request *req, char *dst, size_t size, const uint8_t *v, size_t len)
+{
+    if (len >= size || memchr(v, 0, len)) {
+        req->oversized = true;
+        return;
+    }
+    memcpy(dst, v, len);
+    dst[len] = 0;
+}
+
+static bool is(const char *name, size_t len, const char *what)
+{
+    return strlen(what) == len && !memcmp(name, what, len);
+}
+
+void masque_request_field(struct masque_request *req, const char *name, size_t name_len,
+                          const uint8_t *v, size_t len)
+{
+    if (is(name, name_len, ":method"))
+        take(req, req->method, sizeof(req->method), v, len);
+    else if (is(name, name_len, ":protocol"))
+        take(req, req->protocol, sizeof(req->protocol), v, len);
+    else if (is(name, name_len, ":scheme"))
+        take(req, req->scheme, sizeof(req->scheme), v, len);
+    else if (is(name, name_len, ":authority"))
+        take(req, req->authority, sizeof(req->authority), v, len);
+    else if (is(name, name_len, ":path"))
+        take(req, req->path, sizeof(req->path), v, len);
+    else if (is(name, name_len, "authorization"))
+        take(req, req->authorization, sizeof(req->authorization), v, len);
+    else if (is(name, name_len, "capsule-protocol"))
+        req->capsule_protocol = len >= 2 && !memcmp(v, "?1", 2);
+}
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = (char)tolower((unsigned char)c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Decode one path segment up to '/' into dst. Returns the character after the slash, or NULL when
+ * there is no slash, the encoding is bad or it is too long. */
+static const char *segment(const char *s, char *dst, size_t size)
+{
+    size_t n = 0;
+
+    for (; *s && *s != '/'; s++) {
+        char c = *s;
+
+        if (c == '%') {
+            int hi = hex(s[1]), lo = hi < 0 ? -1 : hex(s[2]);
+
+            if (lo < 0)
+                return NULL;
+            c = (char)(hi << 4 | lo);
+            s += 2;
+        }
+        if (n + 1 >= size || !c)
+            return NULL;
+        dst[n++] = c;
+    }
+    dst[n] = 0;
+    return *s == '/' ? s + 1 : NULL;
+}
+
+/* "*", or an IP protocol number 0..255 (RFC 9484, 4.6). */
+static bool valid_ipproto(const char *s)
+{
+    char *end;
+    unsigned long v;
+
+    if (!strcmp(s, "*"))
+        return true;
+    if (!isdigit((unsigned char)*s))
+        return false;
+    v = strtoul(s, &end, 10);
+    return !*end && v <= 255;
+}
+
+/* "*", an address with an optional prefix length, or a DNS name (RFC 9484, 4.6). Zone identifiers
+ * are not allowed. */
+static bool valid_target(const char *s)
+{
+    struct ip_prefix p, net;
+
+    if (!strcmp(s, "*"))
+        return true;
+    if (!ip_prefix_parse(s, &p)) {
+        net = ip_prefix_network(&p);
+        return ip_addr_equal(&net.addr, &p.addr);
+    }
+    if (!*s || strlen(s) > 253)
+        return false;
+    for (; *s; s++)
+        if (!isalnum((unsigned char)*s) && *s != '-' && *s != '.' && *s != '_')
+            return false;
+    return true;
+}
+
+static int path_status(const char *path)
+{
+    char target[256], proto[16];
+    size_t prefix = strlen(MASQUE_PATH_PREFIX);
+    const char *p;
+
+    if (strncmp(path, MASQUE_PATH_PREFIX, prefix))
+        return 404;
+    p = segment(path + prefix, target, sizeof(target));
+    p = p ? segment(p, proto, sizeof(proto)) : NULL;
+    if (!p || *p || !valid_target(target) || !valid_ipproto(proto))
+        return 400;
+    return strcmp(target, "*") || strcmp(proto, "*") ? 403 : 200;
+}
+
+int masque_request_status(const struct masque_request *req)
+{
+    if (req->oversized)
+        return 431;
+    if (strcmp(req->method, "CONNECT"))
+        return strncmp(req->path, MASQUE_PATH_PREFIX, strlen(MASQUE_PATH_PREFIX)) ? 404 : 405;
+    if (strcmp(req->protocol, "connect-ip"))
+        return 501;
+    if (strcmp(req->scheme, "https") || !*req->authority || !*req->path)
+        return 400;
+    return path_status(req->path);
+}
+
+bool masque_request_bearer(const struct masque_request *req, const char **ret)
+{
+    static const char scheme[] = "Bearer ";
+    const char *t = req->authorization;
+
+    if (strncasecmp(t, scheme, sizeof(scheme) - 1))
+        return false;
+    t += sizeof(scheme) - 1;
+    while (*t == ' ')
+        t++;
+    *ret = t;
+    return *t;
+}

@@ -1,0 +1,24 @@
+/* What a hub answers to a request, from its header fields alone. */
+#ifndef MASQUE_REQUEST_H
+#define MASQUE_REQUEST_H
+
+#include "masque/masque.h"
+
+/* The path of full IP proxying in the default template of RFC 9484, 3, with wildcards. */
+#define MASQUE_PATH_PREFIX "/.well-known/masque/ip/"
+#define MASQUE_PATH_ANY MASQUE_PATH_PREFIX "*/*/"
+
+/* Take a header field into *req. Names that do not matter are ignored. */
+void masque_request_field(struct masque_request *req, const char *name, size_t name_len,
+                          const uint8_t *value, size_t value_len);
+
+/* 200: a CONNECT-IP request for everything, to be decided by the layer above. Otherwise the
+ * status to answer with: 400 malformed, 403 a scope (target or protocol) that this hub does not
+ * offer, 404 no such resource, 405 a method that the resource does not have, 431 a field too
+ * long, 501 not implemented (CONNECT without or with another :protocol; RFC 9220, 3). */
+int masque_request_status(const struct masque_request *req);
+
+/* Whether the authorization field holds a bearer token; *ret then points at it (RFC 6750, 2.1). */
+bool masque_request_bearer(const struct masque_request *req, const char **ret);
+
+#endif

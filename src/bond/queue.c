@@ -1,0 +1,61 @@
+#include "bond/queue.h"
+
+#include <errno.h>
+
+void queue_init(struct queue *q, size_t max_bytes)
+{
+    *q = (struct queue){.max_bytes = max_bytes};
+}
+
+int queue_push(struct queue *q, struct pkt *pkt)
+{
+    if (q->bytes + pkt->len > q->max_bytes)
+        return -ENOSPC;
+    pkt->next = NULL;
+    if (q->tail)
+        q->tail->next = pkt;
+    else
+        q->head = pkt;
+    q->tail = pkt;
+    q->bytes += pkt->len;
+    q->n++;
+    return 0;
+}
+
+void queue_push_front(struct queue *q, struct pkt *pkt)
+{
+    pkt->next = q->head;
+    q->head = pkt;
+    if (!q->tail)
+        q->tail = pkt;
+    q->bytes += pkt->len;
+    q->n++;
+}
+
+struct pkt *queue_peek(const struct queue *q)
+{
+    return q->head;
+}
+
+struct pkt *queue_pop(struct queue *q)
+{
+    struct pkt *pkt = q->head;
+
+    if (!pkt)
+        return NULL;
+    q->head = pkt->next;
+    if (!q->head)
+        q->tail = NULL;
+    q->bytes -= pkt->len;
+    q->n--;
+    pkt->next = NULL;
+    return pkt;
+}
+
+void queue_flush(struct queue *q, struct pkt_pool *pool)
+{
+    struct pkt *pkt;
+
+    while ((pkt = queue_pop(q)))
+        pkt_free(pool, pkt);
+}

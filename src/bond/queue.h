@@ -1,0 +1,33 @@
+/* The egress queue: packets on their way into the tunnel, first in first out, bounded in bytes.
+ * The only place where packets wait: below it nothing holds more than congestion control's pace.
+ * When it is full the newest packet is refused. */
+#ifndef BOND_QUEUE_H
+#define BOND_QUEUE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "packet/pkt.h"
+
+struct queue {
+    struct pkt *head, *tail;
+    size_t bytes, max_bytes;
+    unsigned n;
+};
+
+void queue_init(struct queue *q, size_t max_bytes);
+
+/* Append. Returns 0 and owns the packet, or -ENOSPC when the bound is reached. */
+int queue_push(struct queue *q, struct pkt *pkt);
+
+/* Put a packet back in front, whatever the bound: for pieces of what was popped. */
+void queue_push_front(struct queue *q, struct pkt *pkt);
+
+/* The oldest packet, which stays; NULL when empty. Then take it. */
+struct pkt *queue_peek(const struct queue *q);
+struct pkt *queue_pop(struct queue *q);
+
+/* Give all packets back. */
+void queue_flush(struct queue *q, struct pkt_pool *pool);
+
+#endif

@@ -1,0 +1,198 @@
+#include "bond/session.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "packet/csum.h"
+#include "packet/frag.h"
+#include "packet/icmp.h"
+#include "packet/ip.h"
+
+/* Packet-too-big answers: at most one per this time. A sender needs one, not one per packet. */
+#define TOO_BIG_INTERVAL_NS (2 * NS_PER_MS)
+
+void session_init(struct session *s, const struct session_opts *opts)
+{
+    memset(s, 0, sizeof(*s));
+    s->opts = *opts;
+    queue_init(&s->queue, SESSION_QUEUE_BYTES);
+}
+
+void session_done(struct session *s)
+{
+    queue_flush(&s->queue, s->opts.pool);
+}
+
+int session_allow_source(struct session *s, const struct ip_prefix *p)
+{
+    if (s->n_sources == SESSION_SOURCES_MAX)
+        return -ENOSPC;
+    s->sources[s->n_sources++] = ip_prefix_network(p);
+    return 0;
+}
+
+void session_forget_sources(struct session *s)
+{
+    s->n_sources = 0;
+}
+
+void session_attach(struct session *s, struct masque *tunnel)
+{
+    s->tunnel = tunnel;
+}
+
+static void drop(struct session *s, struct pkt *pkt, enum drop_reason why)
+{
+    drop_count(s->opts.drops, why);
+    pkt_free(s->opts.pool, pkt);
+}
+
+void session_detach(struct session *s)
+{
+    struct pkt *pkt;
+
+    s->tunnel = NULL;
+    while ((pkt = queue_pop(&s->queue)))
+        drop(s, pkt, DROP_NO_SESSION);
+}
+
+/* What must not cross the tunnel, whichever way (RFC 9484, 7). */
+static bool scope_ok(const struct ip_view *v, enum drop_reason *ret_why)
+{
+    if (ip_addr_is_linklocal(&v->src) || ip_addr_is_linklocal(&v->dst)) {
+        *ret_why = DROP_LINK_LOCAL;
+        return false;
+    }
+    if (ip_addr_is_multicast(&v->dst) || ip_addr_is_multicast(&v->src)) {
+        *ret_why = DROP_MULTICAST;
+        return false;
+    }
+    return true;
+}
+
+void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
+{
+    enum drop_reason why;
+    struct ip_view v;
+
+    if (ip_view_parse_pkt(pkt, &v, &why) || !scope_ok(&v, &why)) {
+        drop(s, pkt, why);
+        return;
+    }
+    if (!s->tunnel) {
+        drop(s, pkt, DROP_NO_SESSION);
+        return;
+    }
+    if (csum_complete(pkt)) {
+        drop(s, pkt, DROP_MALFORMED);
+        return;
+    }
+    if (queue_push(&s->queue, pkt)) {
+        drop(s, pkt, DROP_QUEUE_FULL);
+        return;
+    }
+    masque_kick(s->tunnel);
+}
+
+/* Tell the sender what fits (IPv6 never less than 1280: RFC 8200, 5). */
+static void answer_too_big(struct session *s, uint64_t now_ns, const struct pkt *pkt,
+                           const struct ip_view *v, size_t max)
+{
+    const struct ip_addr *own = &s->opts.own[v->version == 6];
+    struct pkt *answer;
+
+    if (now_ns < s->too_big_ns || !own->family || (v->version == 6 && max < IP6_MIN_MTU))
+        return;
+    if (icmp_too_big(s->opts.pool, pkt->data, v, own, (uint32_t)max, &answer))
+        return;
+    s->too_big_ns = now_ns + TOO_BIG_INTERVAL_NS;
+    s->stats.too_big_answers++;
+    s->opts.deliver(s->opts.user, answer);
+}
+
+/* Cut the oldest packet into fragments, which take its place in the queue. Returns 0, or -errno
+ * when it must be dropped. */
+static int fragment_head(struct session *s, const struct ip_view *v, size_t max)
+{
+    struct pkt_batch batch = {0};
+    struct pkt *pkt = queue_pop(&s->queue);
+    int rv = frag_ipv4(s->opts.pool, pkt, v, (uint32_t)max, &batch);
+
+    if (rv) {
+        drop(s, pkt, rv == -ENOBUFS ? DROP_NO_BUFFER : DROP_TOO_BIG);
+        return rv;
+    }
+    for (unsigned i = batch.n; i-- > 0;)
+        queue_push_front(&s->queue, batch.v[i]);
+    return 0;
+}
+
+/* Deal with an oldest packet that is too large for the tunnel. */
+static void oversize_head(struct session *s, uint64_t now_ns, size_t max)
+{
+    enum drop_reason why;
+    struct ip_view v;
+
+    if (!ip_view_parse(queue_peek(&s->queue)->data, queue_peek(&s->queue)->len, &v, &why) &&
+        v.version == 4 && !v.df) {
+        fragment_head(s, &v, max);
+        return;
+    }
+    answer_too_big(s, now_ns, queue_peek(&s->queue), &v, max);
+    drop(s, queue_pop(&s->queue), DROP_TOO_BIG);
+}
+
+struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mtu_known)
+{
+    struct pkt *pkt;
+
+    while ((pkt = queue_peek(&s->queue)) && pkt->len > max) {
+        if (!mtu_known)
+            return NULL; /* the search for the path MTU will tell in a round trip or two */
+        oversize_head(s, now_ns, max);
+    }
+    pkt = queue_pop(&s->queue);
+    if (pkt) {
+        s->stats.tx_packets++;
+        s->stats.tx_bytes += pkt->len;
+    }
+    return pkt;
+}
+
+static bool source_ok(struct session *s, const struct ip_addr *src)
+{
+    if (!s->opts.check_source)
+        return true;
+    for (unsigned i = 0; i < s->n_sources; i++)
+        if (ip_prefix_contains(&s->sources[i], src))
+            return true;
+    s->last_bad_source = *src;
+    return false;
+}
+
+void session_rx(struct session *s, const uint8_t *data, size_t len)
+{
+    enum drop_reason why;
+    struct ip_view v;
+    struct pkt *pkt;
+
+    if (ip_view_parse(data, len, &v, &why) || !scope_ok(&v, &why)) {
+        drop_count(s->opts.drops, why);
+        return;
+    }
+    if (!source_ok(s, &v.src)) {
+        drop_count(s->opts.drops, DROP_SOURCE);
+        return;
+    }
+    pkt = pkt_new(s->opts.pool, v.total_len);
+    if (!pkt) {
+        drop_count(s->opts.drops, DROP_NO_BUFFER);
+        return;
+    }
+    memcpy(pkt->data, data, v.total_len);
+    pkt->len = v.total_len;
+    s->stats.rx_packets++;
+    s->stats.rx_bytes += pkt->len;
+    s->opts.deliver(s->opts.user, pkt);
+}

@@ -1,0 +1,76 @@
+/* The data plane of one session: what happens to an IP packet between the TUN and the tunnel.
+ *
+ *   out   session_send(): parse, scope check, queue -> pulled by the path, cut or answered with
+ *         packet-too-big when it is larger than one datagram carries
+ *   in    session_rx(): parse, scope check, source check -> deliver()
+ *
+ * A session lives longer than the connection under it: it is attached to a tunnel, detached when
+ * that ends, and attached to the next one. No system call, no clock.
+ */
+#ifndef BOND_SESSION_H
+#define BOND_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/drop.h"
+#include "base/log.h"
+#include "bond/queue.h"
+#include "masque/masque.h"
+#include "packet/pkt.h"
+
+enum { SESSION_SOURCES_MAX = 72, SESSION_QUEUE_BYTES = 1 << 20 };
+
+struct session_opts {
+    struct pkt_pool *pool;       /* borrowed */
+    struct drop_counters *drops; /* borrowed */
+    struct ip_addr own[2];       /* our address per family, the source of packet-too-big; family 0:
+                                  * none */
+    bool check_source;           /* hub: only packets from `sources` come in */
+
+    /* A packet for the TUN: consumes it. */
+    void (*deliver)(void *user, struct pkt *pkt);
+    void *user;
+};
+
+struct session_stats {
+    uint64_t tx_packets, tx_bytes; /* given to the path */
+    uint64_t rx_packets, rx_bytes; /* delivered */
+    uint64_t too_big_answers;
+};
+
+struct session {
+    struct session_opts opts;
+    struct masque *tunnel; /* NULL while detached */
+    struct queue queue;
+    struct ip_prefix sources[SESSION_SOURCES_MAX];
+    unsigned n_sources;
+    struct session_stats stats;
+    uint64_t too_big_ns;              /* when the next packet-too-big may go */
+    struct ip_addr last_bad_source;   /* for the log */
+};
+
+void session_init(struct session *s, const struct session_opts *opts);
+void session_done(struct session *s);
+
+/* Let packets from this prefix in. Returns 0 or -ENOSPC. */
+int session_allow_source(struct session *s, const struct ip_prefix *p);
+void session_forget_sources(struct session *s);
+
+void session_attach(struct session *s, struct masque *tunnel);
+
+/* The tunnel is gone; what waits is dropped: it would be stale when the next one is up. */
+void session_detach(struct session *s);
+
+/* A packet from the TUN: consumes it. */
+void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt);
+
+/* The next packet of at most max bytes for the tunnel, or NULL. The caller takes it. */
+struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mtu_known);
+
+/* An IP packet from the tunnel. */
+void session_rx(struct session *s, const uint8_t *data, size_t len);
+
+#endif

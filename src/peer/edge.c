@@ -1,0 +1,335 @@
+#include "peer/edge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+
+/* Pauses between attempts: doubled each time, with a random part, so that a thousand edges do not
+ * come back to a restarted hub in one moment. */
+#define PAUSE_FIRST_NS (250 * NS_PER_MS)
+#define PAUSE_MAX_NS (20 * NS_PER_S)
+
+struct edge {
+    struct edge_opts opts;
+    struct masque_side side;
+    struct quic_endpoint *ep;
+    struct quic_path *path;
+    struct session session;
+    struct masque *tunnel;
+    enum edge_state state;
+    struct net_addr local, remote;
+    unsigned socket;
+    uint64_t now_ns;
+    uint64_t retry_ns; /* EDGE_PAUSE: until when */
+    uint64_t pause_ns; /* the next pause */
+};
+
+const char *edge_state_name(enum edge_state s)
+{
+    static const char *const names[EDGE_STATE_COUNT] = {"idle", "connecting", "up", "pause",
+                                                        "failed"};
+
+    return (unsigned)s < EDGE_STATE_COUNT ? names[s] : "?";
+}
+
+static struct edge *of(const struct masque *m)
+{
+    return masque_side_of(m)->user;
+}
+
+static void change_state(struct edge *e, enum edge_state state, const char *why)
+{
+    e->state = state;
+    e->opts.events->state(e->opts.user, state, why);
+}
+
+static void drop_path(struct edge *e)
+{
+    struct quic_path *path = e->path;
+
+    e->path = NULL;
+    e->tunnel = NULL;
+    session_detach(&e->session);
+    if (path)
+        quic_path_close(path, e->now_ns);
+}
+
+static void fail(struct edge *e, const struct edge_failure *f, const char *why)
+{
+    drop_path(e);
+    change_state(e, EDGE_FAILED, why);
+    e->opts.events->failed(e->opts.user, f);
+}
+
+static void describe(const struct quic_fail_info *why, char *buf, size_t len)
+{
+    snprintf(buf, len, "%s%s%s%s", quic_fail_meaning(why->fail), *why->detail ? " (" : "",
+             why->detail, *why->detail ? ")" : "");
+}
+
+static void pause_then_retry(struct edge *e, const char *why)
+{
+    uint32_t random;
+
+    e->opts.quic.random(e->opts.quic.random_user, &random, sizeof(random));
+    e->retry_ns = e->now_ns + e->pause_ns / 2 + random % (e->pause_ns / 2 + 1);
+    e->pause_ns = MIN(e->pause_ns * 2, PAUSE_MAX_NS);
+    change_state(e, EDGE_PAUSE, why);
+}
+
+/* The tunnel or the attempt is over: pause, or give up. */
+static void lost(struct edge *e, const struct quic_fail_info *why)
+{
+    char text[256];
+
+    if (!e->path)
+        return; /* closed by ourselves */
+    describe(why, text, sizeof(text));
+    if (quic_fail_permanent(why->fail)) {
+        struct edge_failure f = {.quic = *why};
+
+        fail(e, &f, text);
+        return;
+    }
+    drop_path(e);
+    pause_then_retry(e, text);
+}
+
+static void connect_hub(struct edge *e)
+{
+    struct quic_fail_info why = {.fail = QUIC_FAIL_INTERNAL};
+
+    change_state(e, EDGE_CONNECTING, "");
+    e->path = quic_path_new(e->ep, &masque_path_ops, &e->side);
+    if (e->path &&
+        quic_path_open_lane(e->path, e->now_ns, &e->local, &e->remote, e->socket, NULL))
+        lost(e, &why);
+    else if (!e->path)
+        pause_then_retry(e, quic_fail_meaning(why.fail));
+}
+
+/* --- tunnel events --------------------------------------------------------------------- */
+
+static void on_open(struct masque *m)
+{
+    struct edge *e = of(m);
+    struct capsule_addrs want = {.n = e->opts.n_want};
+
+    e->tunnel = m;
+    e->pause_ns = PAUSE_FIRST_NS;
+    session_attach(&e->session, m);
+    for (unsigned i = 0; i < e->opts.n_want; i++) {
+        want.v[i].request_id = i + 1;
+        want.v[i].prefix = (struct ip_prefix){
+            .addr = e->opts.want[i].addr, .len = (uint8_t)ip_addr_bits(&e->opts.want[i].addr)};
+    }
+    if (want.n)
+        masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want);
+    change_state(e, EDGE_UP, "");
+}
+
+static void on_refused(struct masque *m, int status)
+{
+    struct edge *e = of(m);
+    struct edge_failure f = {.http_status = status};
+    struct quic_fail_info why = {.fail = QUIC_FAIL_PEER};
+
+    if (status >= 500) { /* the hub is there, but not ready for us */
+        snprintf(why.detail, sizeof(why.detail), "HTTP status %d", status);
+        lost(e, &why);
+        return;
+    }
+    fail(e, &f, status ? "the hub refused the request" : "the peer speaks no CONNECT-IP");
+}
+
+static void on_addr_assign(struct masque *m, const struct capsule_addrs *addrs)
+{
+    struct edge *e = of(m);
+
+    e->opts.events->assigned(e->opts.user, addrs);
+}
+
+static void on_addr_request(struct masque *m, const struct capsule_addrs *addrs)
+{
+    struct capsule_addrs none = {.n = addrs->n};
+
+    for (unsigned i = 0; i < addrs->n; i++) { /* an edge has no addresses to give */
+        none.v[i].request_id = addrs->v[i].request_id;
+        none.v[i].prefix.addr.family = addrs->v[i].prefix.addr.family;
+        none.v[i].prefix.len = (uint8_t)ip_addr_bits(&addrs->v[i].prefix.addr);
+    }
+    masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &none);
+}
+
+static void on_routes(struct masque *m, const struct capsule_routes *routes)
+{
+    /* Which traffic goes into the tunnel is decided by the edge's own routing. */
+}
+
+static void on_packet(struct masque *m, const uint8_t *data, size_t len)
+{
+    session_rx(&of(m)->session, data, len);
+}
+
+static struct pkt *on_pull(struct masque *m, size_t max)
+{
+    struct quic_lane *lane = masque_lane(m);
+
+    return session_pull(&of(m)->session, quic_lane_now_ns(lane), max, quic_lane_mtu_known(lane));
+}
+
+static void on_mtu(struct masque *m, size_t packet_max, bool known)
+{
+    struct edge *e = of(m);
+
+    if (known)
+        e->opts.events->mtu(e->opts.user, packet_max);
+    masque_kick(m);
+}
+
+static void on_down(struct masque *m, const struct quic_fail_info *why)
+{
+    lost(of(m), why);
+}
+
+static void on_lane_failed(struct masque_side *side, const struct quic_fail_info *why)
+{
+    lost(side->user, why);
+}
+
+static const struct masque_ops tunnel_ops = {
+    .open = on_open,
+    .refused = on_refused,
+    .addr_assign = on_addr_assign,
+    .addr_request = on_addr_request,
+    .routes = on_routes,
+    .packet = on_packet,
+    .pull = on_pull,
+    .mtu_changed = on_mtu,
+    .down = on_down,
+};
+
+/* --- life and events ------------------------------------------------------------------- */
+
+int edge_new(const struct edge_opts *opts, struct edge **ret)
+{
+    struct session_opts so = {.pool = opts->quic.pool, .drops = opts->quic.drops};
+    struct edge *e = calloc(1, sizeof(*e));
+    int rv;
+
+    if (!e)
+        return -ENOMEM;
+    e->opts = *opts;
+    e->pause_ns = PAUSE_FIRST_NS;
+    for (unsigned i = 0; i < opts->n_want; i++)
+        so.own[opts->want[i].addr.family == 6] = opts->want[i].addr;
+    so.deliver = opts->events->deliver;
+    so.user = opts->user;
+    session_init(&e->session, &so);
+    e->side = (struct masque_side){.ops = &tunnel_ops,
+                                   .user = e,
+                                   .pool = opts->quic.pool,
+                                   .drops = opts->quic.drops,
+                                   .authority = opts->authority,
+                                   .token = opts->token,
+                                   .lane_failed = on_lane_failed};
+    rv = quic_endpoint_new(&opts->quic, &e->ep);
+    if (rv) {
+        free(e);
+        return rv;
+    }
+    *ret = e;
+    return 0;
+}
+
+void edge_free(struct edge *e)
+{
+    if (!e)
+        return;
+    e->path = NULL;
+    quic_endpoint_free(e->ep);
+    session_done(&e->session);
+    free(e);
+}
+
+void edge_set_addrs(struct edge *e, uint64_t now_ns, const struct net_addr *local,
+                    const struct net_addr *remote, unsigned socket)
+{
+    e->now_ns = now_ns;
+    if (net_addr_equal(local, &e->local) && net_addr_equal(remote, &e->remote) &&
+        e->state != EDGE_IDLE)
+        return;
+    e->local = *local;
+    e->remote = *remote;
+    e->socket = socket;
+    if (e->state == EDGE_FAILED)
+        return;
+    drop_path(e);
+    e->pause_ns = PAUSE_FIRST_NS;
+    if (local->len && remote->len)
+        connect_hub(e);
+    else if (e->state != EDGE_IDLE)
+        change_state(e, EDGE_IDLE, "no local address");
+}
+
+void edge_rx(struct edge *e, uint64_t now_ns, const struct quic_rx *rx)
+{
+    e->now_ns = now_ns;
+    quic_endpoint_rx(e->ep, now_ns, rx);
+}
+
+bool edge_tx(struct edge *e, uint64_t now_ns, struct quic_tx *tx)
+{
+    e->now_ns = now_ns;
+    return quic_endpoint_tx(e->ep, now_ns, tx);
+}
+
+uint64_t edge_deadline_ns(const struct edge *e)
+{
+    uint64_t at = quic_endpoint_deadline_ns(e->ep);
+
+    return e->state == EDGE_PAUSE ? MIN(at, e->retry_ns) : at;
+}
+
+void edge_timeout(struct edge *e, uint64_t now_ns)
+{
+    e->now_ns = now_ns;
+    quic_endpoint_timeout(e->ep, now_ns);
+    if (e->state == EDGE_PAUSE && now_ns >= e->retry_ns)
+        connect_hub(e);
+}
+
+void edge_send(struct edge *e, uint64_t now_ns, struct pkt *pkt)
+{
+    session_send(&e->session, now_ns, pkt);
+}
+
+void edge_shutdown(struct edge *e, uint64_t now_ns)
+{
+    e->now_ns = now_ns;
+    drop_path(e);
+    e->state = EDGE_IDLE;
+    quic_endpoint_shutdown(e->ep, now_ns);
+}
+
+enum edge_state edge_state(const struct edge *e)
+{
+    return e->state;
+}
+
+const struct session *edge_session(const struct edge *e)
+{
+    return &e->session;
+}
+
+bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret)
+{
+    if (!e->tunnel)
+        return false;
+    quic_lane_stats(masque_lane(e->tunnel), ret);
+    return true;
+}

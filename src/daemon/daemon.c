@@ -1,0 +1,317 @@
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/instance.h"
+
+enum { POOL_SMALL = 4096, POOL_LARGE = 0 };
+#define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
+#define RESOLVE_RETRY_NS (5 * NS_PER_S)
+
+/* --- time ------------------------------------------------------------------------------ */
+
+static void on_timer(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+
+    if (inst->edge)
+        edge_timeout(inst->edge, loop_now_ns(inst->loop));
+    else
+        hub_timeout(inst->hub, loop_now_ns(inst->loop));
+    instance_pump(inst);
+}
+
+static void on_pump(struct loop_deferred *deferred)
+{
+    instance_pump(deferred->user);
+}
+
+/* --- telemetry: one line a minute, and at the end -------------------------------------- */
+
+static void log_telemetry(const struct instance *inst)
+{
+    const struct session *s = inst->edge ? edge_session(inst->edge) : hub_session(inst->hub);
+    struct quic_lane_stats st;
+
+    if (inst->edge ? !edge_lane_stats(inst->edge, &st) : !hub_lane_stats(inst->hub, &st))
+        return;
+    log_info("path telemetry: rtt %.1f ms (min %.1f, var %.1f), cwnd %llu, in %llu packets %llu "
+             "bytes, out %llu packets %llu bytes, lost %llu, udp payload %zu",
+             (double)st.rtt_smoothed_ns / NS_PER_MS, (double)st.rtt_min_ns / NS_PER_MS,
+             (double)st.rtt_var_ns / NS_PER_MS, (unsigned long long)st.cwnd_bytes,
+             (unsigned long long)s->stats.rx_packets, (unsigned long long)s->stats.rx_bytes,
+             (unsigned long long)s->stats.tx_packets, (unsigned long long)s->stats.tx_bytes,
+             (unsigned long long)st.dgram_lost, st.udp_payload);
+}
+
+static void log_drops(const struct instance *inst)
+{
+    char text[512] = "";
+    size_t n = 0;
+
+    for (int i = 0; i < DROP_COUNT && n < sizeof(text); i++)
+        if (inst->drops.n[i])
+            n += (size_t)snprintf(text + n, sizeof(text) - n, " %s %llu", drop_name(i),
+                                  (unsigned long long)inst->drops.n[i]);
+    if (n)
+        log_info("drops:%s", text);
+}
+
+static void on_telemetry(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+
+    log_telemetry(inst);
+    log_drops(inst);
+    loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
+}
+
+/* --- where the hub is ------------------------------------------------------------------ */
+
+static void start_resolving(struct instance *inst);
+
+static void on_resolved(struct loop_io *io, uint32_t events)
+{
+    struct instance *inst = io->user;
+    struct net_addr addr;
+    int rv = resolve_result(inst->resolve, &addr);
+
+    loop_io_remove(inst->loop, io);
+    resolve_free(inst->resolve);
+    inst->resolve = NULL;
+    if (rv) {
+        log_info("path: cannot resolve %s: %s", inst->config->remote_addr, gai_strerror(rv));
+        loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
+        return;
+    }
+    inst->remote = addr;
+    instance_follow_addresses(inst);
+    loop_defer(inst->loop, &inst->pump);
+}
+
+static void start_resolving(struct instance *inst)
+{
+    const struct tunnel_config *c = inst->config;
+
+    inst->resolve = resolve_start(c->remote_addr, c->remote_port, c->bind.addr.family);
+    inst->resolve_io = (struct loop_io){.cb = on_resolved, .user = inst};
+    if (!inst->resolve ||
+        loop_io_add(inst->loop, &inst->resolve_io, resolve_fd(inst->resolve), EPOLLIN))
+        loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
+}
+
+static void on_bind_retry(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+
+    if (inst->remote.len)
+        instance_follow_addresses(inst);
+    else if (!inst->resolve)
+        start_resolving(inst);
+    loop_defer(inst->loop, &inst->pump);
+}
+
+/* --- kernel events --------------------------------------------------------------------- */
+
+static void on_netlink_event(void *user, const struct netlink_event *ev)
+{
+    struct instance *inst = user;
+
+    if (ev->type == NETLINK_EVENT_LINK_GONE && ev->link.index == tun_ifindex(inst->tun))
+        instance_tun_lost(inst, -ENODEV);
+    else if (inst->edge)
+        instance_follow_addresses(inst);
+}
+
+static void on_monitor(struct loop_io *io, uint32_t events)
+{
+    struct instance *inst = io->user;
+    int rv = netlink_monitor_dispatch(inst->monitor, on_netlink_event, inst);
+
+    if (rv < 0) {
+        log_error("netlink: %s", strerror(-rv));
+        loop_stop(inst->loop, EXIT_CODE_INTERNAL);
+    }
+    loop_defer(inst->loop, &inst->pump);
+}
+
+/* --- start and stop -------------------------------------------------------------------- */
+
+static void on_stop_signal(struct loop_signal *sig, int signo)
+{
+    struct instance *inst = sig->user;
+
+    if (inst->stopping)
+        return;
+    inst->stopping = true;
+    log_info("tunnel: stopping: %s", strsignal(signo));
+    if (inst->edge)
+        edge_shutdown(inst->edge, loop_now_ns(inst->loop));
+    else
+        hub_shutdown(inst->hub, loop_now_ns(inst->loop));
+    instance_pump(inst);
+    loop_stop(inst->loop, EXIT_CODE_OK);
+}
+
+static void on_hangup(struct loop_signal *sig, int signo)
+{
+    struct instance *inst = sig->user;
+
+    log_telemetry(inst);
+    log_drops(inst);
+}
+
+static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
+{
+    const struct tunnel_config *c = inst->config;
+
+    o->server = c->role == CONFIG_ROLE_SERVER;
+    o->cc = c->congestion_control == CONFIG_CC_BBR ? QUIC_CC_BBR : QUIC_CC_CUBIC;
+    o->tls = &quic_tls_gnutls;
+    o->tls_ctx = inst->creds;
+    o->server_name = *c->tls_server_name ? c->tls_server_name : c->remote_addr;
+    o->pool = inst->pool;
+    o->drops = &inst->drops;
+    o->random = quic_random_system;
+    quic_tls_reset_secret(inst->creds, o->reset_secret);
+}
+
+static int make_edge(struct instance *inst)
+{
+    const struct tunnel_config *c = inst->config;
+    struct edge_opts o = {.authority = inst->authority,
+                          .token = *inst->token ? inst->token : NULL,
+                          .events = &instance_edge_events,
+                          .user = inst};
+
+    snprintf(inst->authority, sizeof(inst->authority),
+             strchr(c->remote_addr, ':') ? "[%s]:%u" : "%s:%u", c->remote_addr, c->remote_port);
+    fill_quic_opts(inst, &o.quic);
+    for (unsigned i = 0; i < c->n_tun_addr; i++)
+        o.want[o.n_want++] = c->tun_addr[i];
+    return edge_new(&o, &inst->edge);
+}
+
+static int make_hub(struct instance *inst)
+{
+    const struct tunnel_config *c = inst->config;
+    struct hub_opts o = {.peer_prefixes = c->peer_prefixes,
+                         .n_peer_prefixes = c->n_peer_prefixes,
+                         .tokens = inst->tokens,
+                         .n_tokens = inst->n_tokens,
+                         .events = &instance_hub_events,
+                         .user = inst};
+
+    fill_quic_opts(inst, &o.quic);
+    for (unsigned i = 0; i < c->n_tun_addr; i++)
+        o.own[o.n_own++] = c->tun_addr[i];
+    return hub_new(&o, &inst->hub);
+}
+
+static int open_netlink(struct instance *inst)
+{
+    int rv = netlink_open(&inst->netlink);
+
+    if (!rv)
+        rv = netlink_monitor_open(&inst->monitor);
+    if (rv)
+        return rv;
+    inst->monitor_io = (struct loop_io){.cb = on_monitor, .user = inst};
+    return loop_io_add(inst->loop, &inst->monitor_io, netlink_monitor_fd(inst->monitor), EPOLLIN);
+}
+
+static int add_signals(struct instance *inst)
+{
+    inst->sigterm = (struct loop_signal){.cb = on_stop_signal, .user = inst, .signo = SIGTERM};
+    inst->sigint = (struct loop_signal){.cb = on_stop_signal, .user = inst, .signo = SIGINT};
+    inst->sighup = (struct loop_signal){.cb = on_hangup, .user = inst, .signo = SIGHUP};
+    return loop_signal_add(inst->loop, &inst->sigterm) ||
+           loop_signal_add(inst->loop, &inst->sigint) || loop_signal_add(inst->loop, &inst->sighup);
+}
+
+static enum exit_code out_of(const char *what)
+{
+    log_error("tunnel: cannot start: %s", what);
+    return EXIT_CODE_INTERNAL;
+}
+
+static enum exit_code setup(struct instance *inst)
+{
+    enum exit_code code = instance_load_credentials(inst);
+    int rv;
+
+    if (code)
+        return code;
+    inst->loop = loop_new();
+    inst->pool = pkt_pool_new(POOL_SMALL, POOL_LARGE);
+    inst->tx = malloc(sizeof(*inst->tx));
+    if (!inst->loop || !inst->pool || !inst->tx)
+        return out_of("out of memory");
+    rv = open_netlink(inst);
+    if (rv)
+        return out_of(strerror(-rv));
+    if (add_signals(inst))
+        return out_of("signals");
+    code = instance_setup_tun(inst);
+    if (code)
+        return code;
+    inst->timer = (struct loop_timer){.cb = on_timer, .user = inst};
+    inst->bind_retry = (struct loop_timer){.cb = on_bind_retry, .user = inst};
+    inst->telemetry = (struct loop_timer){.cb = on_telemetry, .user = inst};
+    inst->pump = (struct loop_deferred){.cb = on_pump, .user = inst};
+    rv = inst->config->role == CONFIG_ROLE_CLIENT ? make_edge(inst) : make_hub(inst);
+    if (rv)
+        return out_of(strerror(-rv));
+    if (instance_watch_tun(inst))
+        return out_of("cannot watch the TUN interface");
+    if (inst->edge)
+        start_resolving(inst);
+    else
+        code = instance_open_listeners(inst);
+    loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
+    return code;
+}
+
+/* The tunnel stack first, because its packets belong to the pool; the TUN stays, so that routes
+ * to it stay and nothing leaves by another way while no tunnel runs. */
+static void teardown(struct instance *inst)
+{
+    edge_free(inst->edge);
+    hub_free(inst->hub);
+    if (inst->loop)
+        instance_close_sockets(inst);
+    resolve_free(inst->resolve);
+    tun_close(inst->tun);
+    netlink_monitor_close(inst->monitor);
+    netlink_close(inst->netlink);
+    pkt_pool_free(inst->pool);
+    loop_free(inst->loop);
+    quic_tls_creds_free(inst->creds);
+    explicit_bzero(inst->token, sizeof(inst->token));
+    if (inst->tokens)
+        explicit_bzero(inst->tokens, HUB_TOKENS_MAX * sizeof(*inst->tokens));
+    free(inst->tokens);
+    free(inst->tx);
+}
+
+enum exit_code daemon_run(const struct tunnel_config *config)
+{
+    struct instance inst = {.config = config};
+    enum exit_code code;
+
+    log_set_level(config->log_level);
+    code = setup(&inst);
+    if (code == EXIT_CODE_OK) {
+        int rv = loop_run(inst.loop);
+
+        code = rv < 0 ? out_of(strerror(-rv)) : (enum exit_code)rv;
+        log_telemetry(&inst);
+        log_drops(&inst);
+    }
+    teardown(&inst);
+    return code;
+}

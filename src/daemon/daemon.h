@@ -1,0 +1,13 @@
+/* One tunnel instance as a process: TUN, UDP socket, kernel events and the tunnel stack, wired
+ * together on one event loop. */
+#ifndef DAEMON_DAEMON_H
+#define DAEMON_DAEMON_H
+
+#include "base/exitcode.h"
+#include "config/config.h"
+
+/* Run the instance until SIGTERM or SIGINT (returns EXIT_CODE_OK) or until going on is useless
+ * (any other exit code; one line has been logged that says why). Uses the process's signals. */
+enum exit_code daemon_run(const struct tunnel_config *config);
+
+#endif

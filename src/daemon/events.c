@@ -1,0 +1,146 @@
+/* What edge and hub report: log lines, the MTU, and the end. */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/instance.h"
+
+static void log_assigned(const struct capsule_addrs *addrs, const char *whose)
+{
+    char text[256] = "", buf[IP_PREFIX_STR_MAX];
+    size_t n = 0;
+
+    for (unsigned i = 0; i < addrs->n && n < sizeof(text); i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? ", " : "",
+                              ip_prefix_str(&addrs->v[i].prefix, buf));
+    log_info("tunnel: %s %s", whose, *text ? text : "none");
+}
+
+/* --- edge ------------------------------------------------------------------------------ */
+
+static void on_edge_state(void *user, enum edge_state state, const char *why)
+{
+    log_info("tunnel: %s%s%s", edge_state_name(state), *why ? ": " : "", why);
+}
+
+static bool is_assigned(const struct capsule_addrs *addrs, const struct ip_addr *a)
+{
+    for (unsigned i = 0; i < addrs->n; i++)
+        if (ip_prefix_contains(&addrs->v[i].prefix, a))
+            return true;
+    return false;
+}
+
+static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
+{
+    struct instance *inst = user;
+    char buf[IP_ADDR_STR_MAX];
+
+    log_assigned(addrs, "assigned");
+    for (unsigned i = 0; i < inst->config->n_tun_addr; i++) {
+        const struct ip_addr *own = &inst->config->tun_addr[i].addr;
+        bool answered = false;
+
+        for (unsigned k = 0; k < addrs->n; k++)
+            answered |= addrs->v[k].request_id == i + 1;
+        if (answered && !is_assigned(addrs, own))
+            log_error("tunnel: the hub does not give us %s: it will drop packets from there; "
+                      "check tun_cidr on both ends",
+                      ip_addr_str(own, buf));
+    }
+}
+
+static void on_edge_mtu(void *user, size_t packet_max)
+{
+    instance_set_mtu(user, packet_max);
+}
+
+static enum exit_code exit_code_of(const struct edge_failure *f)
+{
+    switch (f->quic.fail) {
+    case QUIC_FAIL_CERT_UNTRUSTED:
+    case QUIC_FAIL_CERT_MISSING:
+    case QUIC_FAIL_CERT_INVALID:
+        return EXIT_CODE_SERVER_UNTRUSTED;
+    case QUIC_FAIL_CERT_EXPIRED:
+        return EXIT_CODE_CERT_TIME;
+    case QUIC_FAIL_CERT_NAME:
+        return EXIT_CODE_SERVER_NAME;
+    case QUIC_FAIL_REJECTED:
+    case QUIC_FAIL_CLIENT_UNKNOWN:
+        return EXIT_CODE_CLIENT_REJECTED;
+    case QUIC_FAIL_NONE:
+        return f->http_status == 401 || f->http_status == 403 ? EXIT_CODE_TOKEN_REJECTED
+                                                              : EXIT_CODE_NO_CONNECT_IP;
+    default:
+        return EXIT_CODE_NO_CONNECT_IP;
+    }
+}
+
+static void on_edge_failed(void *user, const struct edge_failure *f)
+{
+    struct instance *inst = user;
+    char status[32] = "";
+
+    if (f->quic.fail == QUIC_FAIL_NONE && f->http_status)
+        snprintf(status, sizeof(status), " (HTTP status %d)", f->http_status);
+    if (f->quic.fail == QUIC_FAIL_NONE)
+        log_error("tunnel: giving up: %s%s",
+                  f->http_status == 401 ? "the hub does not accept our bearer token"
+                  : f->http_status      ? "the hub refused the request"
+                                        : "the peer does not speak CONNECT-IP",
+                  status);
+    else
+        log_error("tunnel: giving up: %s%s%s%s", quic_fail_meaning(f->quic.fail),
+                  *f->quic.detail ? " (" : "", f->quic.detail, *f->quic.detail ? ")" : "");
+    loop_stop(inst->loop, exit_code_of(f));
+}
+
+const struct edge_events instance_edge_events = {
+    .deliver = instance_deliver,
+    .state = on_edge_state,
+    .assigned = on_edge_assigned,
+    .mtu = on_edge_mtu,
+    .failed = on_edge_failed,
+};
+
+/* --- hub ------------------------------------------------------------------------------- */
+
+static void on_peer_up(void *user, const char *name, const struct net_addr *remote)
+{
+    char buf[NET_ADDR_STR_MAX];
+
+    log_info("peer %s: up from %s", name, net_addr_str(remote, buf));
+}
+
+static void on_peer_down(void *user, const char *name, const char *why)
+{
+    log_info("peer %s: down: %s", name, why);
+}
+
+static void on_refused(void *user, const char *name, const struct net_addr *remote,
+                       const char *why)
+{
+    char buf[NET_ADDR_STR_MAX];
+
+    log_info("peer %s: refused from %s: %s", *name ? name : "(unknown)", net_addr_str(remote, buf),
+             why);
+}
+
+static void on_hub_assigned(void *user, const struct capsule_addrs *addrs)
+{
+    log_assigned(addrs, "the peer has");
+}
+
+static void on_hub_mtu(void *user, size_t packet_max)
+{
+    instance_set_mtu(user, packet_max);
+}
+
+const struct hub_events instance_hub_events = {
+    .deliver = instance_deliver,
+    .peer_up = on_peer_up,
+    .peer_down = on_peer_down,
+    .refused = on_refused,
+    .assigned = on_hub_assigned,
+    .mtu = on_hub_mtu,
+};

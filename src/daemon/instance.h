@@ -1,0 +1,97 @@
+/* What the parts of the daemon share: one tunnel instance. Nobody outside this folder uses it. */
+#ifndef DAEMON_INSTANCE_H
+#define DAEMON_INSTANCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/drop.h"
+#include "base/exitcode.h"
+#include "base/log.h"
+#include "base/util.h"
+#include "config/config.h"
+#include "daemon/resolve.h"
+#include "loop/loop.h"
+#include "netlink/netlink.h"
+#include "packet/pkt.h"
+#include "peer/edge.h"
+#include "peer/hub.h"
+#include "quic/quic.h"
+#include "quic/tls.h"
+#include "tun/tun.h"
+#include "udp/udp.h"
+
+enum { INSTANCE_SOCKETS = 2, INSTANCE_TOKEN_MAX = 256 };
+
+/* One UDP socket and what waits for it to become writable. */
+struct instance_socket {
+    struct instance *inst;
+    struct udp_socket *udp;
+    struct loop_io io;
+    struct log_limit error_limit;
+};
+
+struct instance {
+    const struct tunnel_config *config;
+    struct loop *loop;
+    struct pkt_pool *pool;
+    struct drop_counters drops;
+    struct quic_tls_creds *creds;
+    const char *allowed[CONFIG_CLIENTS_MAX + 1];
+    char token[INSTANCE_TOKEN_MAX];
+    struct hub_token *tokens;
+    unsigned n_tokens;
+    char authority[CONFIG_HOST_MAX + 16];
+
+    struct netlink *netlink;
+    struct netlink_monitor *monitor;
+    struct loop_io monitor_io;
+    struct tun *tun;
+    struct loop_io tun_io;
+    uint32_t tun_mtu;
+
+    struct instance_socket sockets[INSTANCE_SOCKETS];
+    struct net_addr bound; /* client: local address in use, no family while waiting */
+    char device[16];       /* client: interface bound to */
+    struct net_addr remote;
+    struct resolve *resolve;
+    struct loop_io resolve_io;
+    struct loop_timer bind_retry; /* after a local error, look again */
+
+    struct edge *edge; /* one of the two */
+    struct hub *hub;
+    struct loop_timer timer;
+    struct loop_deferred pump;
+    struct quic_tx *tx; /* the burst being sent */
+    bool tx_pending;
+    uint32_t tx_sent;
+
+    struct loop_signal sigterm, sigint, sighup;
+    struct loop_timer telemetry;
+    bool stopping;
+    char waiting_for[96]; /* why there is no socket; "" */
+};
+
+/* setup.c: everything that is made once. Each returns EXIT_CODE_OK, or logs and returns why. */
+enum exit_code instance_load_credentials(struct instance *inst);
+enum exit_code instance_setup_tun(struct instance *inst);
+void instance_set_mtu(struct instance *inst, size_t packet_max);
+
+/* socket.c */
+enum exit_code instance_open_listeners(struct instance *inst);
+void instance_follow_addresses(struct instance *inst); /* client: (re)bind as the kernel says */
+void instance_close_sockets(struct instance *inst);
+
+/* traffic.c */
+int instance_watch_tun(struct instance *inst);
+int instance_watch_socket(struct instance *inst, struct instance_socket *s);
+void instance_pump(struct instance *inst);
+void instance_deliver(void *user, struct pkt *pkt);
+void instance_tun_lost(struct instance *inst, int err);
+
+/* events.c: what edge and hub report */
+extern const struct edge_events instance_edge_events;
+extern const struct hub_events instance_hub_events;
+
+#endif

@@ -1,0 +1,171 @@
+/* Packets and datagrams between the descriptors and the tunnel stack. Each wake-up of a
+ * descriptor handles one batch; what remains comes back in the next turn of the loop. */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/instance.h"
+
+enum { BURSTS_PER_TURN = 32 };
+#define ERROR_LINE_INTERVAL_NS (10 * NS_PER_S)
+
+/* --- out: tunnel stack to UDP ---------------------------------------------------------- */
+
+static bool stack_tx(struct instance *inst, uint64_t now_ns)
+{
+    return inst->edge ? edge_tx(inst->edge, now_ns, inst->tx) : hub_tx(inst->hub, now_ns, inst->tx);
+}
+
+static uint64_t stack_deadline_ns(const struct instance *inst)
+{
+    return inst->edge ? edge_deadline_ns(inst->edge) : hub_deadline_ns(inst->hub);
+}
+
+static void send_failed(struct instance *inst, struct instance_socket *s, int rv)
+{
+    uint64_t held;
+    char buf[NET_ADDR_STR_MAX];
+
+    drop_count(&inst->drops, DROP_UDP_SEND);
+    if (log_limit_ok(&s->error_limit, loop_now_ns(inst->loop), ERROR_LINE_INTERVAL_NS, &held))
+        log_info("udp: cannot send to %s: %s (%llu more like this)",
+                 net_addr_str(&inst->tx->remote, buf), strerror(-rv), (unsigned long long)held);
+}
+
+/* Send what is left of the burst. False when the socket is full. */
+static bool send_burst(struct instance *inst)
+{
+    const struct quic_tx *tx = inst->tx;
+    struct instance_socket *s = &inst->sockets[tx->socket % INSTANCE_SOCKETS];
+    struct udp_tx_msg msg = {.remote = &tx->remote,
+                             .local = &tx->local,
+                             .ecn = tx->ecn,
+                             .data = tx->buf + inst->tx_sent,
+                             .len = (uint32_t)tx->len - inst->tx_sent,
+                             .seg_size = (uint16_t)tx->seg_size};
+    uint32_t sent = 0;
+    int rv;
+
+    inst->tx_pending = false;
+    if (!s->udp) {
+        drop_count(&inst->drops, DROP_UDP_SEND);
+        return true;
+    }
+    rv = udp_send(s->udp, &msg, &sent);
+    if (rv == -EAGAIN) {
+        inst->tx_sent += sent;
+        inst->tx_pending = true;
+        loop_io_set(inst->loop, &s->io, EPOLLIN | EPOLLOUT);
+        return false;
+    }
+    if (rv && rv != -EMSGSIZE) /* too large for the device: found by the path MTU search */
+        send_failed(inst, s, rv);
+    return true;
+}
+
+void instance_pump(struct instance *inst)
+{
+    uint64_t now_ns = loop_now_ns(inst->loop);
+
+    if (inst->tx_pending)
+        return;
+    for (int i = 0; i < BURSTS_PER_TURN; i++) {
+        if (!stack_tx(inst, now_ns)) {
+            loop_timer_set(inst->loop, &inst->timer, stack_deadline_ns(inst));
+            return;
+        }
+        inst->tx_sent = 0;
+        if (!send_burst(inst))
+            return;
+    }
+    loop_timer_set(inst->loop, &inst->timer, now_ns); /* more in the next turn */
+}
+
+/* --- in: UDP to tunnel stack ----------------------------------------------------------- */
+
+static void take_message(struct instance *inst, unsigned slot, const struct udp_rx_msg *msg)
+{
+    uint64_t now_ns = loop_now_ns(inst->loop);
+    struct quic_rx rx = {
+        .local = msg->local, .remote = msg->remote, .ecn = msg->ecn, .socket = slot};
+
+    for (uint32_t off = 0; off < msg->len; off += msg->seg_size) {
+        rx.data = msg->data + off;
+        rx.len = MIN(msg->seg_size, msg->len - off);
+        if (inst->edge) {
+            rx.local = inst->bound; /* as the connection knows it, when bound to any address */
+            edge_rx(inst->edge, now_ns, &rx);
+        } else {
+            hub_rx(inst->hub, now_ns, &rx);
+        }
+    }
+}
+
+static void on_socket(struct loop_io *io, uint32_t events)
+{
+    struct instance_socket *s = io->user;
+    struct instance *inst = s->inst;
+    struct udp_rx_msg msgs[UDP_RX_BATCH_MAX];
+    int n;
+
+    if (events & EPOLLOUT) {
+        loop_io_set(inst->loop, io, EPOLLIN);
+        if (inst->tx_pending)
+            send_burst(inst);
+    }
+    n = udp_recv_batch(s->udp, msgs, UDP_RX_BATCH_MAX);
+    for (int i = 0; i < n && s->udp; i++)
+        take_message(inst, (unsigned)(s - inst->sockets), &msgs[i]);
+    if (n < 0) {
+        send_failed(inst, s, n);
+        if (inst->edge)
+            instance_follow_addresses(inst);
+    }
+    loop_defer(inst->loop, &inst->pump);
+}
+
+int instance_watch_socket(struct instance *inst, struct instance_socket *s)
+{
+    s->io = (struct loop_io){.cb = on_socket, .user = s};
+    return loop_io_add(inst->loop, &s->io, udp_socket_fd(s->udp), EPOLLIN);
+}
+
+/* --- TUN ------------------------------------------------------------------------------- */
+
+static void on_tun(struct loop_io *io, uint32_t events)
+{
+    struct instance *inst = io->user;
+    uint64_t now_ns = loop_now_ns(inst->loop);
+    struct pkt_batch batch;
+    int n = tun_read_batch(inst->tun, inst->pool, &batch);
+
+    for (int i = 0; i < n; i++) {
+        if (inst->edge)
+            edge_send(inst->edge, now_ns, batch.v[i]);
+        else
+            hub_send(inst->hub, now_ns, batch.v[i]);
+    }
+    if (n < 0)
+        instance_tun_lost(inst, n);
+    loop_defer(inst->loop, &inst->pump);
+}
+
+int instance_watch_tun(struct instance *inst)
+{
+    inst->tun_io = (struct loop_io){.cb = on_tun, .user = inst};
+    return loop_io_add(inst->loop, &inst->tun_io, tun_fd(inst->tun), EPOLLIN);
+}
+
+void instance_deliver(void *user, struct pkt *pkt)
+{
+    struct instance *inst = user;
+
+    if (tun_write(inst->tun, inst->pool, pkt))
+        drop_count(&inst->drops, DROP_TUN_WRITE);
+}
+
+void instance_tun_lost(struct instance *inst, int err)
+{
+    log_error("tun %s: lost: %s", inst->config->tun_name, strerror(-err));
+    loop_io_remove(inst->loop, &inst->tun_io);
+    loop_stop(inst->loop, EXIT_CODE_START);
+}

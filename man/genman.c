@@ -250,8 +250,10 @@ static int write_page_mpquic(void)
     for (const struct cli_verb *const *v = cli_verbs; *v; v++)
         write_verb(*v);
     printf(".Sh SIGNALS\n.Bl -tag -width Ds\n.It Dv SIGTERM , SIGINT\n");
-    write_text("A tunnel tells its peer, stops and exits with status 0. A second signal stops it "
-               "at once.");
+    write_text("A tunnel closes its connection and exits with status 0.");
+    printf(".It Dv SIGHUP\n");
+    write_text("A tunnel logs the state of its path and how many packets it dropped, and why. The "
+               "configuration is not read again.");
     printf(".El\n.Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");
     write_text("The usual place of configurations; see");
     printf(".Xr mpquic.yaml 5 .\n.It Pa /dev/net/tun\n");

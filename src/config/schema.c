@@ -260,7 +260,7 @@ static const struct config_key keys[] = {
             .unset = "no token is sent",
             .example = "/etc/mpquic/token",
             .help = "file with the bearer token that this client shows",
-            .man = "One line. Only its owner should be able to read it.",
+            .man = "The first word of the file. Only its owner should be able to read it.",
         },
     [CONFIG_KEY_TOKENS_FILE] =
         {
@@ -272,8 +272,8 @@ static const struct config_key keys[] = {
             .unset = "no token is accepted",
             .example = "/etc/mpquic/tokens",
             .help = "file with the bearer tokens that the server accepts",
-            .man = "One client a line: its name, a space, its token. Only its owner should be able "
-                   "to read it.",
+            .man = "One client a line: its name, a space, its token. Empty lines and lines that "
+                   "begin with # are skipped. Only its owner should be able to read it.",
         },
     [CONFIG_KEY_ALLOWED_CLIENTS] =
         {

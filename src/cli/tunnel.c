@@ -1,0 +1,72 @@
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/exitcode.h"
+#include "cli/cli.h"
+#include "config/config.h"
+#include "daemon/daemon.h"
+
+/* A server that would let everybody in has an exit code of its own, when that is all that is
+ * wrong. */
+static enum exit_code refusal(const struct config_report *report)
+{
+    for (size_t i = 0; i < report->n; i++)
+        if (report->v[i].fatal && report->v[i].kind != CONFIG_PROBLEM_NO_CLIENT_AUTH)
+            return EXIT_CODE_CONFIG;
+    return EXIT_CODE_NO_CLIENT_AUTH;
+}
+
+/* Read the configuration and look at its files; problems go to standard error. */
+static enum exit_code load(const char *file, struct tunnel_config *ret)
+{
+    struct config_report report = {0};
+    enum exit_code code = EXIT_CODE_OK;
+
+    if (config_load(file, ret, &report) || config_check_files(ret, &report))
+        code = refusal(&report);
+    config_report_write(&report, file, stderr);
+    config_report_done(&report);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    const char *file = NULL;
+    struct tunnel_config config;
+    enum exit_code code;
+    int c;
+
+    while ((c = cli_getopt(&cli_tunnel, argc, argv)) != -1) {
+        if (c != 'c')
+            return EXIT_CODE_USAGE;
+        file = optarg;
+    }
+    if (optind < argc)
+        return cli_usage_error(&cli_tunnel, "unexpected argument '%s'", argv[optind]);
+    if (!file)
+        return cli_usage_error(&cli_tunnel, "option -c FILE is missing");
+    code = load(file, &config);
+    return (int)(code == EXIT_CODE_OK ? daemon_run(&config) : code);
+}
+
+static const struct cli_option options[] = {
+    {'c', "FILE", "The configuration of the instance; see mpquic.yaml(5)."},
+    {0},
+};
+
+const struct cli_verb cli_tunnel = {
+    .name = "tunnel",
+    .summary = "run one tunnel instance, client or server",
+    .args = "",
+    .text =
+        "Runs in the foreground until it is told to stop. Makes the TUN interface, gives it its "
+        "addresses, and carries IP packets between it and the peer. A client connects, and "
+        "connects again whenever the connection is lost; a server waits for its client. "
+        "Events are logged to standard error, a line each.\n\n"
+        "Nothing is started while the configuration has errors. What cannot be cured by trying "
+        "again, as a certificate that is not trusted, ends the program with an exit status of "
+        "its own.",
+    .options = options,
+    .run = run,
+};

@@ -20,6 +20,7 @@ the RFCs of its own, and a conversation between it and a hub is evidence of conf
     ippkt    ICMP echo packets
     client   a blocking client on a UDP socket
     cases    named requests and abuses with their outcome
+    minica   certificates for tests
     cli      the command line
 
 quic, h3 and masque do no I/O and take the time as an argument. The client has no congestion

@@ -10,6 +10,7 @@ A case runs on a connection of its own. Its outcome is a set of facts in words:
     transport PROTOCOL_VIOLATION     closed by the server with a transport code
     alive                            afterwards another request was answered
     tunnel                           afterwards the CONNECT-IP stream answered an ADDRESS_REQUEST
+    violation H3_FRAME_ERROR         the client had to close the connection; never acceptable
 
 Each of `expect` is one acceptable outcome: facts joined by " + ". A stream error may also be
 treated as a connection error (RFC 9114 8), and a malformed request may be answered with 400 first
@@ -78,8 +79,8 @@ def outcome(c, x, tunnel, timeout):
         _settle(c, tunnel, facts, timeout)
     if x is not None:
         facts |= exchange_facts(x)
-    if c.closed and c.closed.kind != "local":
-        facts.discard("alive")
+    if c.closed:
+        facts -= {"alive", "tunnel"}
         facts.add(close_fact(c.closed))
     return facts
 
@@ -114,12 +115,15 @@ def exchange_facts(x):
 def close_fact(info):
     if info.code is None:
         return "lost: %s" % info.kind
-    if info.application:
-        return "connection " + h3_name(info.code)
-    return "transport " + transport_name(info.code)
+    name = h3_name(info.code) if info.application else transport_name(info.code)
+    if info.kind == "local":
+        return "violation %s: %s" % (name, info.reason)
+    return ("connection " if info.application else "transport ") + name
 
 
 def acceptable(name, facts):
+    if any(f.startswith("violation") for f in facts):
+        return False
     return any(set(e.split(" + ")) <= facts for e in CASES[name].expect)
 
 
@@ -528,7 +532,9 @@ _capsule("request_prefix_33", BAD_CAPSULE, "RFC 9484 4.7.2", _request("01040ac80
 _capsule("request_prefix_129", BAD_CAPSULE, "RFC 9484 4.7.2", _request("0106" + "00" * 16 + "81"))
 _capsule("request_host_bits", BAD_CAPSULE, "RFC 9484 4.7.2", _request("01040ac8010118"))
 _capsule("request_id_zero", BAD_CAPSULE, "RFC 9484 4.7.2", _request("00040ac8010120"))
-_capsule("request_id_twice", BAD_CAPSULE, "RFC 9484 4.7.2",
+_capsule("request_id_twice_in_one", BAD_CAPSULE + TUNNEL_LIVES, "RFC 9484 4.7.2",
+         _request("01040000000020", "01040000000020"))
+_capsule("request_id_twice", BAD_CAPSULE + TUNNEL_LIVES, "RFC 9484 4.7.2",
          _request("01040000000020") + _request("01040000000020"))
 _capsule("request_cut_short", BAD_CAPSULE, "RFC 9297 3.3", _request("01040ac80101"))
 _capsule("request_extra_byte", BAD_CAPSULE, "RFC 9297 3.3", _request("01040ac801012001"))

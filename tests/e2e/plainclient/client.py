@@ -31,12 +31,13 @@ class Client:
 
     tls: TlsConfig. token: text of a bearer token, sent with connect_ip(). authority: the
     :authority of requests. drop(direction, datagram) -> bool makes the link lossy: "tx" or "rx".
-    The remaining arguments are those of Connection and Http3.
+    make_socket: what is called for the socket, e.g. one in another network namespace. The
+    remaining arguments are those of Connection and Http3.
     """
 
     def __init__(self, host, port, tls, token=None, authority=None, drop=None, udp_payload=1452,
                  idle_timeout=30.0, extra_params=None, settings=OUR_SETTINGS, control=None,
-                 qpack_streams=True, bind=None):
+                 qpack_streams=True, make_socket=socket.socket):
         self.quic = Connection(tls, udp_payload, idle_timeout, extra_params)
         self.h3 = Http3(self.quic, settings, control, qpack_streams)
         self.token = token
@@ -44,21 +45,18 @@ class Client:
         self.authority = authority or "%s:%d" % (bracketed, port)
         self.tunnels = {}              # stream -> IpTunnel
         self._drop = drop
-        self._socket = self._open_socket(host, port, bind)
+        self._socket = self._open_socket(host, port, make_socket)
         self._keylog = os.environ.get("SSLKEYLOGFILE")
-        self._wake = None
 
     @staticmethod
-    def _open_socket(host, port, bind):
+    def _open_socket(host, port, make_socket):
         family, kind, proto, _, address = \
             socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        s = socket.socket(family, kind, proto)
+        s = make_socket(family, kind, proto)
         if family == socket.AF_INET:
             s.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO)
         else:
             s.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_DO)
-        if bind:
-            s.bind(bind)
         s.connect(address)
         s.setblocking(False)
         return s

@@ -179,10 +179,23 @@ class Http3:
             self._read_control(uni)
         elif uni.kind == QPACK_ENCODER and uni.input.strip(b"\x20"):
             raise H3Error("QPACK_ENCODER_STREAM_ERROR", "insertion into a table of capacity 0")
-        elif uni.kind == QPACK_DECODER and uni.input:
-            raise H3Error("QPACK_DECODER_STREAM_ERROR", "nothing to acknowledge")
+        elif uni.kind == QPACK_DECODER:
+            self._read_qpack_decoder(uni)
         else:
             uni.input = b""
+
+    def _read_qpack_decoder(self, uni):
+        """Only Stream Cancellation can come: there is nothing to acknowledge (RFC 9204 4.4)."""
+        while uni.input:
+            r = Reader(uni.input)
+            first = r.uint(1)
+            if first & 0xc0 != 0x40:
+                raise H3Error("QPACK_DECODER_STREAM_ERROR", "nothing to acknowledge")
+            try:
+                qpack.decode_integer(r, first, 6)
+            except Truncated:
+                return
+            uni.input = r.rest()
 
     def _on_uni_kind(self, stream, kind):
         if kind == PUSH:

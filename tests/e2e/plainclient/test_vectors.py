@@ -313,6 +313,14 @@ def test_control_stream(data, code):
     assert feed_control(data) == code
 
 
+@pytest.mark.parametrize("data, code", [
+    (b"\x48", None), (b"\x7f\x81", None), (b"\x84", 0x202), (b"\x48\x01", 0x202)])
+def test_qpack_decoder_stream(data, code):
+    quic = FakeQuic()
+    h3.Http3(quic).on_event(("stream", 7, varint(h3.QPACK_DECODER) + data, False))
+    assert quic.closed_with == code
+
+
 def response(fields, more=b"", fin=True):
     quic = FakeQuic()
     layer = h3.Http3(quic)

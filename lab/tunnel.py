@@ -1,0 +1,128 @@
+"""Tunnels in the laboratory: `mpquic tunnel` at its edge and at its hub."""
+import os
+import pathlib
+import re
+import shutil
+import signal
+
+from certs import Authority
+from lab import LabError, wait_until
+
+# What a program expects of /etc besides its own files.
+ETC = ["passwd", "group", "nsswitch.conf", "hosts", "ld.so.cache", "gnutls"]
+
+
+class Site:
+    """The certificates of one edge and one hub, and an /etc for each with them in
+    /etc/mpquic/tls, as the shipped configurations name them."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.authority = Authority(lab.state / "ca")
+        self.authority.issue("server", "hub", server=True,
+                             hosts=[lab.hub4, lab.hub6, "hub.example"])
+        self.authority.issue("edge", "edge")
+        self.etc = {"edge": self.make_etc("edge"), "hub": self.make_etc("server", "hub")}
+
+    def make_etc(self, files, name=None):
+        """A directory to stand in for /etc that holds the certificate and key called files."""
+        etc = self.lab.state / f"etc-{name or files}"
+        tls = etc / "mpquic" / "tls"
+        tls.mkdir(parents=True)
+        for entry in ETC:
+            source = pathlib.Path("/etc") / entry
+            if source.is_dir():
+                shutil.copytree(source, etc / entry)
+            elif source.exists():
+                shutil.copy(source, etc / entry)
+        for file in (f"{files}.crt", f"{files}.key", "ca.crt"):
+            shutil.copy(self.authority.directory / file, tls / file)
+        return etc
+
+
+class Tunnel:
+    """One running instance. etc: the directory that is /etc for it."""
+
+    def __init__(self, lab, node, config, etc, program=None):
+        self.lab, self.node, self.config, self.etc = lab, node, pathlib.Path(config), etc
+        self.program = program or lab.build / "mpquic"
+        self.log = lab.state / f"{node}-{self.config.stem}.log"
+        self.process = None
+
+    def start(self):
+        self.process = self.lab.popen(self.node, self.program, "tunnel", "-c", self.config,
+                                      log=self.log, etc=self.etc)
+        return self
+
+    def text(self):
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def running(self):
+        return self.process is not None and self.process.poll() is None
+
+    def wait_line(self, pattern, timeout=20):
+        """Wait for a line of the log; LabError with the log when it ends before, or in time."""
+        def found():
+            if m := re.search(pattern, self.text(), re.M):
+                return m
+            if not self.running():
+                raise LabError(f"{self.node}: exit {self.process.returncode}:\n{self.text()}")
+            return None
+        return wait_until(found, timeout, f"'{pattern}' in the log of {self.node}:\n{self.text()}")
+
+    def wait_exit(self, timeout=20):
+        wait_until(lambda: not self.running(), timeout, f"{self.node} ends:\n{self.text()}")
+        return self.process.returncode
+
+    def stop(self):
+        return self.lab.stop(self.process)
+
+    def kill(self):
+        """End it as a crash would."""
+        os.kill(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+def write_config(path, **keys):
+    """A YAML file of the keys; lists become sequences."""
+    lines = []
+    for key, value in keys.items():
+        if value is None:
+            continue
+        if isinstance(value, (list, tuple)):
+            lines.append(f"{key}:")
+            lines += [f"  - {v}" for v in value]
+        else:
+            lines.append(f"{key}: {str(value).lower() if isinstance(value, bool) else value}")
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def client_keys(i, remote, **more):
+    """What the edge's instance i says, as in deploy/examples."""
+    keys = dict(role="client", bind_ip=f"if:enp7s{i + 2}", remote_addr=remote,
+                remote_port=45000 + i, tun_name=f"mpq{i}",
+                tun_cidr=[f"10.200.{i}.1/30", f"fd00:200:{i}::1/126"],
+                tls_cert_file="/etc/mpquic/tls/edge.crt", tls_key_file="/etc/mpquic/tls/edge.key",
+                tls_ca_file="/etc/mpquic/tls/ca.crt", log_level="info")
+    return keys | more
+
+
+def server_keys(i, **more):
+    """What the hub's instance i says, with both families of LAN i behind the edge."""
+    keys = dict(role="server", bind_ip="0.0.0.0", remote_port=45000 + i, tun_name=f"mpq{i}",
+                tun_cidr=[f"10.200.{i}.2/30", f"fd00:200:{i}::2/126"],
+                tls_cert_file="/etc/mpquic/tls/server.crt",
+                tls_key_file="/etc/mpquic/tls/server.key", tls_ca_file="/etc/mpquic/tls/ca.crt",
+                peer_prefixes=[f"172.16.{i}.0/30", f"fd16:0:0:{i}::/64"], log_level="info")
+    return keys | more
+
+
+def reachable(lab, node, target, source=None, timeout=30):
+    """Wait until target answers pings from node. Returns when it did."""
+    wait_until(lambda: lab.exec(node, "ping", "-n", "-c", "1", "-W", "1",
+                                *(["-I", source] if source else []), target,
+                                check=False).returncode == 0,
+               timeout, f"{target} answers {node}", interval=0.1)

@@ -20,9 +20,10 @@ enum { PORT = 4000, HEADERS = 28, UDP_CSUM = 6 };
 
 static struct drop_counters drops;
 
-/* Open it, up and with its address. */
+/* Open it, up and with its addresses. */
 static struct tun *open_tun(struct tun_opts opts, int mtu)
 {
+    static const char *const addrs[] = {"10.200.1.1/30", "fd00:1::1/64"};
     struct netlink *nl = NULL;
     struct tun *t = NULL;
     struct ip_prefix p;
@@ -32,8 +33,10 @@ static struct tun *open_tun(struct tun_opts opts, int mtu)
     assert_int_equal(tun_open("mpqt", &opts, &t), 0);
     netns_link_up("mpqt", mtu);
     assert_int_equal(netlink_open(&nl), 0);
-    assert_int_equal(ip_prefix_parse("10.200.1.1/30", &p), 0);
-    assert_int_equal(netlink_addr_add(nl, tun_ifindex(t), &p, NULL), 0);
+    for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
+        assert_int_equal(ip_prefix_parse(addrs[i], &p), 0);
+        assert_int_equal(netlink_addr_add(nl, tun_ifindex(t), &p, NULL), 0);
+    }
     netlink_close(nl);
     return t;
 }
@@ -432,6 +435,108 @@ static void test_small_packet_with_offload(void **state)
     pkt_pool_free(pool);
 }
 
+/* TCP through the device: whatever the host sends comes back with its addresses swapped (which
+ * leaves every checksum right), so a connection to the far side's address ends at a listener of
+ * the host. Super-packets are read and written as they are. */
+
+static void reflect(struct tun *t, struct pkt_pool *pool, uint8_t gso, unsigned *ret_super)
+{
+    struct pkt_batch batch;
+
+    assert_true(tun_read_batch(t, pool, &batch) >= 0);
+    for (unsigned i = 0; i < batch.n; i++) {
+        struct pkt *pkt = batch.v[i];
+        bool v4 = pkt->data[0] >> 4 == 4;
+        uint8_t src[16], *at = pkt->data + (v4 ? 12 : 8), len = v4 ? 4 : 16;
+
+        *ret_super += pkt->gso == gso;
+        memcpy(src, at, len);
+        memmove(at, at + len, len);
+        memcpy(at + len, src, len);
+        assert_int_equal(tun_write(t, pool, pkt), 0);
+    }
+}
+
+static int host_listen(const struct net_addr *self)
+{
+    int fd = socket(self->sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(bind(fd, &self->sa, self->len), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    return fd;
+}
+
+/* Read what has arrived; the stream's byte number i is (uint8_t)(i / 3). */
+static size_t drain(int fd, size_t had)
+{
+    static uint8_t data[65536];
+    ssize_t n;
+
+    while ((n = recv(fd, data, sizeof(data), MSG_DONTWAIT)) > 0) {
+        for (ssize_t i = 0; i < n; i++, had++) {
+            if (data[i] != (uint8_t)(had / 3))
+                fail_msg("byte %zu of the stream is wrong", had);
+        }
+    }
+    return had;
+}
+
+static void check_tcp(const char *self, const char *far, uint8_t gso)
+{
+    enum { TOTAL = 3 * 256 * 2048, TURNS_MAX = 100000 };
+    struct tun *t = open_tun((struct tun_opts){.offload = true}, 1500);
+    struct pkt_pool *pool = pkt_pool_new(4 * PKT_BATCH_MAX, 2 * PKT_BATCH_MAX);
+    uint8_t *data = malloc(TOTAL);
+    size_t sent = 0, got = 0;
+    unsigned n_super = 0;
+    struct ip_addr a, b;
+    struct net_addr listen_at, connect_to;
+    int listener, client, server = -1;
+
+    for (size_t i = 0; i < TOTAL; i++)
+        data[i] = (uint8_t)(i / 3);
+    assert_int_equal(ip_addr_parse(self, &a), 0);
+    assert_int_equal(ip_addr_parse(far, &b), 0);
+    listen_at = net_addr_make(&a, 5000);
+    connect_to = net_addr_make(&b, 5000);
+    listener = host_listen(&listen_at);
+    client = socket(connect_to.sa.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(client, &connect_to.sa, connect_to.len), -1);
+    assert_int_equal(errno, EINPROGRESS);
+    for (int turn = 0; turn < TURNS_MAX && got < TOTAL; turn++) {
+        struct pollfd p = {.fd = tun_fd(t), .events = POLLIN};
+        ssize_t n = send(client, data + sent, TOTAL - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+        sent += n > 0 ? (size_t)n : 0;
+        assert_true(poll(&p, 1, 1000) >= 0);
+        reflect(t, pool, gso, &n_super);
+        if (server < 0)
+            server = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (server >= 0)
+            got = drain(server, got);
+    }
+    assert_int_equal(got, TOTAL);
+    assert_true(n_super > 0);
+    assert_int_equal(drops.n[DROP_NO_BUFFER] + drops.n[DROP_MALFORMED], 0);
+    assert_int_equal(pkt_pool_in_use(pool), 0);
+    close(client);
+    close(server);
+    close(listener);
+    free(data);
+    tun_close(t);
+    pkt_pool_free(pool);
+}
+
+static void test_tcp_super_packets_v4(void **state)
+{
+    check_tcp("10.200.1.1", "10.200.1.2", PKT_GSO_TCP4);
+}
+
+static void test_tcp_super_packets_v6(void **state)
+{
+    check_tcp("fd00:1::1", "fd00:1::2", PKT_GSO_TCP6);
+}
+
 static struct pkt *blank(struct pkt_pool *pool, uint32_t len)
 {
     struct pkt *pkt = pkt_new(pool, len);
@@ -540,6 +645,8 @@ int main(void)
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_super_packet_round_trip),
         cmocka_unit_test(test_small_packet_with_offload),
+        cmocka_unit_test(test_tcp_super_packets_v4),
+        cmocka_unit_test(test_tcp_super_packets_v6),
         cmocka_unit_test(test_vnet_to_pkt),
         cmocka_unit_test(test_vnet_from_pkt),
     };

@@ -9,6 +9,7 @@
 
 #include "masque/outbuf.h"
 #include "masque/request.h"
+#include "masque/settings.h"
 #include "wire/dgram.h"
 
 /* Context identifier of path MTU probes: never registered, so that the peer drops the datagram
@@ -47,6 +48,7 @@ struct masque {
     int64_t stream; /* of the tunnel, -1 before */
     int status;     /* edge: of the answer */
     struct req_stream reqs[REQUEST_STREAMS_MAX];
+    struct settings_tap settings; /* edge: the hub's */
     struct capsule_parser *parser;
     struct outbuf out;
     struct early_packet *early, **early_end;
@@ -542,7 +544,7 @@ static int on_h3_settings(nghttp3_conn *h3, const nghttp3_settings *s, void *use
                    : 0;
     if (m->state != MASQUE_WAIT_SETTINGS)
         return 0;
-    if (!s->enable_connect_protocol || !s->h3_datagram) {
+    if (!m->settings.connect_protocol || !s->h3_datagram) {
         m->state = MASQUE_ENDED;
         m->side->ops->refused(m, 0);
         close_with(m, MASQUE_H3_NO_ERROR, "no CONNECT-IP here");
@@ -656,6 +658,8 @@ static ssize_t on_stream_rx(struct quic_lane *lane, int64_t stream, const uint8_
 
     if (!m)
         return (ssize_t)len;
+    if (!is_server(m) && (stream & 3) == 3)
+        settings_tap_data(&m->settings, stream, data, len);
     n = nghttp3_conn_read_stream(m->h3, stream, data, len, fin);
     return n < 0 ? h3_failed(m, (int)n) : (ssize_t)n;
 }

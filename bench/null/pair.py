@@ -8,12 +8,11 @@ nothing is left behind however this program ends. Needs root, or root in a user 
 (unshare -rn).
 """
 import ctypes
+import json
 import os
-import re
-import select
 import signal
 import subprocess
-import time
+import sys
 
 PORT = 45999
 VETH_MTU = 1500
@@ -40,11 +39,31 @@ def one_send_size(udp_size=UDP_SIZE):
     return batch * (udp_size - RECORD_OVERHEAD) - FRAME_HDR
 
 
+def ensure_root():
+    """Start again as root of a user namespace unless root already. Where an ordinary user may not
+    have namespaces or TUN devices, end the program with 77 (skipped)."""
+    if not os.access('/dev/net/tun', os.R_OK | os.W_OK):
+        print('no access to /dev/net/tun', file=sys.stderr)
+        sys.exit(77)
+    if os.geteuid() == 0:
+        return
+    argv = ['unshare', '-rn', '--']
+    if subprocess.run(argv + ['true'], capture_output=True).returncode != 0:
+        print('needs root, or user namespaces', file=sys.stderr)
+        sys.exit(77)
+    os.execvp(argv[0], argv + [sys.executable] + sys.argv)
+
+
+def exit_on_term():
+    """Let SIGTERM unwind the with blocks, as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+
 class Pair:
     """The two namespaces 'a' and 'b' with the veth between them."""
 
-    def __init__(self, cut=None):
-        """cut: None leaves the offloads on, so that a super-packet passes the veth whole;
+    def __init__(self, cut='none'):
+        """cut: 'none' leaves the offloads on, so that a super-packet passes the veth whole;
         'all' cuts packets in the sender and keeps them apart in the receiver; 'gro' cuts them in
         the sender and lets the receiver coalesce, as a network card does."""
         self.cut = cut
@@ -75,7 +94,7 @@ class Pair:
                        'peer', 'name', 'veth', 'netns', pid['b']])
         for side, n in (('a', 1), ('b', 2)):
             self.run(side, ['ip', 'link', 'set', 'lo', 'up'])
-            if self.cut:
+            if self.cut != 'none':
                 self.run(side, ['ethtool', '-K', 'veth', 'tso', 'off', 'gso', 'off',
                                 'tx-udp-segmentation', 'off',
                                 'gro', 'on' if self.cut == 'gro' else 'off'])
@@ -99,6 +118,15 @@ class Pair:
         self.children.append(child)
         return child
 
+    def reap(self, child):
+        """Kill what was spawned unless it has ended, and forget it."""
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        if child.stdout:
+            child.stdout.close()
+        self.children.remove(child)
+
     def close(self):
         for child in self.children + list(self.holders.values()):
             if child.poll() is None:
@@ -113,9 +141,10 @@ class Pair:
 class NullTunnel:
     """A null tunnel between the two sides of a Pair, up inside the with block."""
 
-    def __init__(self, pair, program, aead='none', mode='packed', extra=(), tun_gso=None, pin=None):
+    def __init__(self, pair, program, aead='none', mode='packed', fit=False, pin=False):
+        """fit: keep super-packets to what one send holds; pin: one processor for each end."""
         self.pair, self.program, self.aead, self.mode = pair, program, aead, mode
-        self.extra, self.tun_gso, self.pin = list(extra), tun_gso, pin
+        self.fit, self.pin = fit, pin
         self.ends = {}
         self.counters = {}
         self.ready = {}
@@ -138,9 +167,9 @@ class NullTunnel:
         n, m = (1, 2) if side == 'a' else (2, 1)
         argv = [self.program, '--tun=ntun', f'--role={side}', f'--local=10.77.0.{n}:{PORT}',
                 f'--peer=10.77.0.{m}:{PORT}', f'--aead={self.aead}', f'--mode={self.mode}',
-                f'--udp-size={UDP_SIZE}'] + self.extra
+                f'--udp-size={UDP_SIZE}']
         if self.pin:
-            argv = ['taskset', '-c', self.pin[side]] + argv
+            argv = ['taskset', '-c', str(n - 1)] + argv
         end = self.pair.spawn(side, argv, stdout=subprocess.PIPE, text=True)
         self.ends[side] = end
         line = end.stdout.readline()
@@ -154,8 +183,8 @@ class NullTunnel:
         run(side, ['ip', 'addr', 'add', f'10.78.0.{n}/30', 'dev', 'ntun'])
         run(side, ['ip', 'addr', 'add', f'fd78::{n}/64', 'dev', 'ntun', 'nodad'])
         run(side, ['ip', 'link', 'set', 'ntun', 'mtu', str(mtu), 'up'])
-        if self.tun_gso:
-            run(side, ['ip', 'link', 'set', 'ntun', 'gso_max_size', str(self.tun_gso)])
+        if self.fit:
+            run(side, ['ip', 'link', 'set', 'ntun', 'gso_max_size', str(one_send_size())])
 
     def cpu_seconds(self):
         """User and system time of both ends so far."""
@@ -169,7 +198,6 @@ class NullTunnel:
 
     def stop(self):
         """End both sides and keep what they counted."""
-        import json
         for side, end in self.ends.items():
             if end.poll() is None:
                 end.send_signal(signal.SIGTERM)
@@ -179,5 +207,6 @@ class NullTunnel:
                 except subprocess.TimeoutExpired:
                     end.kill()
             end.wait()
+            end.stdout.close()
             self.pair.children.remove(end)
         self.ends = {}

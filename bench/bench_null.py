@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""Measure the null tunnel against the bare link under it.
+
+Every round measures every variant once, in turn, so that a machine that slows down slows all of
+them; ratios are made inside a round. See bench/README.md.
+"""
+import argparse
+import datetime
+import json
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, 'null'))
+import pair as lab  # noqa: E402
+
+UDP_LEN = 1200
+UDP_LOSS_MAX = 1.0  # per cent
+UDP_STEPS = 5
+UDP_SECONDS = 1
+
+# name -> (unit, title)
+MEASURES = {
+    'tcp1_up': ('Gbit/s', 'TCP, 1 flow, a to b'),
+    'tcp1_down': ('Gbit/s', 'TCP, 1 flow, b to a'),
+    'tcp4_up': ('Gbit/s', 'TCP, 4 flows, a to b'),
+    'tcp4_down': ('Gbit/s', 'TCP, 4 flows, b to a'),
+    'udp_1200': ('Gbit/s', f'UDP of {UDP_LEN} bytes, highest rate found under 1 % loss'),
+    'rtt_idle': ('us', 'ping, idle, median'),
+    'rtt_load': ('us', 'ping, during TCP 1 flow a to b, median'),
+    'cpu_tcp1_up': ('s/GB', 'CPU time of both ends, TCP 1 flow a to b'),
+    'cpu_tcp4_up': ('s/GB', 'CPU time of both ends, TCP 4 flows a to b'),
+}
+
+
+class Measurement:
+    """One variant in one round: the figures of MEASURES, by name."""
+
+    def __init__(self, link, address, tunnel, seconds):
+        self.link, self.address, self.tunnel, self.seconds = link, address, tunnel, seconds
+        self.values = {}
+
+    def iperf(self, args, seconds):
+        server = self.link.spawn('b', ['iperf3', '-s', '-1', '--forceflush'],
+                                 stdout=subprocess.PIPE, text=True)
+        try:
+            for line in server.stdout:
+                if 'listening' in line:
+                    break
+            out = self.link.run('a', ['iperf3', '-c', self.address, '-J', '-t', str(seconds)] + args,
+                                timeout=seconds + 20, check=False).stdout
+            end = json.loads(out)
+            if 'error' in end:
+                raise RuntimeError(f'iperf3: {end["error"]}')
+            server.wait(timeout=5)
+            return end['end']
+        finally:
+            self.link.reap(server)
+
+    def ping(self, count, interval):
+        return self.link.spawn('a', ['ping', '-n', '-c', str(count), '-i', str(interval),
+                                     self.address], stdout=subprocess.PIPE, text=True)
+
+    def ping_median(self, child):
+        out, _ = child.communicate(timeout=30)
+        self.link.children.remove(child)
+        times = [float(t) * 1000 for t in re.findall(r'time=([0-9.]+) ms', out)]
+        if not times:
+            raise RuntimeError('ping: no answer')
+        return statistics.median(times)
+
+    def tcp(self, flows, reverse, cpu_name=None):
+        before = self.tunnel.cpu_seconds() if self.tunnel else 0
+        end = self.iperf(['-P', str(flows)] + (['-R'] if reverse else []), self.seconds)
+        got = end['sum_received']
+        if self.tunnel and cpu_name:
+            self.values[cpu_name] = ((self.tunnel.cpu_seconds() - before) / (got['bytes'] / 1e9))
+        return got['bits_per_second'] / 1e9
+
+    def udp_at(self, gbps):
+        """Offer a rate (0: as much as possible). Returns what was sent and what arrived."""
+        end = self.iperf(['-u', '-l', str(UDP_LEN), '-w', '4M', '-b', str(int(gbps * 1e9))],
+                         UDP_SECONDS)['sum']
+        sent = end['bits_per_second'] / 1e9
+        return sent, sent * (1 - end['lost_percent'] / 100), end['lost_percent']
+
+    def udp(self):
+        """The highest rate with less loss than the limit, by bisection."""
+        sent, arrived, lost = self.udp_at(0)
+        if lost < UDP_LOSS_MAX:
+            return arrived
+        low, high, offer = 0, sent, arrived
+        for _ in range(UDP_STEPS):
+            sent, arrived, lost = self.udp_at(offer)
+            if lost < UDP_LOSS_MAX:
+                low = max(low, arrived)
+            else:
+                high = offer
+            offer = (low + high) / 2
+        return low
+
+    def rtt_idle(self):
+        return self.ping_median(self.ping(100, 0.01))
+
+    def tcp1_up_with_ping(self):
+        child = self.ping(int(self.seconds / 0.02), 0.02)
+        self.values['tcp1_up'] = self.tcp(1, False, 'cpu_tcp1_up')
+        return self.ping_median(child)
+
+    def run(self):
+        """All figures. What fails is reported and left out."""
+        for name, measure in (
+                ('rtt_idle', self.rtt_idle),
+                ('rtt_load', self.tcp1_up_with_ping),
+                ('tcp1_down', lambda: self.tcp(1, True)),
+                ('tcp4_up', lambda: self.tcp(4, False, 'cpu_tcp4_up')),
+                ('tcp4_down', lambda: self.tcp(4, True)),
+                ('udp_1200', self.udp)):
+            try:
+                self.values[name] = measure()
+            except (RuntimeError, KeyError, ValueError, subprocess.TimeoutExpired) as e:
+                print(f'  {name}: {e}', file=sys.stderr)
+        return self.values
+
+
+def machine():
+    model = '?'
+    with open('/proc/cpuinfo') as f:
+        for line in f:
+            if line.startswith('model name'):
+                model = line.split(':', 1)[1].strip()
+                break
+    return {'cpu': model, 'cores': os.cpu_count(), 'kernel': platform.release(),
+            'date': datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d %H:%M UTC')}
+
+
+def idle_share(seconds=1.0):
+    """Share of all processors' time that nobody used, in per cent."""
+    def sample():
+        with open('/proc/stat') as f:
+            v = [int(x) for x in f.readline().split()[1:9]]
+        return v[3] + v[4], sum(v)
+    idle0, all0 = sample()
+    time.sleep(seconds)
+    idle1, all1 = sample()
+    return 100 * (idle1 - idle0) / max(1, all1 - all0)
+
+
+def variants(program, wanted):
+    """name -> (aead, mode), None for the bare link."""
+    backends = subprocess.run([program, '--list'], capture_output=True, text=True,
+                              check=True).stdout.split()
+    table = {'bare': None}
+    table.update({b: (b, 'packed') for b in backends})
+    table['packet'] = ('gnutls', 'packet')
+    if wanted:
+        unknown = set(wanted) - set(table)
+        if unknown:
+            sys.exit(f'unknown variant: {", ".join(sorted(unknown))}; there are {", ".join(table)}')
+        table = {k: v for k, v in table.items() if k in wanted or k == 'bare'}
+    return table
+
+
+def measure_variant(link, args, spec):
+    if spec is None:
+        return {'values': Measurement(link, '10.77.0.2', None, args.seconds).run()}
+    aead, mode = spec
+    with lab.NullTunnel(link, args.program, aead, mode, fit=args.fit, pin=args.pin) as tunnel:
+        link.run('a', ['ping', '-c', '3', '-i', '0.05', '10.78.0.2'])
+        values = Measurement(link, '10.78.0.2', tunnel, args.seconds).run()
+    return {'values': values, 'counters': tunnel.counters, 'ready': tunnel.ready['a']}
+
+
+def run_rounds(args, table):
+    rounds = []
+    for n in range(args.rounds):
+        this = {'idle_before': idle_share(), 'variants': {}}
+        print(f'round {n + 1} of {args.rounds}, processors {this["idle_before"]:.0f} % idle before:',
+              end='', flush=True)
+        with lab.Pair(args.cut) as link:
+            for name, spec in table.items():
+                this['variants'][name] = measure_variant(link, args, spec)
+                rate = this['variants'][name]['values'].get('tcp1_up')
+                print(f' {name} {rate:.1f}' if rate else f' {name} -', end='', flush=True)
+        print(' Gbit/s', flush=True)
+        rounds.append(this)
+    return rounds
+
+
+def spread(values):
+    return {'median': statistics.median(values), 'min': min(values), 'max': max(values),
+            'n': len(values)}
+
+
+def summarize(rounds, table):
+    """measure -> variant -> spread of the figure and of its ratio to the bare link."""
+    summary = {}
+    for measure in MEASURES:
+        for name in table:
+            got = [(r['variants'][name]['values'].get(measure),
+                    r['variants']['bare']['values'].get(measure)) for r in rounds]
+            values = [v for v, _ in got if v is not None]
+            ratios = [v / bare for v, bare in got if v is not None and bare]
+            if values:
+                entry = spread(values)
+                entry['ratio'] = spread(ratios) if ratios else None
+                summary.setdefault(measure, {})[name] = entry
+    return summary
+
+
+def print_summary(summary):
+    for measure, by_variant in summary.items():
+        unit, title = MEASURES[measure]
+        print(f'\n{title} [{unit}]')
+        print(f'  {"":10}{"median":>9}{"min":>9}{"max":>9}    ratio to bare (min - max)')
+        for name, e in by_variant.items():
+            digits = 0 if unit == 'us' else 3 if unit == 's/GB' else 2
+            line = f'  {name:10}' + ''.join(f'{e[k]:9.{digits}f}' for k in ('median', 'min', 'max'))
+            if e['ratio'] and name != 'bare':
+                line += '    {median:.2f} ({min:.2f} - {max:.2f})'.format(**e['ratio'])
+            print(line)
+
+
+def parse_args():
+    default = os.path.join(os.path.dirname(HERE), 'build', 'bench', 'null-tunnel')
+    p = argparse.ArgumentParser(description=__doc__,
+                                formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--program', default=default, help='the null-tunnel executable')
+    p.add_argument('--rounds', type=int, default=5)
+    p.add_argument('--seconds', type=int, default=2, help='length of one TCP measurement')
+    p.add_argument('--only', nargs='+', metavar='VARIANT', help='these (and bare) only')
+    p.add_argument('--cut', nargs='?', const='all', default='none', choices=('none', 'all', 'gro'),
+                   help='cut packets on the link: all (segmentation and coalescing off) or gro '
+                        '(the receiver coalesces, as a network card does)')
+    p.add_argument('--fit', action='store_true', help='super-packets no larger than one send holds')
+    p.add_argument('--pin', action='store_true', help='one processor for each end')
+    p.add_argument('--json', metavar='FILE', help='write everything measured to FILE')
+    return p.parse_args()
+
+
+def main():
+    args = parse_args()
+    lab.ensure_root()
+    lab.exit_on_term()
+    if not os.access(args.program, os.X_OK):
+        sys.exit(f'{args.program} is missing: build first (make build), or give --program')
+    table = variants(args.program, args.only)
+    host = machine()
+    host['load'] = os.getloadavg()
+    print('{cpu}, {cores} cores, Linux {kernel}, {date}'.format(**host))
+    print(f'link: veth, MTU {lab.VETH_MTU}, cut: {args.cut}; {args.rounds} rounds')
+    speed = json.loads(subprocess.run([args.program, '--speed=100'], capture_output=True, text=True,
+                                      check=True).stdout)
+    print('cipher alone, per record of 1443 bytes: ' + ', '.join(
+        f'{k} seal {v["seal_ns"]:.0f} ns, open {v["open_ns"]:.0f} ns' for k, v in speed.items()))
+    rounds = run_rounds(args, table)
+    summary = summarize(rounds, table)
+    print_summary(summary)
+    if args.json:
+        with open(args.json, 'w') as f:
+            json.dump({'machine': host, 'options': {k: v for k, v in vars(args).items()
+                                                    if k not in ('program', 'json')},
+                       'cipher': speed, 'summary': summary, 'rounds': rounds}, f, indent=1)
+    complete = all(len(by) >= len(table) - (m.startswith('cpu')) for m, by in summary.items())
+    return 0 if complete and len(summary) == len(MEASURES) else 1
+
+
+if __name__ == '__main__':
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except RuntimeError as e:
+        sys.exit(f'bench_null: {e}')

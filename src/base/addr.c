@@ -61,7 +61,7 @@ int ip_prefix_parse(const char *s, struct ip_prefix *ret)
 char *ip_addr_str(const struct ip_addr *a, char buf[static IP_ADDR_STR_MAX])
 {
     if (!a->family || !inet_ntop(a->family == 4 ? AF_INET : AF_INET6, a->b, buf, IP_ADDR_STR_MAX))
-        strcpy(buf, "none");
+        memcpy(buf, "none", sizeof("none"));
     return buf;
 }
 
@@ -142,7 +142,7 @@ bool ip_prefix_contains(const struct ip_prefix *p, const struct ip_addr *a)
 {
     unsigned whole = p->len / 8, rest = p->len % 8;
 
-    if (!a->family || p->addr.family != a->family || memcmp(p->addr.b, a->b, whole))
+    if (!a->family || p->addr.family != a->family || memcmp(p->addr.b, a->b, whole) != 0)
         return false;
     return !rest || !((p->addr.b[whole] ^ a->b[whole]) >> (8 - rest));
 }

@@ -55,7 +55,7 @@ int heap_set(struct heap *h, struct heap_node *node, uint64_t key_ns)
     if (!node->place) {
         if (h->n + 1 >= h->cap) {
             size_t cap = h->cap ? h->cap * 2 : 16;
-            struct heap_node **v = realloc(h->v, cap * sizeof(*v));
+            struct heap_node **v = realloc(h->v, cap * sizeof(struct heap_node *));
 
             if (!v)
                 return -ENOMEM;

@@ -20,10 +20,10 @@ void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(p
 
 #define log_error(...) log_msg(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_info(...) log_msg(LOG_LEVEL_INFO, __VA_ARGS__)
-#define log_debug(...)                                                                             \
-    do {                                                                                           \
-        if (log_enabled(LOG_LEVEL_DEBUG))                                                          \
-            log_msg(LOG_LEVEL_DEBUG, __VA_ARGS__);                                                 \
+#define log_debug(...)                             \
+    do {                                           \
+        if (log_enabled(LOG_LEVEL_DEBUG))          \
+            log_msg(LOG_LEVEL_DEBUG, __VA_ARGS__); \
     } while (0)
 
 /* A limiter for lines that traffic can cause: at most one per interval_ns. log_limit_ok()

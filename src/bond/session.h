@@ -48,8 +48,8 @@ struct session {
     struct ip_prefix sources[SESSION_SOURCES_MAX];
     unsigned n_sources;
     struct session_stats stats;
-    uint64_t too_big_ns;              /* when the next packet-too-big may go */
-    struct ip_addr last_bad_source;   /* for the log */
+    uint64_t too_big_ns;            /* when the next packet-too-big may go */
+    struct ip_addr last_bad_source; /* for the log */
 };
 
 void session_init(struct session *s, const struct session_opts *opts);

@@ -117,8 +117,7 @@ static void on_peer_down(void *user, const char *name, const char *why)
     log_info("peer %s: down: %s", name, why);
 }
 
-static void on_refused(void *user, const char *name, const struct net_addr *remote,
-                       const char *why)
+static void on_refused(void *user, const char *name, const struct net_addr *remote, const char *why)
 {
     char buf[NET_ADDR_STR_MAX];
 

@@ -58,7 +58,7 @@ static enum exit_code load_server_tokens(struct instance *inst)
     inst->tokens = calloc(HUB_TOKENS_MAX, sizeof(*inst->tokens));
     if (!text || !inst->tokens)
         return EXIT_CODE_CONFIG;
-    for (char *at = text; (line = strsep(&at, "\n")); ) {
+    for (char *at = text; (line = strsep(&at, "\n"));) {
         struct hub_token *t = &inst->tokens[inst->n_tokens];
         char *name = strtok_r(line, " \t\r", &save), *token;
 
@@ -153,8 +153,8 @@ static int add_addresses(struct instance *inst)
         int rv = netlink_addr_add(inst->netlink, tun_ifindex(inst->tun), &c->tun_addr[i], NULL);
 
         if (rv) {
-            log_error("tun %s: cannot add %s: %s", c->tun_name,
-                      ip_prefix_str(&c->tun_addr[i], buf), strerror(-rv));
+            log_error("tun %s: cannot add %s: %s", c->tun_name, ip_prefix_str(&c->tun_addr[i], buf),
+                      strerror(-rv));
             return rv;
         }
     }
@@ -179,9 +179,8 @@ enum exit_code instance_setup_tun(struct instance *inst)
     }
     if (add_addresses(inst))
         return EXIT_CODE_START;
-    log_info("tun %s: %s, mtu %u%s", c->tun_name,
-             tun_was_created(inst->tun) ? "created" : "found", inst->tun_mtu,
-             c->mtu ? "" : " until the path is known");
+    log_info("tun %s: %s, mtu %u%s", c->tun_name, tun_was_created(inst->tun) ? "created" : "found",
+             inst->tun_mtu, c->mtu ? "" : " until the path is known");
     return EXIT_CODE_OK;
 }
 

@@ -139,7 +139,7 @@ static void wait_for(struct instance *inst, const char *what)
 {
     static const struct net_addr none;
 
-    if (strcmp(inst->waiting_for, what))
+    if (strcmp(inst->waiting_for, what) != 0)
         log_info("path: waiting: %s", what);
     snprintf(inst->waiting_for, sizeof(inst->waiting_for), "%s", what);
     edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &none, &inst->remote, 0);

@@ -171,7 +171,8 @@ static void on_dgram_rx(struct quic_lane *lane, const uint8_t *data, size_t len)
     len -= n;
     if (m->state == MASQUE_OPEN && (int64_t)stream == m->stream)
         take_payload(m, data, len);
-    else if (m->state == MASQUE_IDLE || (m->state == MASQUE_REQUESTED && (int64_t)stream == m->stream))
+    else if (m->state == MASQUE_IDLE ||
+             (m->state == MASQUE_REQUESTED && (int64_t)stream == m->stream))
         keep_early(m, (int64_t)stream, data, len);
     else
         drop_count(m->side->drops, DROP_STREAM);
@@ -306,8 +307,8 @@ static enum capsule_error take_capsule(struct masque *m, const struct capsule_vi
     return e;
 }
 
-static int on_h3_data(nghttp3_conn *h3, int64_t stream, const uint8_t *data, size_t len,
-                      void *user, void *stream_user)
+static int on_h3_data(nghttp3_conn *h3, int64_t stream, const uint8_t *data, size_t len, void *user,
+                      void *stream_user)
 {
     struct masque *m = user;
     struct capsule_view c;
@@ -650,8 +651,8 @@ static void on_lane_down(struct quic_lane *lane, const struct quic_fail_info *wh
     masque_free(m);
 }
 
-static ssize_t on_stream_rx(struct quic_lane *lane, int64_t stream, const uint8_t *data,
-                            size_t len, bool fin)
+static ssize_t on_stream_rx(struct quic_lane *lane, int64_t stream, const uint8_t *data, size_t len,
+                            bool fin)
 {
     struct masque *m = of(lane);
     nghttp3_ssize n;

@@ -113,24 +113,24 @@ static int path_status(const char *path)
     size_t prefix = strlen(MASQUE_PATH_PREFIX);
     const char *p;
 
-    if (strncmp(path, MASQUE_PATH_PREFIX, prefix))
+    if (strncmp(path, MASQUE_PATH_PREFIX, prefix) != 0)
         return 404;
     p = segment(path + prefix, target, sizeof(target));
     p = p ? segment(p, proto, sizeof(proto)) : NULL;
     if (!p || *p || !valid_target(target) || !valid_ipproto(proto))
         return 400;
-    return strcmp(target, "*") || strcmp(proto, "*") ? 403 : 200;
+    return !strcmp(target, "*") && !strcmp(proto, "*") ? 200 : 403;
 }
 
 int masque_request_status(const struct masque_request *req)
 {
     if (req->oversized)
         return 431;
-    if (strcmp(req->method, "CONNECT"))
-        return strncmp(req->path, MASQUE_PATH_PREFIX, strlen(MASQUE_PATH_PREFIX)) ? 404 : 405;
-    if (strcmp(req->protocol, "connect-ip"))
+    if (strcmp(req->method, "CONNECT") != 0)
+        return strncmp(req->path, MASQUE_PATH_PREFIX, strlen(MASQUE_PATH_PREFIX)) != 0 ? 404 : 405;
+    if (strcmp(req->protocol, "connect-ip") != 0)
         return 501;
-    if (strcmp(req->scheme, "https") || !*req->authority || !*req->path)
+    if (strcmp(req->scheme, "https") != 0 || !*req->authority || !*req->path)
         return 400;
     return path_status(req->path);
 }
@@ -140,7 +140,7 @@ bool masque_request_bearer(const struct masque_request *req, const char **ret)
     static const char scheme[] = "Bearer ";
     const char *t = req->authorization;
 
-    if (strncasecmp(t, scheme, sizeof(scheme) - 1))
+    if (strncasecmp(t, scheme, sizeof(scheme) - 1) != 0)
         return false;
     t += sizeof(scheme) - 1;
     while (*t == ' ')

@@ -105,8 +105,7 @@ static void connect_hub(struct edge *e)
 
     change_state(e, EDGE_CONNECTING, "");
     e->path = quic_path_new(e->ep, &masque_path_ops, &e->side);
-    if (e->path &&
-        quic_path_open_lane(e->path, e->now_ns, &e->local, &e->remote, e->socket, NULL))
+    if (e->path && quic_path_open_lane(e->path, e->now_ns, &e->local, &e->remote, e->socket, NULL))
         lost(e, &why);
     else if (!e->path)
         pause_then_retry(e, quic_fail_meaning(why.fail));
@@ -124,8 +123,8 @@ static void on_open(struct masque *m)
     session_attach(&e->session, m);
     for (unsigned i = 0; i < e->opts.n_want; i++) {
         want.v[i].request_id = i + 1;
-        want.v[i].prefix = (struct ip_prefix){
-            .addr = e->opts.want[i].addr, .len = (uint8_t)ip_addr_bits(&e->opts.want[i].addr)};
+        want.v[i].prefix = (struct ip_prefix){.addr = e->opts.want[i].addr,
+                                              .len = (uint8_t)ip_addr_bits(&e->opts.want[i].addr)};
     }
     if (want.n)
         masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want);

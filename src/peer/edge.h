@@ -19,7 +19,7 @@ enum edge_state {
     EDGE_IDLE,       /* no local address to send from */
     EDGE_CONNECTING, /* handshake and request are on their way */
     EDGE_UP,
-    EDGE_PAUSE, /* waiting to try again */
+    EDGE_PAUSE,  /* waiting to try again */
     EDGE_FAILED, /* trying again cannot help */
     EDGE_STATE_COUNT
 };

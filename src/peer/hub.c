@@ -85,7 +85,7 @@ static int on_request(struct masque *m, const struct masque_request *req)
         refuse(h, m, quic_lane_peer_name(masque_lane(m)), "no valid bearer token");
         return 401;
     }
-    if (h->tunnel && strcmp(name, h->peer_name)) {
+    if (h->tunnel && strcmp(name, h->peer_name) != 0) {
         refuse(h, m, name, "another peer has the tunnel");
         return 503;
     }
@@ -288,8 +288,8 @@ static void on_down(struct masque *m, const struct quic_fail_info *why)
 
     if (h->tunnel != m)
         return;
-    snprintf(text, sizeof(text), "%s%s%s%s", quic_fail_meaning(why->fail),
-             *why->detail ? " (" : "", why->detail, *why->detail ? ")" : "");
+    snprintf(text, sizeof(text), "%s%s%s%s", quic_fail_meaning(why->fail), *why->detail ? " (" : "",
+             why->detail, *why->detail ? ")" : "");
     release(h, text);
 }
 
@@ -321,8 +321,8 @@ static void on_handshake_refused(void *user, const struct quic_lane *lane,
     struct hub *h = user;
     char text[256];
 
-    snprintf(text, sizeof(text), "%s%s%s%s", quic_fail_meaning(why->fail),
-             *why->detail ? " (" : "", why->detail, *why->detail ? ")" : "");
+    snprintf(text, sizeof(text), "%s%s%s%s", quic_fail_meaning(why->fail), *why->detail ? " (" : "",
+             why->detail, *why->detail ? ")" : "");
     h->opts.events->refused(h->opts.user, quic_lane_peer_name(lane), quic_lane_remote(lane), text);
 }
 

@@ -96,7 +96,7 @@ void endpoint_cid_remove(struct quic_endpoint *ep, struct quic_lane *lane, const
     for (struct lane_cid **at = &lane->cids; *at; at = &(*at)->next) {
         struct lane_cid *c = *at;
 
-        if (c->len != len || memcmp(c->data, cid, len))
+        if (c->len != len || memcmp(c->data, cid, len) != 0)
             continue;
         *at = c->next;
         HASH_DELETE(hh, ep->cids, c);
@@ -187,8 +187,8 @@ static void answer_version(struct quic_endpoint *ep, const struct quic_rx *rx,
         return;
     ep->opts.random(ep->opts.random_user, &random, 1);
     answer(ep, rx,
-           ngtcp2_pkt_write_version_negotiation(ep->answer->buf, 256, random, vc->scid,
-                                                vc->scidlen, vc->dcid, vc->dcidlen, versions,
+           ngtcp2_pkt_write_version_negotiation(ep->answer->buf, 256, random, vc->scid, vc->scidlen,
+                                                vc->dcid, vc->dcidlen, versions,
                                                 ARRAY_LEN(versions)));
 }
 

@@ -313,13 +313,12 @@ static int make_conn(struct quic_lane *lane, const ngtcp2_pkt_hd *initial)
     if (rv)
         return rv;
     lane->ref = (ngtcp2_crypto_conn_ref){.get_conn = get_conn, .user_data = lane};
-    lane->tls = ep->opts.tls->session_new(ep->opts.tls_ctx, ep->opts.server, ep->server_name,
-                                          &lane->ref);
+    lane->tls =
+        ep->opts.tls->session_new(ep->opts.tls_ctx, ep->opts.server, ep->server_name, &lane->ref);
     if (!lane->tls)
         return -EIO;
     ngtcp2_conn_set_tls_native_handle(lane->conn, ep->opts.tls->native(lane->tls));
-    ngtcp2_conn_set_keep_alive_timeout(lane->conn,
-                                       opt_ns(ep->opts.keepalive_ns, 10 * NS_PER_S));
+    ngtcp2_conn_set_keep_alive_timeout(lane->conn, opt_ns(ep->opts.keepalive_ns, 10 * NS_PER_S));
     return 0;
 }
 
@@ -613,8 +612,9 @@ static void fail_crypto(struct quic_lane *lane)
     why.fail = lane->ep->opts.tls->refusal(lane->tls, why.detail, sizeof(why.detail));
     alert = alert_of(why.fail, alert);
     if (why.fail == QUIC_FAIL_NONE) {
-        why.fail = alert == 116 ? QUIC_FAIL_CERT_MISSING
-                                : alert == 120 ? QUIC_FAIL_ALPN : QUIC_FAIL_TLS;
+        why.fail = alert == 116   ? QUIC_FAIL_CERT_MISSING
+                   : alert == 120 ? QUIC_FAIL_ALPN
+                                  : QUIC_FAIL_TLS;
         snprintf(why.detail, sizeof(why.detail), "%s", quic_tls_alert_name(alert));
     }
     why.code = NGTCP2_CRYPTO_ERROR | alert;

@@ -50,10 +50,10 @@ struct quic_lane {
     struct net_addr local, remote;
     unsigned socket;
 
-    bool stream_work;   /* the layer above has stream data */
-    bool write_due;     /* ngtcp2 may have something: ACK, handshake, probe */
-    bool dgram_work;    /* there may be datagrams to pull */
-    struct pkt *stash;  /* pulled, but congestion control did not take it */
+    bool stream_work;  /* the layer above has stream data */
+    bool write_due;    /* ngtcp2 may have something: ACK, handshake, probe */
+    bool dgram_work;   /* there may be datagrams to pull */
+    struct pkt *stash; /* pulled, but congestion control did not take it */
 
     bool close_wanted; /* quic_lane_close() during an event */
     struct quic_fail_info why;

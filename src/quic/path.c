@@ -47,7 +47,7 @@ void path_remove_lane(struct quic_path *path, struct quic_lane *lane)
         if (path->lanes[i] != lane)
             continue;
         memmove(&path->lanes[i], &path->lanes[i + 1],
-                (path->n_lanes - i - 1) * sizeof(path->lanes[0]));
+                (path->n_lanes - i - 1) * sizeof(struct quic_lane *));
         path->n_lanes--;
         break;
     }

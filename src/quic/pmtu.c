@@ -56,7 +56,8 @@ bool pmtu_on_probe_acked(struct pmtu *p, uint64_t now_ns, size_t bytes)
     p->suspect = false;
     if (bytes > p->size)
         p->size = bytes;
-    if (p->searching && (p->size >= p->max - PMTU_GRAIN_BYTES || p->failed <= p->size + PMTU_GRAIN_BYTES))
+    if (p->searching &&
+        (p->size >= p->max - PMTU_GRAIN_BYTES || p->failed <= p->size + PMTU_GRAIN_BYTES))
         finish(p, now_ns);
     return p->size != before;
 }

@@ -67,8 +67,8 @@ struct quic_path_ops {
     /* The next stream data to send: fills up to n vectors, *ret_stream and *ret_fin. Returns the
      * number of vectors; *ret_stream = -1 when there is nothing; -1 after quic_lane_close().
      * Exactly one of the three answers follows. */
-    int (*stream_pull)(struct quic_lane *lane, int64_t *ret_stream, bool *ret_fin,
-                       struct iovec *v, int n);
+    int (*stream_pull)(struct quic_lane *lane, int64_t *ret_stream, bool *ret_fin, struct iovec *v,
+                       int n);
     int (*stream_wrote)(struct quic_lane *lane, int64_t stream, size_t bytes);
     void (*stream_blocked)(struct quic_lane *lane, int64_t stream);
     void (*stream_shut)(struct quic_lane *lane, int64_t stream);

@@ -105,7 +105,8 @@ static int verify_peer(gnutls_session_t s)
     if (!creds->server && creds->insecure_skip_verify)
         return 0;
     data[n].type = GNUTLS_DT_KEY_PURPOSE_OID;
-    data[n].data = (unsigned char *)(creds->server ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER);
+    data[n].data =
+        (unsigned char *)(creds->server ? GNUTLS_KP_TLS_WWW_CLIENT : GNUTLS_KP_TLS_WWW_SERVER);
     data[n++].size = 0;
     if (!creds->server) {
         data[n].type = GNUTLS_DT_DNS_HOSTNAME;
@@ -180,9 +181,12 @@ int quic_tls_creds_load(const struct quic_tls_files *f, struct quic_tls_creds **
         rv = gnutls_certificate_set_x509_key_file2(c->cred, f->cert_file, f->key_file,
                                                    GNUTLS_X509_FMT_PEM, NULL, 0);
         if (rv < 0) {
-            const char *file = rv == GNUTLS_E_FILE_ERROR && !access(f->cert_file, R_OK) ? f->key_file : f->cert_file;
+            const char *file = rv == GNUTLS_E_FILE_ERROR && !access(f->cert_file, R_OK)
+                                   ? f->key_file
+                                   : f->cert_file;
 
-            e = load_error(err, err_len, file == f->key_file ? "private key" : "certificate", file, rv);
+            e = load_error(err, err_len, file == f->key_file ? "private key" : "certificate", file,
+                           rv);
             goto fail;
         }
     }
@@ -275,9 +279,8 @@ static void *session_new(void *ctx, bool server, const char *server_name,
         return NULL;
     ts->ref = *ref;
     ts->creds = creds;
-    if (gnutls_init(&ts->gnutls, (server ? GNUTLS_SERVER : GNUTLS_CLIENT) |
-                                     GNUTLS_NO_TICKETS | GNUTLS_NO_END_OF_EARLY_DATA |
-                                     GNUTLS_NO_AUTO_SEND_TICKET) ||
+    if (gnutls_init(&ts->gnutls, (server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NO_TICKETS |
+                                     GNUTLS_NO_END_OF_EARLY_DATA | GNUTLS_NO_AUTO_SEND_TICKET) ||
         gnutls_priority_set(ts->gnutls, creds->priority) ||
         gnutls_credentials_set(ts->gnutls, GNUTLS_CRD_CERTIFICATE, creds->cred) ||
         gnutls_alpn_set_protocols(ts->gnutls, &alpn, 1, GNUTLS_ALPN_MANDATORY) ||

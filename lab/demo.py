@@ -78,15 +78,17 @@ class Demo:
         self.hub = Tunnel(lab, "hub", server, site.etc["hub"]).start()
         self.edge = Tunnel(lab, "edge", client, site.etc["edge"]).start()
         try:
-            reachable(lab, "edge", f"10.200.{i}.2", timeout=20)
+            reachable(lab, "edge", f"10.200.{i}.2", timeout=20,
+                      alive=lambda: self.hub.running() and self.edge.running())
         except LabError:
             raise LabError(f"the tunnel did not come up\nhub:\n{self.hub.text()}\n"
                            f"edge:\n{self.edge.text()}") from None
         lab.route_tunnel(i)
         reachable(lab, self.lan, lab.inet4, timeout=10)
         reachable(lab, self.lan, lab.inet6, timeout=10)
-        for line in (self.hub.text() + self.edge.text()).splitlines():
-            say(f"    {line}")
+        for name, end in (("hub", self.hub), ("edge", self.edge)):
+            for line in end.text().splitlines():
+                say(f"    {name + ':':6}{line}")
         lan = lab.exec("edge", "ip", "-br", "address", "show", "dev", self.tun).stdout.strip()
         say(f"    {lan}")
 
@@ -136,19 +138,19 @@ class Demo:
 
         worker = threading.Thread(target=work, daemon=True)
         say(f"    {what}")
-        before = traffic.counters(lab, "edge")
+        before, then = traffic.counters(lab, "edge"), time.monotonic()
         worker.start()
         for second in range(1, seconds + 2):
-            worker.join(1 - 0.25)
+            worker.join(0.75)
             rtt = traffic.ping(lab, self.lan, lab.inet4, 3, 0.1).median
-            now = traffic.counters(lab, "edge")
+            now, at = traffic.counters(lab, "edge"), time.monotonic()
             cells = []
             for name, interface in (("LAN", self.lan_if), ("TUN", self.tun), ("WAN", self.wan_if)):
                 rx, tx = (now[interface][k] - before[interface][k] for k in (0, 2))
                 bits = sum(now[interface][k] - before[interface][k] for k in (1, 3)) * 8
-                cells.append(f"{name} {rx:>6} in {tx:>6} out {bits / 1e6:>6.1f} Mbit")
+                cells.append(f"{name} {rx:>6} in {tx:>6} out {bits / 1e6 / (at - then):>6.1f} Mbit/s")
             say(f"      {second:>2}  {'   '.join(cells)}   RTT {ms(rtt):>9}")
-            before = now
+            before, then = now, at
             if not worker.is_alive():
                 break
         worker.join(60)

@@ -120,9 +120,12 @@ def server_keys(i, **more):
     return keys | more
 
 
-def reachable(lab, node, target, source=None, timeout=30):
-    """Wait until target answers pings from node. Returns when it did."""
-    wait_until(lambda: lab.exec(node, "ping", "-n", "-c", "1", "-W", "1",
-                                *(["-I", source] if source else []), target,
-                                check=False).returncode == 0,
-               timeout, f"{target} answers {node}", interval=0.1)
+def reachable(lab, node, target, timeout=30, alive=lambda: True):
+    """Wait until target answers a ping from node; LabError when it does not in time, or when
+    alive() no longer holds."""
+    def answered():
+        if not alive():
+            raise LabError("a program ended")
+        return lab.exec(node, "ping", "-n", "-c", "1", "-W", "1", target,
+                        check=False).returncode == 0
+    wait_until(answered, timeout, f"{target} answers {node}", interval=0.1)

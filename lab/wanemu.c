@@ -460,7 +460,7 @@ static int emulator_init(struct emulator *e, const struct options *o, char **por
 static int commands_run(struct emulator *e, char **commands)
 {
     for (; *commands; commands++) {
-        char reply[MESSAGE_MAX];
+        char reply[MESSAGE_MAX] = "";
         struct text answer = {.buf = reply, .size = sizeof(reply)};
 
         command_run(e, *commands, &answer);
@@ -474,7 +474,7 @@ static int commands_run(struct emulator *e, char **commands)
 
 static void farewell(struct emulator *e)
 {
-    char reply[MESSAGE_MAX];
+    char reply[MESSAGE_MAX] = "";
     struct text answer = {.buf = reply, .size = sizeof(reply)};
 
     command_get(e, &answer);

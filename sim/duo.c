@@ -80,6 +80,17 @@ void duo_nat_rebind(struct nat *nat, struct wan *wan, const struct net_addr *out
     router_add(&wan->at_edge, &any, &nat->outside);
 }
 
+static struct quic_endpoint *start(struct host *h, struct quic_endpoint_opts *opts)
+{
+    struct quic_endpoint *ep;
+
+    host_fill_opts(h, opts);
+    if (quic_endpoint_new(opts, &ep))
+        abort();
+    host_run(h, &host_engine_quic, ep);
+    return ep;
+}
+
 struct duo *duo_new(struct wan *wan, const struct duo_opts *o)
 {
     struct duo *d = sim_alloc(sizeof(*d));
@@ -96,15 +107,17 @@ struct duo *duo_new(struct wan *wan, const struct duo_opts *o)
     fill_endpoint(d, o);
     fill_addresses(d, o);
     snprintf(part, sizeof(part), "%s.edge", name);
-    d->edge = host_new(d->sim, part, &d->edge_opts, o->n_pkts ? o->n_pkts : 64);
+    d->edge = host_new(d->sim, part, o->n_pkts ? o->n_pkts : 64);
     snprintf(part, sizeof(part), "%s.hub", name);
-    d->hub = host_new(d->sim, part, &d->hub_opts, o->n_pkts ? o->n_pkts : 64);
+    d->hub = host_new(d->sim, part, o->n_pkts ? o->n_pkts : 64);
+    d->edge_ep = start(d->edge, &d->edge_opts);
+    d->hub_ep = start(d->hub, &d->hub_opts);
     bulk_init(&d->at_edge, d->sim, d->edge);
     bulk_init(&d->at_hub, d->sim, d->hub);
     d->at_edge.dgram_bytes = d->at_hub.dgram_bytes = o->dgram_bytes;
     host_add_socket(d->hub, &d->hub_addr, link_sink(wan->down));
     router_add(&wan->at_hub, &d->hub_addr, &d->hub->socket[0].sink);
-    d->path = quic_path_new(d->edge->ep, &bulk_ops, &d->at_edge);
+    d->path = quic_path_new(d->edge_ep, &bulk_ops, &d->at_edge);
     if (!d->path)
         abort();
     quic_path_set_bound(d->path, o->bound, o->bound_queue_ns);
@@ -117,6 +130,8 @@ void duo_free(struct duo *d)
 {
     if (!d)
         return;
+    quic_endpoint_free(d->edge_ep);
+    quic_endpoint_free(d->hub_ep);
     host_free(d->edge);
     host_free(d->hub);
     bulk_done(&d->at_edge);
@@ -166,5 +181,7 @@ void duo_restart_hub(struct duo *d, bool same_secret)
     d->at_hub.n_paths = 0;
     if (!same_secret)
         rng_bytes(&d->tls_rng, d->hub_opts.reset_secret, sizeof(d->hub_opts.reset_secret));
-    host_restart(d->hub, &d->hub_opts);
+    host_run(d->hub, NULL, NULL);
+    quic_endpoint_free(d->hub_ep);
+    d->hub_ep = start(d->hub, &d->hub_opts);
 }

@@ -33,6 +33,7 @@ struct duo {
     struct sim *sim;
     struct wan *wan;
     struct host *edge, *hub;
+    struct quic_endpoint *edge_ep, *hub_ep;
     struct bulk at_edge, at_hub;
     struct rng tls_rng;
     struct tls_dummy tls_edge, tls_hub;

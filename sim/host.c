@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "peer/edge.h"
+#include "peer/hub.h"
 
 enum { IP4_UDP_BYTES = 28, IP6_UDP_BYTES = 48 };
 
@@ -37,13 +39,13 @@ void host_pump(struct host *h)
 {
     uint64_t deadline_ns;
 
-    if (h->pumping)
-        return; /* a zero-delay wire has brought the answer within the sending */
+    if (h->pumping || !h->engine)
+        return; /* pumping: a zero-delay wire has brought the answer within the sending */
     h->pumping = true;
-    while (quic_endpoint_tx(h->ep, h->sim->now_ns, &h->tx))
+    while (h->ops->tx(h->engine, h->sim->now_ns, &h->tx))
         send_burst(h);
     h->pumping = false;
-    deadline_ns = quic_endpoint_deadline_ns(h->ep);
+    deadline_ns = h->ops->deadline_ns(h->engine);
     if (deadline_ns == TIME_NEVER_NS)
         sim_unset(h->sim, &h->timer);
     else
@@ -54,7 +56,7 @@ static void timer_fire(struct sim_event *ev)
 {
     struct host *h = container_of(ev, struct host, timer);
 
-    quic_endpoint_timeout(h->ep, h->sim->now_ns);
+    h->ops->timeout(h->engine, h->sim->now_ns);
     host_pump(h);
 }
 
@@ -72,25 +74,13 @@ static void socket_put(struct sim_sink *sink, struct sim_dgram *d)
     };
 
     h->rx_dgrams++;
-    quic_endpoint_rx(h->ep, h->sim->now_ns, &rx);
+    if (h->engine)
+        h->ops->rx(h->engine, h->sim->now_ns, &rx);
     sim_dgram_free(h->sim, d);
     host_pump(h);
 }
 
-static void start_endpoint(struct host *h, const struct quic_endpoint_opts *opts)
-{
-    struct quic_endpoint_opts o = *opts;
-
-    o.pool = h->pool;
-    o.drops = &h->drops;
-    o.random = host_random;
-    o.random_user = &h->rng;
-    if (quic_endpoint_new(&o, &h->ep))
-        abort();
-}
-
-struct host *host_new(struct sim *sim, const char *name, const struct quic_endpoint_opts *opts,
-                      unsigned n_pkts)
+struct host *host_new(struct sim *sim, const char *name, unsigned n_pkts)
 {
     struct host *h = sim_alloc(sizeof(*h));
 
@@ -100,15 +90,7 @@ struct host *host_new(struct sim *sim, const char *name, const struct quic_endpo
     h->pool = pkt_pool_new(n_pkts, 0);
     if (!h->pool)
         abort();
-    start_endpoint(h, opts);
     return h;
-}
-
-void host_restart(struct host *h, const struct quic_endpoint_opts *opts)
-{
-    quic_endpoint_free(h->ep);
-    start_endpoint(h, opts);
-    host_pump(h);
 }
 
 void host_free(struct host *h)
@@ -116,9 +98,24 @@ void host_free(struct host *h)
     if (!h)
         return;
     sim_unset(h->sim, &h->timer);
-    quic_endpoint_free(h->ep);
     pkt_pool_free(h->pool);
     free(h);
+}
+
+void host_fill_opts(struct host *h, struct quic_endpoint_opts *opts)
+{
+    opts->pool = h->pool;
+    opts->drops = &h->drops;
+    opts->random = host_random;
+    opts->random_user = &h->rng;
+}
+
+void host_run(struct host *h, const struct host_engine *ops, void *engine)
+{
+    h->ops = ops;
+    h->engine = engine;
+    sim_unset(h->sim, &h->timer);
+    host_pump(h);
 }
 
 unsigned host_add_socket(struct host *h, const struct net_addr *local, struct sim_sink *out)
@@ -133,3 +130,73 @@ unsigned host_add_socket(struct host *h, const struct net_addr *local, struct si
     s->out = out;
     return h->n_sockets++;
 }
+
+/* --- engines --------------------------------------------------------------------------- */
+
+static void on_quic_rx(void *engine, uint64_t now_ns, const struct quic_rx *rx)
+{
+    quic_endpoint_rx(engine, now_ns, rx);
+}
+
+static bool on_quic_tx(void *engine, uint64_t now_ns, struct quic_tx *tx)
+{
+    return quic_endpoint_tx(engine, now_ns, tx);
+}
+
+static uint64_t on_quic_deadline(const void *engine)
+{
+    return quic_endpoint_deadline_ns(engine);
+}
+
+static void on_quic_timeout(void *engine, uint64_t now_ns)
+{
+    quic_endpoint_timeout(engine, now_ns);
+}
+
+const struct host_engine host_engine_quic = {on_quic_rx, on_quic_tx, on_quic_deadline,
+                                             on_quic_timeout};
+
+static void on_edge_rx(void *engine, uint64_t now_ns, const struct quic_rx *rx)
+{
+    edge_rx(engine, now_ns, rx);
+}
+
+static bool on_edge_tx(void *engine, uint64_t now_ns, struct quic_tx *tx)
+{
+    return edge_tx(engine, now_ns, tx);
+}
+
+static uint64_t on_edge_deadline(const void *engine)
+{
+    return edge_deadline_ns(engine);
+}
+
+static void on_edge_timeout(void *engine, uint64_t now_ns)
+{
+    edge_timeout(engine, now_ns);
+}
+
+const struct host_engine host_engine_edge = {on_edge_rx, on_edge_tx, on_edge_deadline,
+                                             on_edge_timeout};
+
+static void on_hub_rx(void *engine, uint64_t now_ns, const struct quic_rx *rx)
+{
+    hub_rx(engine, now_ns, rx);
+}
+
+static bool on_hub_tx(void *engine, uint64_t now_ns, struct quic_tx *tx)
+{
+    return hub_tx(engine, now_ns, tx);
+}
+
+static uint64_t on_hub_deadline(const void *engine)
+{
+    return hub_deadline_ns(engine);
+}
+
+static void on_hub_timeout(void *engine, uint64_t now_ns)
+{
+    hub_timeout(engine, now_ns);
+}
+
+const struct host_engine host_engine_hub = {on_hub_rx, on_hub_tx, on_hub_deadline, on_hub_timeout};

@@ -4,22 +4,27 @@
 
 #include "daemon/instance.h"
 
-static void log_assigned(const struct capsule_addrs *addrs, const char *whose)
+/* One line when the addresses are others than last time. */
+static void log_assigned(struct instance *inst, const struct capsule_addrs *addrs,
+                         const char *whose)
 {
-    char text[256] = "", buf[IP_PREFIX_STR_MAX];
+    char text[sizeof(inst->assigned)] = "", buf[IP_PREFIX_STR_MAX];
     size_t n = 0;
 
     for (unsigned i = 0; i < addrs->n && n < sizeof(text); i++)
         n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? ", " : "",
                               ip_prefix_str(&addrs->v[i].prefix, buf));
-    log_info("tunnel: %s %s", whose, *text ? text : "none");
+    if (strcmp(text, inst->assigned) != 0)
+        log_info("tunnel: %s %s", whose, *text ? text : "none");
+    memcpy(inst->assigned, text, sizeof(text));
 }
 
 /* --- edge ------------------------------------------------------------------------------ */
 
 static void on_edge_state(void *user, enum edge_state state, const char *why)
 {
-    log_info("tunnel: %s%s%s", edge_state_name(state), *why ? ": " : "", why);
+    if (state != EDGE_FAILED) /* that line is on_edge_failed()'s */
+        log_info("tunnel: %s%s%s", edge_state_name(state), *why ? ": " : "", why);
 }
 
 static bool is_assigned(const struct capsule_addrs *addrs, const struct ip_addr *a)
@@ -35,7 +40,7 @@ static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
     struct instance *inst = user;
     char buf[IP_ADDR_STR_MAX];
 
-    log_assigned(addrs, "assigned");
+    log_assigned(inst, addrs, "assigned");
     for (unsigned i = 0; i < inst->config->n_tun_addr; i++) {
         const struct ip_addr *own = &inst->config->tun_addr[i].addr;
         bool answered = false;
@@ -62,6 +67,7 @@ static enum exit_code exit_code_of(const struct edge_failure *f)
     case QUIC_FAIL_CERT_INVALID:
         return EXIT_CODE_SERVER_UNTRUSTED;
     case QUIC_FAIL_CERT_EXPIRED:
+    case QUIC_FAIL_REJECTED_EXPIRED:
         return EXIT_CODE_CERT_TIME;
     case QUIC_FAIL_CERT_NAME:
         return EXIT_CODE_SERVER_NAME;
@@ -127,7 +133,7 @@ static void on_refused(void *user, const char *name, const struct net_addr *remo
 
 static void on_hub_assigned(void *user, const struct capsule_addrs *addrs)
 {
-    log_assigned(addrs, "the peer has");
+    log_assigned(user, addrs, "the peer has");
 }
 
 static void on_hub_mtu(void *user, size_t packet_max)

@@ -71,6 +71,7 @@ struct instance {
     struct loop_timer telemetry;
     bool stopping;
     char waiting_for[96]; /* why there is no socket; "" */
+    char assigned[256];   /* the addresses last logged */
 };
 
 /* setup.c: everything that is made once. Each returns EXIT_CODE_OK, or logs and returns why. */

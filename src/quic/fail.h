@@ -27,6 +27,8 @@
     X(QUIC_FAIL_CLIENT_UNKNOWN, "client-unknown", true,                                         \
       "the client's certificate is valid but its name is not in allowed_clients")               \
     X(QUIC_FAIL_REJECTED, "rejected", true, "the peer rejected our certificate")                \
+    X(QUIC_FAIL_REJECTED_EXPIRED, "rejected-expired", true,                                     \
+      "the peer says that our certificate has expired; renew it, or check both clocks")         \
     X(QUIC_FAIL_TLS, "tls", false, "the TLS handshake failed")                                  \
     X(QUIC_FAIL_PROTOCOL, "protocol", false, "the peer violated the protocol")                  \
     X(QUIC_FAIL_INTERNAL, "internal", false, "an internal error")

@@ -539,8 +539,10 @@ static struct quic_fail_info peer_close(struct quic_lane *lane)
     case 48:  /* unknown_ca */
     case 49:  /* access_denied */
     case 116: /* certificate_required */
-    case 45:  /* certificate_expired */
         why.fail = QUIC_FAIL_REJECTED;
+        break;
+    case 45: /* certificate_expired */
+        why.fail = QUIC_FAIL_REJECTED_EXPIRED;
         break;
     case 120: /* no_application_protocol */
         why.fail = QUIC_FAIL_ALPN;

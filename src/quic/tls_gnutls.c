@@ -114,13 +114,18 @@ static int verify_peer(gnutls_session_t s)
         data[n++].size = 0;
     }
     rv = gnutls_certificate_verify_peers(s, data, n, &status);
+    if (rv == GNUTLS_E_NO_CERTIFICATE_FOUND && creds->server && !creds->require_client_cert)
+        return 0; /* the request has to show a token */
     if (rv < 0)
         return refuse(ts, QUIC_FAIL_CERT_INVALID, gnutls_strerror(rv));
     if (status) {
-        rv = gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0);
-        refuse(ts, status_to_fail(status), rv == 0 ? (char *)text.data : "");
-        if (rv == 0)
-            gnutls_free(text.data);
+        enum quic_fail fail = status_to_fail(status);
+
+        if (fail != QUIC_FAIL_CERT_INVALID ||
+            gnutls_certificate_verification_status_print(status, GNUTLS_CRT_X509, &text, 0))
+            return refuse(ts, fail, ""); /* the reason says it all */
+        refuse(ts, fail, (char *)text.data);
+        gnutls_free(text.data);
         return GNUTLS_E_CERTIFICATE_ERROR;
     }
     if (creds->server && !name_allowed(creds->allowed_names, ts->peer_name))
@@ -262,6 +267,9 @@ static int configure_server(struct tls_session *ts)
 {
     if (ngtcp2_crypto_gnutls_configure_server_session(ts->gnutls))
         return -1;
+    /* Name no CA in the request: a client would show no certificate at all rather than one of
+     * another CA, and then nobody could say what is wrong with it. */
+    gnutls_certificate_send_x509_rdn_sequence(ts->gnutls, 1);
     if (ts->creds->have_ca)
         gnutls_certificate_server_set_request(
             ts->gnutls, ts->creds->require_client_cert ? GNUTLS_CERT_REQUIRE : GNUTLS_CERT_REQUEST);

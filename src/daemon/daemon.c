@@ -72,8 +72,6 @@ static void on_telemetry(struct loop_timer *timer)
 
 /* --- where the hub is ------------------------------------------------------------------ */
 
-static void start_resolving(struct instance *inst);
-
 static void on_resolved(struct loop_io *io, uint32_t events)
 {
     struct instance *inst = io->user;
@@ -93,15 +91,20 @@ static void on_resolved(struct loop_io *io, uint32_t events)
     loop_defer(inst->loop, &inst->pump);
 }
 
-static void start_resolving(struct instance *inst)
+void instance_resolve(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
 
+    if (inst->resolve)
+        return; /* at work */
     inst->resolve = resolve_start(c->remote_addr, c->remote_port, c->bind.addr.family);
     inst->resolve_io = (struct loop_io){.cb = on_resolved, .user = inst};
-    if (!inst->resolve ||
-        loop_io_add(inst->loop, &inst->resolve_io, resolve_fd(inst->resolve), EPOLLIN))
-        loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
+    if (inst->resolve &&
+        !loop_io_add(inst->loop, &inst->resolve_io, resolve_fd(inst->resolve), EPOLLIN))
+        return;
+    resolve_free(inst->resolve);
+    inst->resolve = NULL;
+    loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
 }
 
 static void on_bind_retry(struct loop_timer *timer)
@@ -110,8 +113,8 @@ static void on_bind_retry(struct loop_timer *timer)
 
     if (inst->remote.len)
         instance_follow_addresses(inst);
-    else if (!inst->resolve)
-        start_resolving(inst);
+    else
+        instance_resolve(inst);
     loop_defer(inst->loop, &inst->pump);
 }
 
@@ -269,7 +272,7 @@ static enum exit_code setup(struct instance *inst)
     if (instance_watch_tun(inst))
         return out_of("cannot watch the TUN interface");
     if (inst->edge)
-        start_resolving(inst);
+        instance_resolve(inst);
     else
         code = instance_open_listeners(inst);
     loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);

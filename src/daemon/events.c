@@ -23,7 +23,9 @@ static void log_assigned(struct instance *inst, const struct capsule_addrs *addr
 
 static void on_edge_state(void *user, enum edge_state state, const char *why)
 {
-    if (state != EDGE_FAILED) /* that line is on_edge_failed()'s */
+    if (state == EDGE_PAUSE)
+        instance_resolve(user); /* the hub may have moved to another address */
+    if (state != EDGE_FAILED)   /* that line is on_edge_failed()'s */
         log_info("tunnel: %s%s%s", edge_state_name(state), *why ? ": " : "", why);
 }
 

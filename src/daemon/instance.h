@@ -74,6 +74,9 @@ struct instance {
     char assigned[256];   /* the addresses last logged */
 };
 
+/* daemon.c: find the hub's address (anew); what is found goes to edge_set_addrs(). */
+void instance_resolve(struct instance *inst);
+
 /* setup.c: everything that is made once. Each returns EXIT_CODE_OK, or logs and returns why. */
 enum exit_code instance_load_credentials(struct instance *inst);
 enum exit_code instance_setup_tun(struct instance *inst);

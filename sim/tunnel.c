@@ -1,0 +1,399 @@
+#include "sim/tunnel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "packet/ip.h"
+
+enum { HUB_PORT = 443, EDGE_PORT = 45001 };
+
+/* --- TUN ------------------------------------------------------------------------------- */
+
+static struct pkt *to_pkt(struct host *h, struct sim_dgram *d)
+{
+    struct pkt *p = pkt_new(h->pool, d->len);
+
+    if (p) {
+        memcpy(p->data, d->data, d->len);
+        p->len = d->len;
+    } else {
+        drop_count(&h->drops, DROP_NO_BUFFER);
+    }
+    sim_dgram_free(h->sim, d);
+    return p;
+}
+
+static void edge_tun_put(struct sim_sink *sink, struct sim_dgram *d)
+{
+    struct tunnel *t = container_of(sink, struct tunnel, edge_tun);
+    struct pkt *p = to_pkt(t->edge_host, d);
+
+    if (p && !t->edge) {
+        pkt_free(t->edge_host->pool, p);
+    } else if (p) {
+        edge_send(t->edge, t->sim->now_ns, p);
+        host_pump(t->edge_host);
+    }
+}
+
+static void hub_tun_put(struct sim_sink *sink, struct sim_dgram *d)
+{
+    struct tunnel *t = container_of(sink, struct tunnel, hub_tun);
+    struct pkt *p = to_pkt(t->hub_host, d);
+
+    if (p && !t->hub) {
+        pkt_free(t->hub_host->pool, p);
+    } else if (p) {
+        hub_send(t->hub, t->sim->now_ns, p);
+        host_pump(t->hub_host);
+    }
+}
+
+/* A packet out of the tunnel, on to whom it is for. */
+static void deliver(struct host *h, struct router *lan, struct pkt *p)
+{
+    struct sim_dgram *d = sim_dgram_new(h->sim, p->len);
+    enum drop_reason why;
+    struct ip_view v;
+
+    memcpy(d->data, p->data, p->len);
+    if (ip_view_parse(p->data, p->len, &v, &why))
+        abort(); /* the session has checked it */
+    d->src = net_addr_make(&v.src, v.has_ports ? v.sport : 0);
+    d->dst = net_addr_make(&v.dst, v.has_ports ? v.dport : 0);
+    pkt_free(h->pool, p);
+    lan->sink.put(&lan->sink, d);
+}
+
+/* --- events of the edge ---------------------------------------------------------------- */
+
+static void on_edge_deliver(void *user, struct pkt *p)
+{
+    struct tunnel *t = user;
+
+    deliver(t->edge_host, &t->edge_lan, p);
+}
+
+static void on_edge_state(void *user, enum edge_state state, const char *why)
+{
+    struct tunnel *t = user;
+    struct tunnel_end *e = &t->at_edge;
+
+    if (state == EDGE_UP) {
+        e->ups++;
+        e->up_ns = t->sim->now_ns;
+    } else if (state == EDGE_PAUSE || state == EDGE_FAILED) {
+        e->downs++;
+        e->down_ns = t->sim->now_ns;
+        snprintf(e->why, sizeof(e->why), "%s", why);
+    }
+}
+
+static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
+{
+}
+
+static void on_edge_mtu(void *user, size_t packet_max)
+{
+    struct tunnel *t = user;
+
+    t->at_edge.packet_max = packet_max;
+    t->at_edge.mtu_changes++;
+}
+
+static void on_edge_failed(void *user, const struct edge_failure *f)
+{
+    struct tunnel *t = user;
+
+    t->failure = *f;
+    t->has_failed = true;
+}
+
+static const struct edge_events edge_events = {
+    .deliver = on_edge_deliver,
+    .state = on_edge_state,
+    .assigned = on_edge_assigned,
+    .mtu = on_edge_mtu,
+    .failed = on_edge_failed,
+};
+
+/* --- events of the hub ----------------------------------------------------------------- */
+
+static void on_hub_deliver(void *user, struct pkt *p)
+{
+    struct tunnel *t = user;
+
+    deliver(t->hub_host, &t->hub_lan, p);
+}
+
+static void on_peer_up(void *user, const char *name, const struct net_addr *remote)
+{
+    struct tunnel *t = user;
+
+    t->at_hub.ups++;
+    t->at_hub.up_ns = t->sim->now_ns;
+    t->at_hub.remote = *remote;
+}
+
+static void on_peer_down(void *user, const char *name, const char *why)
+{
+    struct tunnel *t = user;
+
+    t->at_hub.downs++;
+    t->at_hub.down_ns = t->sim->now_ns;
+    snprintf(t->at_hub.why, sizeof(t->at_hub.why), "%s", why);
+}
+
+static void on_refused(void *user, const char *name, const struct net_addr *remote, const char *why)
+{
+    struct tunnel *t = user;
+
+    t->at_hub.refused++;
+    snprintf(t->at_hub.why, sizeof(t->at_hub.why), "%s", why);
+}
+
+static void on_hub_assigned(void *user, const struct capsule_addrs *addrs)
+{
+}
+
+static void on_hub_mtu(void *user, size_t packet_max)
+{
+    struct tunnel *t = user;
+
+    t->at_hub.packet_max = packet_max;
+    t->at_hub.mtu_changes++;
+}
+
+static const struct hub_events hub_events = {
+    .deliver = on_hub_deliver,
+    .peer_up = on_peer_up,
+    .peer_down = on_peer_down,
+    .refused = on_refused,
+    .assigned = on_hub_assigned,
+    .mtu = on_hub_mtu,
+};
+
+/* --- life ------------------------------------------------------------------------------ */
+
+static struct ip_prefix inner(unsigned number, unsigned host)
+{
+    char text[IP_PREFIX_STR_MAX];
+    struct ip_prefix p;
+
+    snprintf(text, sizeof(text), "10.200.%u.%u/30", number, host);
+    if (ip_prefix_parse(text, &p))
+        abort();
+    return p;
+}
+
+static void fill_addresses(struct tunnel *t, unsigned number)
+{
+    char text[IP_ADDR_STR_MAX];
+
+    snprintf(text, sizeof(text), "198.18.%u.1", number);
+    t->edge_addr = net_addr_lit(text, EDGE_PORT);
+    snprintf(text, sizeof(text), "198.18.%u.2", number);
+    t->hub_addr = net_addr_lit(text, HUB_PORT);
+    t->edge_inner = inner(number, 1);
+    t->hub_inner = inner(number, 2);
+}
+
+static void fill_edge(struct tunnel *t, const struct tunnel_opts *o)
+{
+    struct edge_opts *e = &t->edge_opts;
+
+    if (o->edge)
+        e->quic = *o->edge;
+    e->quic.server = false;
+    e->quic.cc = o->cc;
+    e->quic.tls = &quic_tls_dummy;
+    e->quic.tls_ctx = &t->tls_edge;
+    e->quic.server_name = "hub.example";
+    host_fill_opts(t->edge_host, &e->quic);
+    e->authority = "hub.example:443";
+    e->want[0] = t->edge_inner;
+    e->n_want = 1;
+    e->events = &edge_events;
+    e->user = t;
+}
+
+static void fill_hub(struct tunnel *t, const struct tunnel_opts *o)
+{
+    struct hub_opts *h = &t->hub_opts;
+
+    if (o->hub)
+        h->quic = *o->hub;
+    h->quic.server = true;
+    h->quic.cc = o->cc;
+    h->quic.tls = &quic_tls_dummy;
+    h->quic.tls_ctx = &t->tls_hub;
+    host_fill_opts(t->hub_host, &h->quic);
+    rng_bytes(&t->tls_rng, h->quic.reset_secret, sizeof(h->quic.reset_secret));
+    h->own[0] = t->hub_inner;
+    h->n_own = 1;
+    h->events = &hub_events;
+    h->user = t;
+}
+
+static void make_hosts(struct tunnel *t, const struct tunnel_opts *o, const char *name)
+{
+    unsigned n_pkts = o->n_pkts ? o->n_pkts : 2048;
+    char part[64];
+
+    snprintf(part, sizeof(part), "%s.tls", name);
+    sim_rng(t->sim, part, &t->tls_rng);
+    t->tls_edge = (struct tls_dummy){.rng = &t->tls_rng, .name = "edge.example"};
+    t->tls_hub = (struct tls_dummy){.rng = &t->tls_rng, .name = "hub.example"};
+    snprintf(part, sizeof(part), "%s.edge", name);
+    t->edge_host = host_new(t->sim, part, n_pkts);
+    snprintf(part, sizeof(part), "%s.hub", name);
+    t->hub_host = host_new(t->sim, part, n_pkts);
+    host_add_socket(t->edge_host, &t->edge_addr, t->nat ? &t->nat->inside : link_sink(t->wan->up));
+    host_add_socket(t->hub_host, &t->hub_addr, link_sink(t->wan->down));
+    router_add(&t->wan->at_edge, &t->edge_addr, &t->edge_host->socket[0].sink);
+    router_add(&t->wan->at_hub, &t->hub_addr, &t->hub_host->socket[0].sink);
+    if (t->nat)
+        t->nat->to_inside = &t->wan->at_edge.sink;
+}
+
+struct tunnel *tunnel_new(struct wan *wan, const struct tunnel_opts *o)
+{
+    struct tunnel *t = sim_alloc(sizeof(*t));
+
+    t->sim = wan->sim;
+    t->wan = wan;
+    t->nat = o->nat;
+    t->next_port = 5001;
+    t->edge_tun.put = edge_tun_put;
+    t->hub_tun.put = hub_tun_put;
+    router_init(&t->edge_lan, t->sim);
+    router_init(&t->hub_lan, t->sim);
+    fill_addresses(t, o->number ? o->number : 1);
+    make_hosts(t, o, o->name ? o->name : "tunnel");
+    fill_edge(t, o);
+    fill_hub(t, o);
+    tunnel_start_hub(t, true);
+    tunnel_start_edge(t);
+    return t;
+}
+
+void tunnel_free(struct tunnel *t)
+{
+    if (!t)
+        return;
+    tunnel_kill_edge(t);
+    tunnel_kill_hub(t);
+    host_free(t->edge_host);
+    host_free(t->hub_host);
+    free(t);
+}
+
+void tunnel_kill_edge(struct tunnel *t)
+{
+    host_run(t->edge_host, NULL, NULL);
+    edge_free(t->edge);
+    t->edge = NULL;
+}
+
+void tunnel_start_edge(struct tunnel *t)
+{
+    if (edge_new(&t->edge_opts, &t->edge))
+        abort();
+    edge_set_addrs(t->edge, t->sim->now_ns, &t->edge_addr, &t->hub_addr, 0);
+    host_run(t->edge_host, &host_engine_edge, t->edge);
+}
+
+void tunnel_kill_hub(struct tunnel *t)
+{
+    host_run(t->hub_host, NULL, NULL);
+    hub_free(t->hub);
+    t->hub = NULL;
+}
+
+void tunnel_start_hub(struct tunnel *t, bool same_secret)
+{
+    struct quic_endpoint_opts *q = &t->hub_opts.quic;
+
+    if (!same_secret)
+        rng_bytes(&t->tls_rng, q->reset_secret, sizeof(q->reset_secret));
+    if (hub_new(&t->hub_opts, &t->hub))
+        abort();
+    host_run(t->hub_host, &host_engine_hub, t->hub);
+}
+
+/* --- use ------------------------------------------------------------------------------- */
+
+void tunnel_nat_init(struct nat *nat, struct wan *wan, const struct net_addr *outside)
+{
+    nat_init(nat, wan->sim, outside, NULL, link_sink(wan->up));
+    tunnel_nat_rebind(nat, wan, outside);
+}
+
+void tunnel_nat_rebind(struct nat *nat, struct wan *wan, const struct net_addr *outside)
+{
+    struct ip_addr ip = net_addr_ip(outside);
+    struct net_addr any = net_addr_make(&ip, 0);
+
+    nat_rebind(nat, outside);
+    router_add(&wan->at_edge, &any, &nat->outside);
+}
+
+static bool is_up(void *user)
+{
+    const struct tunnel *t = user;
+
+    return t->edge && edge_state(t->edge) == EDGE_UP && t->at_edge.packet_max &&
+           t->at_hub.ups > t->at_hub.downs && t->at_hub.packet_max;
+}
+
+bool tunnel_wait_up(struct tunnel *t, uint64_t limit_ns)
+{
+    return sim_run_cond(t->sim, limit_ns, is_up, t);
+}
+
+/* Addresses of a new flow: its source port is used by nobody else. */
+static void flow_addresses(struct tunnel *t, bool up, struct net_addr *src, struct net_addr *dst)
+{
+    uint16_t port = t->next_port++;
+
+    *src = net_addr_make(up ? &t->edge_inner.addr : &t->hub_inner.addr, port);
+    *dst = net_addr_make(up ? &t->hub_inner.addr : &t->edge_inner.addr, port);
+}
+
+struct tcp *tunnel_tcp(struct tunnel *t, bool up, const struct tcp_opts *opts)
+{
+    struct tcp_opts o = opts ? *opts : (struct tcp_opts){0};
+    struct sim_sink *near = up ? &t->edge_tun : &t->hub_tun;
+    struct sim_sink *far = up ? &t->hub_tun : &t->edge_tun;
+    struct tcp *tcp;
+
+    flow_addresses(t, up, &o.src, &o.dst);
+    if (!o.mss)
+        o.mss = (unsigned)MIN(t->at_edge.packet_max, t->at_hub.packet_max) - 40;
+    tcp = tcp_new(t->sim, &o, near, far);
+    router_add(up ? &t->hub_lan : &t->edge_lan, &o.dst, &tcp->rcv.sink);
+    router_add(up ? &t->edge_lan : &t->hub_lan, &o.src, &tcp->snd.sink);
+    return tcp;
+}
+
+struct cbr *tunnel_cbr(struct tunnel *t, bool up, const struct cbr_opts *opts)
+{
+    struct cbr_opts o = opts ? *opts : (struct cbr_opts){0};
+    struct cbr *c;
+
+    flow_addresses(t, up, &o.src, &o.dst);
+    c = cbr_new(t->sim, &o, up ? &t->edge_tun : &t->hub_tun);
+    router_add(up ? &t->hub_lan : &t->edge_lan, &o.dst, &c->sink);
+    return c;
+}
+
+struct quic_lane_stats tunnel_edge_lane(const struct tunnel *t)
+{
+    struct quic_lane_stats s = {0};
+
+    if (t->edge)
+        edge_lane_stats(t->edge, &s);
+    return s;
+}

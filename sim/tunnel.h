@@ -1,0 +1,88 @@
+/* The whole product between two simulated machines: an edge and a hub (src/peer) over a line,
+ * with the TUN interface of each replaced by a sink and a router.
+ *
+ *      put to edge_tun -> edge =====tunnel===== hub -> hub_lan delivers by destination
+ *      edge_lan <- edge =====tunnel===== hub <- put to hub_tun
+ *
+ * Inside, the edge is 10.200.NUMBER.1 and the hub 10.200.NUMBER.2.
+ */
+#ifndef SIM_TUNNEL_H
+#define SIM_TUNNEL_H
+
+#include "peer/edge.h"
+#include "peer/hub.h"
+#include "sim/cbr.h"
+#include "sim/host.h"
+#include "sim/net.h"
+#include "sim/tcp.h"
+#include "sim/tls_dummy.h"
+
+struct tunnel_opts {
+    const char *name; /* seeds the generators; NULL = "tunnel" */
+    unsigned number;  /* 1 to 250, different for each on one wan; 0 = 1 */
+    enum quic_cc cc;
+    unsigned n_pkts; /* buffers of each host; 0 = 2048 */
+    struct nat *nat; /* in front of the edge, made by tunnel_nat_init(); or NULL */
+    const struct quic_endpoint_opts *edge, *hub; /* timeouts and sizes; or NULL */
+};
+
+/* What happened at one end. */
+struct tunnel_end {
+    unsigned ups, downs;     /* tunnels opened and lost */
+    uint64_t up_ns, down_ns; /* the last time of each */
+    size_t packet_max;       /* as last told */
+    unsigned mtu_changes;
+    char why[256]; /* what was said when it went down or somebody was refused */
+    unsigned refused;
+    struct net_addr remote; /* hub: where the peer came from */
+};
+
+struct tunnel {
+    struct sim *sim;
+    struct wan *wan;
+    struct host *edge_host, *hub_host;
+    struct edge *edge; /* NULL while killed */
+    struct hub *hub;
+    struct sim_sink edge_tun, hub_tun;
+    struct router edge_lan, hub_lan;
+    struct tunnel_end at_edge, at_hub;
+    struct edge_failure failure;         /* when the edge gave up */
+    struct net_addr edge_addr, hub_addr; /* outside */
+    struct ip_prefix edge_inner, hub_inner;
+    struct nat *nat;
+    struct rng tls_rng;
+    struct tls_dummy tls_edge, tls_hub;
+    struct edge_opts edge_opts;
+    struct hub_opts hub_opts;
+    uint16_t next_port;
+    bool has_failed;
+};
+
+/* A NAT in front of the edges of a line. Rebinding: every flow gets a new port of that address. */
+void tunnel_nat_init(struct nat *nat, struct wan *wan, const struct net_addr *outside);
+void tunnel_nat_rebind(struct nat *nat, struct wan *wan, const struct net_addr *outside);
+
+/* Make both and let the edge connect. */
+struct tunnel *tunnel_new(struct wan *wan, const struct tunnel_opts *opts);
+void tunnel_free(struct tunnel *t);
+
+/* Let time pass until both ends have a tunnel and its MTU is known at both. False when limit_ns
+ * passed. */
+bool tunnel_wait_up(struct tunnel *t, uint64_t limit_ns);
+
+/* Kill the process without a word; start it anew. A hub starts with the same secret for stateless
+ * resets, or with another. */
+void tunnel_kill_edge(struct tunnel *t);
+void tunnel_start_edge(struct tunnel *t);
+void tunnel_kill_hub(struct tunnel *t);
+void tunnel_start_hub(struct tunnel *t, bool same_secret);
+
+/* Flows through the tunnel, from edge to hub (up) or back. Addresses are filled in, and the MSS
+ * from the tunnel's MTU unless given. Not started. */
+struct tcp *tunnel_tcp(struct tunnel *t, bool up, const struct tcp_opts *opts);
+struct cbr *tunnel_cbr(struct tunnel *t, bool up, const struct cbr_opts *opts);
+
+/* The statistics of the edge's lane; all zero while there is none. */
+struct quic_lane_stats tunnel_edge_lane(const struct tunnel *t);
+
+#endif

@@ -94,7 +94,7 @@ static int deliver(struct netlink_monitor *m, size_t len, netlink_event_cb *cb, 
     const struct nlmsghdr *h = &m->in.align;
     int left = (int)len, n = 0;
 
-    while (mnl_nlmsg_ok(h, left)) {
+    while (parse_message_ok(h, left)) {
         struct netlink_event ev = {0};
         int r = to_event(h, &ev);
 

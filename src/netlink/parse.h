@@ -6,6 +6,13 @@
 
 #include "netlink/netlink.h"
 
+/* Is there a whole message in the left bytes at h? mnl_nlmsg_ok() takes a length above INT_MAX for
+ * a small one. */
+static inline bool parse_message_ok(const struct nlmsghdr *h, int left)
+{
+    return left >= (int)sizeof(*h) && h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= (uint32_t)left;
+}
+
 /* Parse RTM_NEWLINK or RTM_DELLINK, RTM_NEWADDR or RTM_DELADDR. Returns 0; -ENOMSG: a message
  * about something else (a bridge's view of its port, an address family that is not IP);
  * -EBADMSG: it cannot be understood. */

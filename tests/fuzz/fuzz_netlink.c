@@ -1,0 +1,45 @@
+/* Kernel messages: any bytes, as links and as addresses. What is accepted is in its bounds. */
+#include <stdlib.h>
+
+#include "base/util.h"
+#include "netlink/parse.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(bool ok)
+{
+    if (!ok)
+        abort();
+}
+
+static void parse(const struct nlmsghdr *h)
+{
+    struct netlink_link link;
+    struct netlink_addr addr;
+
+    if (parse_link(h, &link) == 0) {
+        check(link.index > 0);
+        check(memchr(link.name, 0, sizeof(link.name)));
+        check(memchr(link.kind, 0, sizeof(link.kind)));
+    }
+    if (parse_addr(h, &addr) == 0)
+        check(addr.prefix.len <= ip_addr_bits(&addr.prefix.addr));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    /* A copy of exactly this size, aligned, so that a read behind the end is seen. */
+    uint8_t *copy = size ? malloc(size) : NULL;
+    const struct nlmsghdr *h = (const struct nlmsghdr *)(const void *)copy;
+    int left = (int)size;
+
+    if (!copy)
+        return 0;
+    memcpy(copy, data, size);
+    while (parse_message_ok(h, left)) {
+        parse(h);
+        h = mnl_nlmsg_next(h, &left);
+    }
+    free(copy);
+    return 0;
+}

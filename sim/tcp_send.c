@@ -101,9 +101,8 @@ static void set_rto_or_probe(struct tcp *t)
     if (s->una == s->nxt) {
         s->timer_kind = TIMER_OFF;
         sim_unset(t->sim, &s->timer);
-    } else if (s->srtt_ns && !s->in_recovery && !s->in_loss && !s->sacked && !s->backoff &&
-               probe_ns < rto_ns(s)) {
-        set_timer(t, TIMER_PROBE, probe_ns);
+    } else if (s->srtt_ns && !s->in_recovery && !s->in_loss && !s->sacked && !s->backoff) {
+        set_timer(t, TIMER_PROBE, MIN(probe_ns, rto_ns(s)));
     } else {
         set_timer(t, TIMER_RTO, rto_ns(s));
     }

@@ -79,7 +79,7 @@ class Demo:
         self.edge = Tunnel(lab, "edge", client, site.etc["edge"]).start()
         try:
             reachable(lab, "edge", f"10.200.{i}.2", timeout=20,
-                      alive=lambda: self.hub.running() and self.edge.running())
+                      ends=[self.hub, self.edge])
         except LabError:
             raise LabError(f"the tunnel did not come up\nhub:\n{self.hub.text()}\n"
                            f"edge:\n{self.edge.text()}") from None

@@ -83,17 +83,24 @@ class Tunnel:
         self.process.wait(10)
 
 
+def yaml_scalar(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    return text if re.fullmatch(r"[\w/.][\w/.:-]*[\w]", text) or text.isalnum() else f'"{text}"'
+
+
 def write_config(path, **keys):
-    """A YAML file of the keys; lists become sequences."""
+    """A YAML file of the keys; lists become sequences, None is left out."""
     lines = []
     for key, value in keys.items():
         if value is None:
             continue
         if isinstance(value, (list, tuple)):
             lines.append(f"{key}:")
-            lines += [f"  - {v}" for v in value]
+            lines += [f"  - {yaml_scalar(v)}" for v in value]
         else:
-            lines.append(f"{key}: {str(value).lower() if isinstance(value, bool) else value}")
+            lines.append(f"{key}: {yaml_scalar(value)}")
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n")
@@ -120,12 +127,13 @@ def server_keys(i, **more):
     return keys | more
 
 
-def reachable(lab, node, target, timeout=30, alive=lambda: True):
-    """Wait until target answers a ping from node; LabError when it does not in time, or when
-    alive() no longer holds."""
+def reachable(lab, node, target, timeout=30, ends=()):
+    """Wait until target answers a ping from node; LabError when it does not in time, or when one of
+    the tunnels `ends` ends."""
     def answered():
-        if not alive():
-            raise LabError("a program ended")
+        for end in ends:
+            if not end.running():
+                raise LabError(f"{end.node}: exit {end.process.returncode}:\n{end.text()}")
         return lab.exec(node, "ping", "-n", "-c", "1", "-W", "1", target,
                         check=False).returncode == 0
     wait_until(answered, timeout, f"{target} answers {node}", interval=0.1)

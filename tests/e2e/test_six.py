@@ -36,7 +36,7 @@ def site(build, mpquic, lab_name):
                 tunnels[node, i] = t
         for i in SIX:
             reachable(lab, "edge", f"10.200.{i}.2",
-                      alive=lambda: all(t.running() for t in tunnels.values()))
+                      ends=tunnels.values())
             reachable(lab, "edge", f"fd00:200:{i}::2")
             lab.route_tunnel(i)
         lab.tunnels = tunnels

@@ -243,6 +243,10 @@ void quic_endpoint_rx(struct quic_endpoint *ep, uint64_t now_ns, const struct qu
     int rv;
 
     ep->now_ns = now_ns;
+    if (!rx->len) { /* ngtcp2 takes no empty one */
+        drop_count(ep->opts.drops, DROP_NOT_QUIC);
+        return;
+    }
     rv = ngtcp2_pkt_decode_version_cid(&vc, rx->data, rx->len, LANE_CID_BYTES);
     if (rv == NGTCP2_ERR_VERSION_NEGOTIATION) {
         drop_count(ep->opts.drops, DROP_NOT_QUIC);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 
@@ -73,6 +74,8 @@ static void addr_request(union request *q, uint16_t type, uint16_t flags, int in
         ifa->ifa_scope = RT_SCOPE_LINK;
     request_put_ip(q, IFA_LOCAL, &p->addr);
     request_put_ip(q, IFA_ADDRESS, &p->addr);
+    if (p->addr.family == 6 && type == RTM_NEWADDR)
+        mnl_attr_put_u32(&q->h, IFA_FLAGS, IFA_F_NODAD);
 }
 
 /* Is exactly this address on the interface? 1, 0 or -errno. */

@@ -57,7 +57,9 @@ int netlink_link_set_mtu(struct netlink *nl, int index, uint32_t mtu);
 int netlink_addr_list(struct netlink *nl, int index, struct netlink_addr *v, unsigned max);
 
 /* Put an address on an interface. *ret_added (may be NULL) tells whether it was put there now
- * (true) or was there before. -EEXIST: the same IPv6 address with another prefix length. */
+ * (true) or was there before. An IPv6 address is never tentative (there is nobody to ask for
+ * duplicates behind a TUN): it can be bound and sent from at once, and the kernel receives for it
+ * a moment later. -EEXIST: the same IPv6 address with another prefix length. */
 int netlink_addr_add(struct netlink *nl, int index, const struct ip_prefix *p, bool *ret_added);
 
 /* -EADDRNOTAVAIL: it is not there; -ENODEV: the interface is not there. */

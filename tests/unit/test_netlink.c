@@ -40,10 +40,6 @@ static struct tun *tun_make(const char *name)
     return t;
 }
 
-static void ignore(void *user, const struct netlink_event *ev)
-{
-}
-
 /* A TUN called mpqt, up, whose events have been read. */
 static int setup(void **state)
 {
@@ -116,7 +112,8 @@ static void test_link_change(void **state)
     assert_false(l.flags & IFF_UP);
 }
 
-static bool has_addr(struct fixture *f, const char *text)
+/* The flags of an address of the interface, or -1. */
+static int64_t flags_of(struct fixture *f, const char *text)
 {
     struct ip_prefix p = prefix(text);
     struct netlink_addr v[32];
@@ -126,9 +123,14 @@ static bool has_addr(struct fixture *f, const char *text)
     for (int i = 0; i < n; i++) {
         assert_int_equal(v[i].index, f->index);
         if (ip_prefix_equal(&v[i].prefix, &p))
-            return true;
+            return v[i].flags;
     }
-    return false;
+    return -1;
+}
+
+static bool has_addr(struct fixture *f, const char *text)
+{
+    return flags_of(f, text) >= 0;
 }
 
 static void test_addr_add_list_del(void **state)
@@ -144,6 +146,7 @@ static void test_addr_add_list_del(void **state)
         assert_int_equal(netlink_addr_add(f->nl, f->index, &p, &added), 0);
         assert_true(added);
         assert_true(has_addr(f, texts[i]));
+        assert_false(flags_of(f, texts[i]) & IFA_F_TENTATIVE);
         assert_int_equal(netlink_addr_add(f->nl, f->index, &p, &added), 0);
         assert_false(added);
         assert_int_equal(netlink_addr_del(f->nl, f->index, &p), 0);
@@ -174,10 +177,9 @@ static void test_addr_list_bounds(void **state)
 {
     struct fixture *f = *state;
     struct netlink_addr v[2] = {0};
-    int before = netlink_addr_list(f->nl, f->index, NULL, 0), all;
     char text[32];
+    int n;
 
-    assert_true(before >= 0);
     for (int i = 0; i < 5; i++) {
         struct ip_prefix p;
 
@@ -185,12 +187,12 @@ static void test_addr_list_bounds(void **state)
         p = prefix(text);
         assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
     }
-    assert_int_equal(netlink_addr_list(f->nl, f->index, v, 1), before + 5);
+    n = netlink_addr_list(f->nl, f->index, v, 1);
+    assert_in_range(n, 5, 6); /* the link-local address comes when the kernel gets to it */
     assert_int_equal(v[0].prefix.addr.family, 4);
     assert_int_equal(v[0].scope, RT_SCOPE_UNIVERSE);
     assert_int_equal(v[1].index, 0);
-    all = netlink_addr_list(f->nl, 0, NULL, 0);
-    assert_true(all >= before + 5 + 2);
+    assert_true(netlink_addr_list(f->nl, 0, NULL, 0) >= n + 2); /* with those of lo */
 }
 
 static void test_route_add_del(void **state)
@@ -244,7 +246,8 @@ static void test_route_foreign_is_left_alone(void **state)
     assert_int_equal(netlink_route_add(f->nl, &def, NULL), -EINVAL);
 }
 
-/* What the monitor said, of one interface. */
+/* What the monitor said, of one interface. The kernel gives every interface an IPv6 link-local
+ * address whenever it gets to it: IPv6 addresses are not looked at. */
 struct seen {
     const char *name;
     unsigned n[NETLINK_EVENT_COUNT];
@@ -255,12 +258,15 @@ struct seen {
 static void on_event(void *user, const struct netlink_event *ev)
 {
     struct seen *s = user;
+    bool is_addr = ev->type == NETLINK_EVENT_ADDR || ev->type == NETLINK_EVENT_ADDR_GONE;
 
+    if (is_addr && ev->addr.prefix.addr.family == 6)
+        return;
     s->n[ev->type]++;
     if (ev->type == NETLINK_EVENT_LINK || ev->type == NETLINK_EVENT_LINK_GONE) {
         if (!strcmp(ev->link.name, s->name))
             s->link = ev->link;
-    } else if (ev->type != NETLINK_EVENT_RESYNC) {
+    } else if (is_addr) {
         s->addr = ev->addr;
     }
 }
@@ -281,7 +287,6 @@ static void test_monitor_addresses(void **state)
     struct seen s;
 
     monitor_read(f);
-    assert_int_equal(netlink_monitor_dispatch(f->mon, ignore, NULL), 0);
     assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
     s = monitor_read(f);
     assert_int_equal(s.n[NETLINK_EVENT_ADDR], 1);

@@ -501,6 +501,23 @@ static void tap_make(const char *name)
         netns_die("TUNSETIFF");
 }
 
+/* Wait until the host hears itself at the address: the kernel makes the local route of an IPv6
+ * address in a worker. */
+static void wait_for_address(const char *ip)
+{
+    struct udp_socket *s = open_at(ip);
+    struct udp_tx_msg m = tx(udp_socket_local(s), (const uint8_t *)"x", 1);
+    struct pollfd p = {.fd = udp_socket_fd(s), .events = POLLIN};
+    int heard = 0;
+
+    for (int i = 0; i < 500 && !heard; i++) {
+        udp_send(s, &m, NULL);
+        heard = poll(&p, 1, 10);
+    }
+    assert_int_equal(heard, 1);
+    udp_socket_close(s);
+}
+
 static int make_topology(void **state)
 {
     static const struct {
@@ -530,6 +547,8 @@ static int make_topology(void **state)
         assert_int_equal(netlink_addr_add(nl, l.index, &p, NULL), 0);
     }
     netlink_close(nl);
+    wait_for_address("fd00::1");
+    wait_for_address("fd00::2");
     return 0;
 }
 

@@ -1,4 +1,4 @@
-/* What endpoint.c, lane.c, lane_tx.c and path.c share. Nobody else includes it. */
+/* What the files of this folder share. Nobody else includes it. */
 #ifndef QUIC_LANE_H
 #define QUIC_LANE_H
 
@@ -90,7 +90,6 @@ struct quic_endpoint {
     unsigned n_lanes, n_handshakes;
     struct heap timers;
     uint64_t now_ns;
-    unsigned depth; /* inside ngtcp2: lanes must not be freed */
 
     /* A packet that did not fit the burst it was written for. */
     struct quic_lane *carry_lane;
@@ -105,7 +104,7 @@ struct quic_endpoint {
     uint64_t answer_tokens_ns;
 };
 
-/* lane.c */
+/* lane.c and lane_close.c */
 struct quic_lane *lane_new(struct quic_endpoint *ep, struct quic_path *path, unsigned socket,
                            const struct net_addr *local, const struct net_addr *remote,
                            const ngtcp2_pkt_hd *initial);
@@ -117,6 +116,15 @@ void lane_fail(struct quic_lane *lane, const struct quic_fail_info *why, bool se
 void lane_fail_liberr(struct quic_lane *lane, int liberr);
 void lane_close_if_wanted(struct quic_lane *lane);
 void lane_mtu_check(struct quic_lane *lane);
+
+/* A path that its user has closed hears nothing any more, a lane without a path has nobody. */
+static inline const struct quic_path_ops *lane_listener(const struct quic_lane *lane)
+{
+    return lane->path && !lane->path->closed ? lane->path->ops : NULL;
+}
+
+/* lane_cb.c */
+extern const ngtcp2_callbacks lane_callbacks;
 
 /* lane_tx.c: the next packet of the lane into buf; its addresses go to *ps. Returns its length,
  * 0 when there is nothing to send now, or -1 when the lane has failed. */

@@ -1,0 +1,120 @@
+/* What the layer above asks of a lane. */
+#include "quic/lane.h"
+
+#include <errno.h>
+
+struct quic_path *quic_lane_path(const struct quic_lane *lane)
+{
+    return lane->path;
+}
+
+void *quic_lane_user(const struct quic_lane *lane)
+{
+    return lane->user;
+}
+
+void quic_lane_set_user(struct quic_lane *lane, void *user)
+{
+    lane->user = user;
+}
+
+bool quic_lane_is_server(const struct quic_lane *lane)
+{
+    return lane->ep->opts.server;
+}
+
+const char *quic_lane_peer_name(const struct quic_lane *lane)
+{
+    return lane->ep->opts.tls->peer_name(lane->tls);
+}
+
+const struct net_addr *quic_lane_remote(const struct quic_lane *lane)
+{
+    return &lane->remote;
+}
+
+uint64_t quic_lane_now_ns(const struct quic_lane *lane)
+{
+    return lane->ep->now_ns;
+}
+
+void quic_lane_kick(struct quic_lane *lane)
+{
+    lane->stream_work = true;
+    endpoint_ready(lane->ep, lane);
+}
+
+int64_t quic_lane_open_bidi(struct quic_lane *lane)
+{
+    int64_t id;
+
+    return ngtcp2_conn_open_bidi_stream(lane->conn, &id, NULL) ? -EAGAIN : id;
+}
+
+int64_t quic_lane_open_uni(struct quic_lane *lane)
+{
+    int64_t id;
+
+    return ngtcp2_conn_open_uni_stream(lane->conn, &id, NULL) ? -EAGAIN : id;
+}
+
+void quic_lane_shutdown_stream(struct quic_lane *lane, int64_t stream, uint64_t app_error)
+{
+    ngtcp2_conn_shutdown_stream(lane->conn, 0, stream, app_error);
+    lane->write_due = true;
+    endpoint_ready(lane->ep, lane);
+}
+
+void quic_lane_stop_reading(struct quic_lane *lane, int64_t stream, uint64_t app_error)
+{
+    ngtcp2_conn_shutdown_stream_read(lane->conn, 0, stream, app_error);
+    lane->write_due = true;
+    endpoint_ready(lane->ep, lane);
+}
+
+void quic_lane_consumed(struct quic_lane *lane, int64_t stream, size_t bytes)
+{
+    ngtcp2_conn_extend_max_stream_offset(lane->conn, stream, bytes);
+    ngtcp2_conn_extend_max_offset(lane->conn, bytes);
+}
+
+void quic_lane_extend_streams(struct quic_lane *lane)
+{
+    ngtcp2_conn_extend_max_streams_bidi(lane->conn, 1);
+}
+
+size_t quic_lane_dgram_max(const struct quic_lane *lane)
+{
+    const ngtcp2_transport_params *peer = ngtcp2_conn_get_remote_transport_params(lane->conn);
+    size_t max = lane->pmtu.size - QUIC_DGRAM_OVERHEAD;
+
+    if (!peer || !peer->max_datagram_frame_size)
+        return 0;
+    if (peer->max_udp_payload_size < lane->pmtu.size)
+        max = (size_t)peer->max_udp_payload_size - QUIC_DGRAM_OVERHEAD;
+    /* The frame's type and two-byte length count towards the peer's limit. */
+    if (peer->max_datagram_frame_size < max + 3)
+        max = peer->max_datagram_frame_size > 3 ? (size_t)peer->max_datagram_frame_size - 3 : 0;
+    return max;
+}
+
+bool quic_lane_mtu_known(const struct quic_lane *lane)
+{
+    return lane->pmtu.settled;
+}
+
+void quic_lane_stats(const struct quic_lane *lane, struct quic_lane_stats *ret)
+{
+    ngtcp2_conn_info info;
+
+    *ret = lane->stats;
+    if (!lane->conn)
+        return;
+    ngtcp2_conn_get_conn_info(lane->conn, &info);
+    ret->rtt_latest_ns = info.latest_rtt;
+    ret->rtt_min_ns = info.min_rtt == UINT64_MAX ? 0 : info.min_rtt;
+    ret->rtt_smoothed_ns = info.smoothed_rtt;
+    ret->rtt_var_ns = info.rttvar;
+    ret->cwnd_bytes = info.cwnd;
+    ret->in_flight_bytes = info.bytes_in_flight;
+}

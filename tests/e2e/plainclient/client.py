@@ -11,6 +11,7 @@ from .h3 import Http3, OUR_SETTINGS
 from .masque import CapsuleError, IpTunnel
 from .quic import Connection
 
+H3_NO_ERROR = 0x100
 IP_MTU_DISCOVER, IP_PMTUDISC_DO, IPV6_MTU_DISCOVER = 10, 2, 23
 
 
@@ -171,9 +172,12 @@ class Client:
         return box[0]
 
     def request(self, fields, fin=True, raw=None, timeout=5.0):
-        """Send a request and wait for its final response or the end of its stream."""
+        """Send a request and wait for its final response or the end of its stream. A server that
+        needs no more of the request says STOP_SENDING with H3_NO_ERROR, before or after its
+        response (RFC 9114 4.1)."""
         x = self.open(fields, fin, raw, timeout)
-        self.wait(lambda: x.status is not None or x.over or x.stopped is not None, timeout)
+        self.wait(lambda: x.status is not None or x.over or x.stopped not in (None, H3_NO_ERROR),
+                  timeout)
         return x
 
     def get(self, path="/", timeout=5.0):
@@ -263,7 +267,7 @@ class Client:
             try:
                 reply = self.recv_datagram(
                     exchange, timeout, lambda p: len(p) > head and p[head] == answer and
-                    p[head + 6:head + 8] == request[head + 6:head + 8])
+                    p[head + 4:head + 8] == request[head + 4:head + 8])
             except Timeout:
                 continue
             ippkt.check_echo_reply(reply, request)

@@ -76,8 +76,9 @@ static void count_sent(struct udp_socket *s, uint32_t datagrams, uint32_t bytes)
 }
 
 static int send_gso(struct udp_socket *s, const struct udp_tx_msg *m, const uint8_t *data,
-                    uint32_t len)
+                    uint32_t len, uint32_t seg)
 {
+    uint16_t gso_size = (uint16_t)seg;
     union tx_control control;
     struct iovec iov = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
     struct msghdr h;
@@ -86,11 +87,11 @@ static int send_gso(struct udp_socket *s, const struct udp_tx_msg *m, const uint
     h.msg_iov = &iov;
     h.msg_iovlen = 1;
     h.msg_control = &control;
-    put_cmsg(&h, IPPROTO_UDP, UDP_SEGMENT, &m->seg_size, sizeof(m->seg_size));
+    put_cmsg(&h, IPPROTO_UDP, UDP_SEGMENT, &gso_size, sizeof(gso_size));
     s->stats.tx_calls++;
     if (sendmsg(s->fd, &h, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         return -errno;
-    count_sent(s, (len + m->seg_size - 1) / m->seg_size, len);
+    count_sent(s, (len + seg - 1) / seg, len);
     return 0;
 }
 
@@ -142,7 +143,7 @@ static int send_chunk(struct udp_socket *s, const struct udp_tx_msg *m, const ui
 
     if (s->gso && len > seg) {
         do
-            r = send_gso(s, m, data, len);
+            r = send_gso(s, m, data, len, seg);
         while (r == -EINTR);
         if (r == 0)
             *ret_sent += len;

@@ -45,8 +45,8 @@ struct masque_request {
     char method[16], protocol[32], scheme[16];
     char authority[256], path[MASQUE_VALUE_MAX];
     char authorization[MASQUE_VALUE_MAX];
-    bool capsule_protocol; /* capsule-protocol: ?1 */
-    bool oversized;        /* a field of interest was longer than we take */
+    bool has_content; /* Content-Length or Content-Type, which the Capsule Protocol forbids */
+    bool oversized;   /* a field of interest was longer than we take */
 };
 
 /* What the layer above does. `user` of the masque object is its own to set. */

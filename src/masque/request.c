@@ -36,8 +36,8 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
         take(req, req->path, sizeof(req->path), v, len);
     else if (is(name, name_len, "authorization"))
         take(req, req->authorization, sizeof(req->authorization), v, len);
-    else if (is(name, name_len, "capsule-protocol"))
-        req->capsule_protocol = len >= 2 && !memcmp(v, "?1", 2);
+    else if (is(name, name_len, "content-length") || is(name, name_len, "content-type"))
+        req->has_content = true;
 }
 
 static int hex(char c)
@@ -73,36 +73,37 @@ static const char *segment(const char *s, char *dst, size_t size)
     return *s == '/' ? s + 1 : NULL;
 }
 
-/* "*", or an IP protocol number 0..255 (RFC 9484, 4.6). */
+/* "*", or an IP protocol number 0..255 of one to three digits (RFC 9484, 4.6). */
 static bool valid_ipproto(const char *s)
 {
-    char *end;
-    unsigned long v;
+    size_t len = strlen(s);
 
     if (!strcmp(s, "*"))
         return true;
-    if (!isdigit((unsigned char)*s))
-        return false;
-    v = strtoul(s, &end, 10);
-    return !*end && v <= 255;
+    return len && len <= 3 && strspn(s, "0123456789") == len && strtoul(s, NULL, 10) <= 255;
 }
 
-/* "*", an address with an optional prefix length, or a DNS name (RFC 9484, 4.6). Zone identifiers
- * are not allowed. */
-static bool valid_target(const char *s)
+/* An address, or a prefix without host bits whose length has at most two digits for IPv4 and three
+ * for IPv6. */
+static bool valid_prefix(const char *s)
 {
+    const char *slash = strchr(s, '/');
     struct ip_prefix p, net;
 
-    if (!strcmp(s, "*"))
-        return true;
-    if (!ip_prefix_parse(s, &p)) {
-        net = ip_prefix_network(&p);
-        return ip_addr_equal(&net.addr, &p.addr);
-    }
+    if (ip_prefix_parse(s, &p) || (slash && strlen(slash + 1) > (p.addr.family == 4 ? 2 : 3)))
+        return false;
+    net = ip_prefix_network(&p);
+    return ip_addr_equal(&net.addr, &p.addr);
+}
+
+/* A registered name of RFC 3986, 3.2.2, after decoding: letters of any script, digits and marks,
+ * but no delimiter. */
+static bool valid_name(const char *s)
+{
     if (!*s || strlen(s) > 253)
         return false;
     for (; *s; s++)
-        if (!isalnum((unsigned char)*s) && *s != '-' && *s != '.' && *s != '_')
+        if ((unsigned char)*s <= ' ' || *s == 0x7f || strchr("\"#%/:<>?@[\\]^`{|}", *s))
             return false;
     return true;
 }
@@ -115,9 +116,11 @@ static int path_status(const char *path)
 
     if (strncmp(path, MASQUE_PATH_PREFIX, prefix) != 0)
         return 404;
+    if (strchr(path + prefix, ':')) /* has to be percent-encoded (RFC 9484, 4.6) */
+        return 400;
     p = segment(path + prefix, target, sizeof(target));
     p = p ? segment(p, proto, sizeof(proto)) : NULL;
-    if (!p || *p || !valid_target(target) || !valid_ipproto(proto))
+    if (!p || *p || !valid_ipproto(proto) || !(valid_prefix(target) || valid_name(target)))
         return 400;
     return !strcmp(target, "*") && !strcmp(proto, "*") ? 200 : 403;
 }
@@ -130,7 +133,7 @@ int masque_request_status(const struct masque_request *req)
         return strncmp(req->path, MASQUE_PATH_PREFIX, strlen(MASQUE_PATH_PREFIX)) != 0 ? 404 : 405;
     if (strcmp(req->protocol, "connect-ip") != 0)
         return 501;
-    if (strcmp(req->scheme, "https") != 0 || !*req->authority || !*req->path)
+    if (strcmp(req->scheme, "https") != 0 || !*req->authority || !*req->path || req->has_content)
         return 400;
     return path_status(req->path);
 }
@@ -145,6 +148,8 @@ bool masque_request_bearer(const struct masque_request *req, const char **ret)
     t += sizeof(scheme) - 1;
     while (*t == ' ')
         t++;
+    if (!*t)
+        return false;
     *ret = t;
-    return *t;
+    return true;
 }

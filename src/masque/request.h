@@ -13,12 +13,14 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
                           const uint8_t *value, size_t value_len);
 
 /* 200: a CONNECT-IP request for everything, to be decided by the layer above. Otherwise the
- * status to answer with: 400 malformed, 403 a scope (target or protocol) that this hub does not
- * offer, 404 no such resource, 405 a method that the resource does not have, 431 a field too
- * long, 501 not implemented (CONNECT without or with another :protocol; RFC 9220, 3). */
+ * status to answer with: 400 malformed (RFC 9484, 4.4 and 4.6; content fields: RFC 9297, 3.2), 403
+ * a scope (target or protocol) that this hub does not offer, 404 no such resource, 405 a method
+ * that the resource does not have, 431 a field too long, 501 not implemented (CONNECT without or
+ * with another :protocol; RFC 9220, 3). */
 int masque_request_status(const struct masque_request *req);
 
-/* Whether the authorization field holds a bearer token; *ret then points at it (RFC 6750, 2.1). */
+/* Whether the authorization field holds a bearer token (RFC 6750, 2.1); only then *ret is set, and
+ * points into *req. */
 bool masque_request_bearer(const struct masque_request *req, const char **ret);
 
 #endif

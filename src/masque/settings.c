@@ -1,60 +1,68 @@
 #include "masque/settings.h"
 
-#include <string.h>
-
-#include "base/util.h"
 #include "wire/varint.h"
 
 enum { STREAM_TYPE_CONTROL = 0x00, FRAME_SETTINGS = 0x04, SETTINGS_ENABLE_CONNECT_PROTOCOL = 0x08 };
 
-/* Read the frame when it is whole; do nothing before. */
-static void parse(struct settings_tap *t)
-{
-    uint64_t type, len, id, value;
-    size_t at = 1, n = varint_get(t->buf + at, t->len - at, &type), end;
+/* A stream is a row of integers until its SETTINGS end:
+ *
+ *      stream type   frame type   frame length   (identifier   value)...
+ */
+enum state { STREAM_TYPE, FRAME_TYPE, FRAME_LENGTH, IDENTIFIER, VALUE, OVER };
 
-    if (!n)
-        return;
-    at += n;
-    n = varint_get(t->buf + at, t->len - at, &len);
-    if (!n)
-        return;
-    at += n;
-    if (type != FRAME_SETTINGS || len > sizeof(t->buf) - at) {
-        t->done = true; /* not for us to complain */
-        return;
+static void take_integer(struct settings_tap *t, struct settings_stream *s, uint64_t v)
+{
+    switch ((enum state)s->state) {
+    case STREAM_TYPE:
+        s->state = v == STREAM_TYPE_CONTROL ? FRAME_TYPE : OVER;
+        break;
+    case FRAME_TYPE:
+        t->done = v != FRAME_SETTINGS; /* an error, but not for us to say so */
+        s->state = FRAME_LENGTH;
+        break;
+    case FRAME_LENGTH:
+        s->left = v;
+        t->done = !v;
+        s->state = IDENTIFIER;
+        break;
+    case IDENTIFIER:
+        s->id = v;
+        t->done = !s->left; /* cut off inside a setting */
+        s->state = VALUE;
+        break;
+    case VALUE:
+        if (s->id == SETTINGS_ENABLE_CONNECT_PROTOCOL)
+            t->connect_protocol = v == 1;
+        t->done = !s->left;
+        s->state = IDENTIFIER;
+        break;
+    case OVER:
+        break;
     }
-    end = at + (size_t)len;
-    if (t->len < end)
-        return;
-    t->done = true;
-    while (at < end) {
-        n = varint_get(t->buf + at, end - at, &id);
-        at += n;
-        if (!n || !(n = varint_get(t->buf + at, end - at, &value)))
-            return;
-        at += n;
-        if (id == SETTINGS_ENABLE_CONNECT_PROTOCOL)
-            t->connect_protocol = value == 1;
+}
+
+static void take_byte(struct settings_tap *t, struct settings_stream *s, uint8_t byte)
+{
+    uint64_t v;
+
+    if (s->state == IDENTIFIER || s->state == VALUE)
+        s->left--;
+    s->integer[s->n++] = byte;
+    if (varint_get(s->integer, s->n, &v)) {
+        s->n = 0;
+        take_integer(t, s, v);
+    } else if ((s->state == IDENTIFIER || s->state == VALUE) && !s->left) {
+        t->done = true; /* cut off inside an integer */
     }
 }
 
 void settings_tap_data(struct settings_tap *t, int64_t stream, const uint8_t *data, size_t len)
 {
-    uint64_t bit = 1ull << ((uint64_t)stream >> 2 & 63);
-    size_t n;
+    struct settings_stream *s;
 
-    if (t->done || !len)
+    if (stream < 0 || stream >> 2 >= SETTINGS_STREAMS_MAX)
         return;
-    if (!t->known && !(t->seen & bit) && data[0] == STREAM_TYPE_CONTROL) {
-        t->known = true;
-        t->stream = stream;
-    }
-    t->seen |= bit;
-    if (!t->known || stream != t->stream)
-        return;
-    n = MIN(len, sizeof(t->buf) - t->len);
-    memcpy(t->buf + t->len, data, n);
-    t->len += n;
-    parse(t);
+    s = &t->stream[stream >> 2];
+    for (size_t i = 0; i < len && s->state != OVER && !t->done; i++)
+        take_byte(t, s, data[i]);
 }

@@ -129,7 +129,8 @@ def main(program):
     backends = subprocess.run([program, '--list'], capture_output=True, text=True,
                               check=True).stdout.split()
     cases = [(aead, 'packed', 'none') for aead in backends]
-    cases += [('gnutls', 'packet', 'none'), ('gnutls', 'packed', 'all'), ('gnutls', 'packed', 'gro')]
+    cases += [('gnutls', 'packet', 'none'), ('gnutls', 'packed', 'all'),
+              ('gnutls', 'packed', 'gro')]
     for aead, mode, cut in cases:
         with lab.Pair(cut) as link, lab.NullTunnel(link, program, aead, mode) as tunnel:
             for address in ('10.78.0.2', 'fd78::2'):

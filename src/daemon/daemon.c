@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "daemon/instance.h"
+#include "daemon/privilege.h"
 
 enum { POOL_SMALL = 4096, POOL_LARGE = 0 };
 #define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
@@ -275,6 +276,9 @@ static enum exit_code setup(struct instance *inst)
         instance_resolve(inst);
     else
         code = instance_open_listeners(inst);
+    rv = code ? 0 : privilege_drop();
+    if (rv)
+        return out_of(strerror(-rv));
     loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
     return code;
 }

@@ -50,7 +50,9 @@ static void fill_params(struct quic_endpoint *ep, ngtcp2_transport_params *p)
     p->max_udp_payload_size = 65527;
     p->active_connection_id_limit = 4;
     p->max_ack_delay = 10 * NS_PER_MS;
-    p->disable_active_migration = 1; /* a changed local address opens a new connection */
+    /* An edge's changed local address opens a new connection. A hub does not say so: ngtcp2 would
+     * then drop what comes from a NAT that has changed its address, not only its port. */
+    p->disable_active_migration = !ep->opts.server;
     p->grease_quic_bit = 1;
 }
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "quic/pmtu.h"
 #include "sim/tunnel.h"
 
 struct scene {

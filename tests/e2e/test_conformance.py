@@ -94,7 +94,8 @@ class Hub:
 
     def client(self, who="edge", tls=None, **more):
         """A client that is not connected yet."""
-        return Client(HOST, self.port, tls or self.tls(who), make_socket=self.namespace.socket, **more)
+        return Client(HOST, self.port, tls or self.tls(who),
+                      make_socket=self.namespace.socket, **more)
 
     def connected(self, who="edge", **more):
         """A connected client; the hub may still be starting."""

@@ -370,17 +370,20 @@ _control("headers_frame", UNEXPECTED, "RFC 9114 7.2.2", SETTINGS + h3.frame(h3.H
 _control("push_promise_frame", UNEXPECTED, "RFC 9114 7.2.5",
          SETTINGS + h3.frame(h3.PUSH_PROMISE, b"\0\0\0"))
 _control("http2_ping_frame", UNEXPECTED, "RFC 9114 7.2.8", SETTINGS + h3.frame(0x06, bytes(8)))
-_control("setting_twice", SETTINGS_ERROR + IGNORED, "RFC 9114 7.2.4", _settings((h3.S_H3_DATAGRAM, 1)))
+_control("setting_twice", SETTINGS_ERROR + IGNORED, "RFC 9114 7.2.4",
+         _settings((h3.S_H3_DATAGRAM, 1)))
 _control("http2_setting", SETTINGS_ERROR, "RFC 9114 7.2.4.1", _settings((0x02, 0)))
 _control("h3_datagram_2", SETTINGS_ERROR, "RFC 9297 2.1.1", h3.settings_frame([(0x33, 2)]))
 _control("connect_protocol_2", SETTINGS_ERROR, "RFC 9220 3", _settings((0x08, 2)))
 _control("settings_cut_short", ("connection H3_FRAME_ERROR", "connection H3_SETTINGS_ERROR"),
          "RFC 9114 7.1", h3.frame(h3.SETTINGS, b"\x33"))
-_control("unknown_settings", IGNORED, "RFC 9114 7.2.4.1", _settings((0x21, 7), (0x1f * 9 + 0x21, 0)))
+_control("unknown_settings", IGNORED, "RFC 9114 7.2.4.1",
+         _settings((0x21, 7), (0x1f * 9 + 0x21, 0)))
 _control("unknown_frames", IGNORED, "RFC 9114 9", SETTINGS + h3.frame(0x21, b"grease"))
-_control("cancel_push", ("connection H3_ID_ERROR", LIBRARY["H3_FRAME_UNEXPECTED"]), "RFC 9114 7.2.3",
-         SETTINGS + h3.frame(h3.CANCEL_PUSH, b"\0"))
-_control("max_push_id_shrinks", ("connection H3_ID_ERROR", LIBRARY["H3_FRAME_ERROR"]), "RFC 9114 7.2.7",
+_control("cancel_push", ("connection H3_ID_ERROR", LIBRARY["H3_FRAME_UNEXPECTED"]),
+         "RFC 9114 7.2.3", SETTINGS + h3.frame(h3.CANCEL_PUSH, b"\0"))
+_control("max_push_id_shrinks", ("connection H3_ID_ERROR", LIBRARY["H3_FRAME_ERROR"]),
+         "RFC 9114 7.2.7",
          SETTINGS + h3.frame(h3.MAX_PUSH_ID, b"\5") + h3.frame(h3.MAX_PUSH_ID, b"\4"))
 _control("goaway_grows", ("connection H3_ID_ERROR",), "RFC 9114 5.2",
          SETTINGS + h3.frame(h3.GOAWAY, b"\4") + h3.frame(h3.GOAWAY, b"\5"))

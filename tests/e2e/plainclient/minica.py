@@ -42,7 +42,8 @@ class Authority:
                                "decipher_only"), False)
         cert = self._builder(self.name, self.key, now - DAY, now + 30 * DAY) \
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True) \
-            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage), critical=True) \
+            .add_extension(x509.KeyUsage(key_cert_sign=True, crl_sign=True, **usage),
+                           critical=True) \
             .sign(self.key, hashes.SHA256())
         self.file = directory / "ca.crt"
         self.file.write_bytes(cert.public_bytes(serialization.Encoding.PEM))

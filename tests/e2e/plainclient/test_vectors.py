@@ -374,7 +374,8 @@ def test_address_encoding():
 
 
 @pytest.mark.parametrize("bad", [
-    "01050ac8010120", "01040ac8010121", "01040ac80101", "01040ac8010118", "0106" + "00" * 16 + "81"])
+    "01050ac8010120", "01040ac8010121", "01040ac80101", "01040ac8010118",
+    "0106" + "00" * 16 + "81"])
 def test_bad_addresses(bad):
     with pytest.raises(masque.CapsuleError):
         masque.parse_addresses(bytes.fromhex(bad))
@@ -415,7 +416,8 @@ def test_echo_request_and_reply():
         # ones' complement sums are commutative, so that swapping addresses keeps them right
         size = 4 if head == 20 else 16
         reply = bytearray(request)
-        reply[head - 2 * size:head] = request[head - size:head] + request[head - 2 * size:head - size]
+        start, middle = head - 2 * size, head - size
+        reply[start:head] = request[middle:head] + request[start:middle]
         reply[head] = 0 if head == 20 else 129
         old = int.from_bytes(reply[head + 2:head + 4], "big")
         delta = 0x0800 if head == 20 else -0x0100

@@ -4,7 +4,8 @@
 #include <errno.h>
 
 enum {
-    RESET_MIN_BYTES = 43,   /* RFC 9000, 10.3.3: never answer a packet smaller than the answer */
+    RESET_MIN_BYTES = 21,   /* RFC 9000, 10.3: less is no QUIC packet */
+    RESET_MAX_BYTES = 42,   /* and looks like one; 10.3.3: always smaller than what it answers */
     ANSWERS_PER_SECOND = 50 /* stateless answers, so that junk cannot make us a reflector */
 };
 
@@ -195,12 +196,13 @@ static void answer_version(struct quic_endpoint *ep, const struct quic_rx *rx,
 static void answer_reset(struct quic_endpoint *ep, const struct quic_rx *rx,
                          const ngtcp2_version_cid *vc)
 {
-    uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], random[RESET_MIN_BYTES];
-    size_t len = MIN(rx->len - 1, sizeof(random) - 1) - NGTCP2_STATELESS_RESET_TOKENLEN;
+    uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], random[RESET_MAX_BYTES];
+    size_t len = MIN(rx->len - 1, (size_t)RESET_MAX_BYTES);
     ngtcp2_cid cid;
 
-    if (rx->len < RESET_MIN_BYTES || !may_answer(ep))
+    if (len < RESET_MIN_BYTES || !may_answer(ep))
         return;
+    len -= NGTCP2_STATELESS_RESET_TOKENLEN;
     ngtcp2_cid_init(&cid, vc->dcid, vc->dcidlen);
     if (ngtcp2_crypto_generate_stateless_reset_token(token, ep->opts.reset_secret,
                                                      sizeof(ep->opts.reset_secret), &cid))
@@ -236,6 +238,18 @@ static struct quic_lane *accept_lane(struct quic_endpoint *ep, const struct quic
     return lane;
 }
 
+/* A stateless reset carries a random connection ID: what may be one goes to the lane that talks to
+ * its sender from this socket. */
+static struct quic_lane *lane_to_reset(struct quic_endpoint *ep, const struct quic_rx *rx)
+{
+    struct quic_lane *l = ep->opts.server || rx->data[0] & 0x80 ? NULL : ep->lanes;
+
+    while (l && (l->state >= LANE_CLOSING || l->socket != rx->socket ||
+                 !net_addr_equal(&l->remote, &rx->remote)))
+        l = l->next;
+    return l;
+}
+
 void quic_endpoint_rx(struct quic_endpoint *ep, uint64_t now_ns, const struct quic_rx *rx)
 {
     ngtcp2_version_cid vc;
@@ -259,8 +273,8 @@ void quic_endpoint_rx(struct quic_endpoint *ep, uint64_t now_ns, const struct qu
         return;
     }
     lane = find_lane(ep, vc.dcid, vc.dcidlen);
-    if (!lane && !ep->opts.server && ep->n_lanes == 1 && !(rx->data[0] & 0x80))
-        lane = ep->lanes; /* a stateless reset carries a random connection ID */
+    if (!lane)
+        lane = lane_to_reset(ep, rx);
     if (!lane)
         lane = accept_lane(ep, rx, &vc);
     if (lane)

@@ -715,10 +715,9 @@ static int on_stream_reset(struct quic_lane *lane, int64_t stream, uint64_t app_
 static int on_stream_stop_sending(struct quic_lane *lane, int64_t stream, uint64_t app_error)
 {
     struct masque *m = of(lane);
+    int rv = m ? nghttp3_conn_shutdown_stream_read(m->h3, stream) : 0;
 
-    if (m)
-        nghttp3_conn_shutdown_stream_write(m->h3, stream);
-    return 0;
+    return rv ? h3_failed(m, rv) : 0;
 }
 
 static int on_stream_writable(struct quic_lane *lane, int64_t stream)
@@ -737,12 +736,19 @@ static int on_stream_pull(struct quic_lane *lane, int64_t *ret_stream, bool *ret
 {
     struct masque *m = of(lane);
     int fin = 0;
-    nghttp3_ssize cnt;
+    nghttp3_ssize cnt = 0;
 
     *ret_stream = -1;
     if (!m)
         return 0;
-    cnt = nghttp3_conn_writev_stream(m->h3, ret_stream, &fin, (nghttp3_vec *)(void *)v, (size_t)n);
+    /* No stream can also mean that the one whose turn it was has turned out to have nothing; the
+     * library has then put it aside and goes on to the next with the next call. */
+    for (int i = 0; i <= REQUEST_STREAMS_MAX; i++) {
+        cnt = nghttp3_conn_writev_stream(m->h3, ret_stream, &fin, (nghttp3_vec *)(void *)v,
+                                         (size_t)n);
+        if (cnt || *ret_stream >= 0)
+            break;
+    }
     *ret_fin = fin;
     return cnt < 0 ? h3_failed(m, (int)cnt) : (int)cnt;
 }

@@ -4,9 +4,10 @@
 
 #include "masque/masque.h"
 
-/* The path of full IP proxying in the default template of RFC 9484, 3, with wildcards. */
+/* The path of full IP proxying: the default template of RFC 9484, 3, with both variables the
+ * wildcard "*", which simple expansion (RFC 6570, 3.2.2) percent-encodes. */
 #define MASQUE_PATH_PREFIX "/.well-known/masque/ip/"
-#define MASQUE_PATH_ANY MASQUE_PATH_PREFIX "*/*/"
+#define MASQUE_PATH_ANY MASQUE_PATH_PREFIX "%2A/%2A/"
 
 /* Take a header field into *req. Names that do not matter are ignored. */
 void masque_request_field(struct masque_request *req, const char *name, size_t name_len,

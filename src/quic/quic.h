@@ -61,6 +61,7 @@ struct quic_path_ops {
     int (*stream_acked)(struct quic_lane *lane, int64_t stream, uint64_t bytes);
     int (*stream_closed)(struct quic_lane *lane, int64_t stream, uint64_t app_error);
     int (*stream_reset)(struct quic_lane *lane, int64_t stream, uint64_t app_error);
+    /* This end reads no more of the stream (it has sent STOP_SENDING). */
     int (*stream_stop_sending)(struct quic_lane *lane, int64_t stream, uint64_t app_error);
     int (*stream_writable)(struct quic_lane *lane, int64_t stream); /* more credit */
 

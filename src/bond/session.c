@@ -37,9 +37,9 @@ void session_forget_sources(struct session *s)
     s->n_sources = 0;
 }
 
-void session_attach(struct session *s, struct masque *tunnel)
+void session_attach(struct session *s)
 {
-    s->tunnel = tunnel;
+    s->attached = true;
 }
 
 static void drop(struct session *s, struct pkt *pkt, enum drop_reason why)
@@ -52,7 +52,7 @@ void session_detach(struct session *s)
 {
     struct pkt *pkt;
 
-    s->tunnel = NULL;
+    s->attached = false;
     while ((pkt = queue_pop(&s->queue)))
         drop(s, pkt, DROP_NO_SESSION);
 }
@@ -80,7 +80,7 @@ void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
         drop(s, pkt, why);
         return;
     }
-    if (!s->tunnel) {
+    if (!s->attached) {
         drop(s, pkt, DROP_NO_SESSION);
         return;
     }
@@ -92,7 +92,7 @@ void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
         drop(s, pkt, DROP_QUEUE_FULL);
         return;
     }
-    masque_kick(s->tunnel);
+    s->opts.kick(s->opts.kick_user);
 }
 
 /* Tell the sender what fits (IPv6 never less than 1280: RFC 8200, 5). */
@@ -108,7 +108,7 @@ static void answer_too_big(struct session *s, uint64_t now_ns, const struct pkt 
         return;
     s->too_big_ns = now_ns + TOO_BIG_INTERVAL_NS;
     s->stats.too_big_answers++;
-    s->opts.deliver(s->opts.user, answer);
+    s->opts.deliver(s->opts.deliver_user, answer);
 }
 
 /* Cut the oldest packet into fragments, which take its place in the queue. Returns 0, or -errno
@@ -131,15 +131,19 @@ static int fragment_head(struct session *s, const struct ip_view *v, size_t max)
 /* Deal with an oldest packet that is too large for the tunnel. */
 static void oversize_head(struct session *s, uint64_t now_ns, size_t max)
 {
+    const struct pkt *pkt = queue_peek(&s->queue);
     enum drop_reason why;
     struct ip_view v;
 
-    if (!ip_view_parse(queue_peek(&s->queue)->data, queue_peek(&s->queue)->len, &v, &why) &&
-        v.version == 4 && !v.df) {
+    if (ip_view_parse(pkt->data, pkt->len, &v, &why)) {
+        drop(s, queue_pop(&s->queue), why);
+        return;
+    }
+    if (v.version == 4 && !v.df) {
         fragment_head(s, &v, max);
         return;
     }
-    answer_too_big(s, now_ns, queue_peek(&s->queue), &v, max);
+    answer_too_big(s, now_ns, pkt, &v, max);
     drop(s, queue_pop(&s->queue), DROP_TOO_BIG);
 }
 
@@ -194,5 +198,5 @@ void session_rx(struct session *s, const uint8_t *data, size_t len)
     pkt->len = v.total_len;
     s->stats.rx_packets++;
     s->stats.rx_bytes += pkt->len;
-    s->opts.deliver(s->opts.user, pkt);
+    s->opts.deliver(s->opts.deliver_user, pkt);
 }

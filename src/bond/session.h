@@ -1,11 +1,11 @@
 /* The data plane of one session: what happens to an IP packet between the TUN and the tunnel.
  *
- *   out   session_send(): parse, scope check, queue -> pulled by the path, cut or answered with
+ *   out   session_send(): parse, scope check, queue, kick() -> session_pull(): cut or answered with
  *         packet-too-big when it is larger than one datagram carries
  *   in    session_rx(): parse, scope check, source check -> deliver()
  *
- * A session lives longer than the connection under it: it is attached to a tunnel, detached when
- * that ends, and attached to the next one. No system call, no clock.
+ * A session lives longer than the connection under it: it is attached while there is a tunnel that
+ * pulls. It knows nothing of what that is. No system call, no clock.
  */
 #ifndef BOND_SESSION_H
 #define BOND_SESSION_H
@@ -18,7 +18,6 @@
 #include "base/drop.h"
 #include "base/log.h"
 #include "bond/queue.h"
-#include "masque/masque.h"
 #include "packet/pkt.h"
 
 enum { SESSION_SOURCES_MAX = 72, SESSION_QUEUE_BYTES = 1 << 20 };
@@ -32,7 +31,11 @@ struct session_opts {
 
     /* A packet for the TUN: consumes it. */
     void (*deliver)(void *user, struct pkt *pkt);
-    void *user;
+    void *deliver_user;
+
+    /* There is something to pull. Only called while attached. */
+    void (*kick)(void *user);
+    void *kick_user;
 };
 
 struct session_stats {
@@ -43,7 +46,7 @@ struct session_stats {
 
 struct session {
     struct session_opts opts;
-    struct masque *tunnel; /* NULL while detached */
+    bool attached;
     struct queue queue;
     struct ip_prefix sources[SESSION_SOURCES_MAX];
     unsigned n_sources;
@@ -59,7 +62,7 @@ void session_done(struct session *s);
 int session_allow_source(struct session *s, const struct ip_prefix *p);
 void session_forget_sources(struct session *s);
 
-void session_attach(struct session *s, struct masque *tunnel);
+void session_attach(struct session *s);
 
 /* The tunnel is gone; what waits is dropped: it would be stale when the next one is up. */
 void session_detach(struct session *s);

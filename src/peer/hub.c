@@ -228,7 +228,7 @@ static void on_open(struct masque *m)
     struct hub *h = of(m);
     struct ip_addr a;
 
-    session_attach(&h->session, m);
+    session_attach(&h->session);
     h->opts.events->peer_up(h->opts.user, h->peer_name, quic_lane_remote(masque_lane(m)));
     for (unsigned i = 0; i < h->opts.n_own; i++)
         if (choose(h, h->opts.own[i].addr.family, NULL, &a))
@@ -293,6 +293,12 @@ static void on_down(struct masque *m, const struct quic_fail_info *why)
     release(h, text);
 }
 
+/* From the session: there is something to pull. */
+static void on_kick(void *user)
+{
+    masque_kick(((struct hub *)user)->tunnel);
+}
+
 static const struct masque_ops tunnel_ops = {
     .request = on_request,
     .open = on_open,
@@ -344,7 +350,9 @@ int hub_new(const struct hub_opts *opts, struct hub **ret)
         so.own[opts->own[i].addr.family == 6] = opts->own[i].addr;
     so.check_source = true;
     so.deliver = opts->events->deliver;
-    so.user = opts->user;
+    so.deliver_user = opts->user;
+    so.kick = on_kick;
+    so.kick_user = h;
     session_init(&h->session, &so);
     h->side = (struct masque_side){
         .ops = &tunnel_ops, .user = h, .pool = opts->quic.pool, .drops = opts->quic.drops};

@@ -13,6 +13,11 @@
 #define PAUSE_FIRST_NS (250 * NS_PER_MS)
 #define PAUSE_MAX_NS (20 * NS_PER_S)
 
+/* A tunnel that held this long was a success: the next pause is the first one again. One that ends
+ * sooner counts as one more failed attempt, so that two edges with the same identity do not take
+ * the tunnel from each other several times a second. */
+#define HELD_NS (10 * NS_PER_S)
+
 struct edge {
     struct edge_opts opts;
     struct masque_side side;
@@ -24,8 +29,15 @@ struct edge {
     struct net_addr local, remote;
     unsigned socket;
     uint64_t now_ns;
+    uint64_t up_ns;    /* EDGE_UP: since when */
     uint64_t retry_ns; /* EDGE_PAUSE: until when */
     uint64_t pause_ns; /* the next pause */
+
+    /* The tunnel or the attempt is over. Events from below only record it; what follows from it is
+     * done by settle() when the call into the endpoint is over, because closing the path frees
+     * what is still at work on the way up. */
+    bool over;
+    struct edge_failure end;
 };
 
 const char *edge_state_name(enum edge_state s)
@@ -53,27 +65,42 @@ static void drop_path(struct edge *e)
 
     e->path = NULL;
     e->tunnel = NULL;
+    e->over = false;
     session_detach(&e->session);
     if (path)
         quic_path_close(path, e->now_ns);
 }
 
-static void fail(struct edge *e, const struct edge_failure *f, const char *why)
+static void describe(const struct edge_failure *f, char *buf, size_t len)
 {
-    drop_path(e);
-    change_state(e, EDGE_FAILED, why);
-    e->opts.events->failed(e->opts.user, f);
+    const char *detail = f->quic.detail;
+
+    if (f->quic.fail != QUIC_FAIL_NONE)
+        snprintf(buf, len, "%s%s%s%s", quic_fail_meaning(f->quic.fail), *detail ? " (" : "", detail,
+                 *detail ? ")" : "");
+    else if (f->http_status)
+        snprintf(buf, len, "the hub refused the request (HTTP status %d)", f->http_status);
+    else
+        snprintf(buf, len, "the peer speaks no CONNECT-IP");
 }
 
-static void describe(const struct quic_fail_info *why, char *buf, size_t len)
+/* Whether the hub may say otherwise later: Request Timeout, Too Early, Too Many Requests, and all
+ * that is the hub's own trouble (RFC 9110, 15.5 and 15.6; RFC 6585, 4; RFC 8470, 5.2). */
+static bool status_may_pass(int status)
 {
-    snprintf(buf, len, "%s%s%s%s", quic_fail_meaning(why->fail), *why->detail ? " (" : "",
-             why->detail, *why->detail ? ")" : "");
+    return status == 408 || status == 425 || status == 429 || status >= 500;
+}
+
+static bool is_permanent(const struct edge_failure *f)
+{
+    if (f->quic.fail != QUIC_FAIL_NONE)
+        return quic_fail_permanent(f->quic.fail);
+    return !status_may_pass(f->http_status);
 }
 
 static void pause_then_retry(struct edge *e, const char *why)
 {
-    uint32_t random;
+    uint64_t random;
 
     e->opts.quic.random(e->opts.quic.random_user, &random, sizeof(random));
     e->retry_ns = e->now_ns + e->pause_ns / 2 + random % (e->pause_ns / 2 + 1);
@@ -81,22 +108,40 @@ static void pause_then_retry(struct edge *e, const char *why)
     change_state(e, EDGE_PAUSE, why);
 }
 
-/* The tunnel or the attempt is over: pause, or give up. */
-static void lost(struct edge *e, const struct quic_fail_info *why)
+/* Note the end of the tunnel or of the attempt; the first one counts. */
+static void lost(struct edge *e, const struct edge_failure *why)
 {
+    if (!e->path || e->over)
+        return; /* closed by ourselves */
+    e->over = true;
+    e->end = *why;
+    e->tunnel = NULL;
+    session_detach(&e->session);
+}
+
+static void lost_quic(struct edge *e, const struct quic_fail_info *why)
+{
+    lost(e, &(struct edge_failure){.quic = *why});
+}
+
+/* Do what the end of the tunnel asks for: pause, or give up. */
+static void settle(struct edge *e)
+{
+    struct edge_failure end = e->end;
     char text[256];
 
-    if (!e->path)
-        return; /* closed by ourselves */
-    describe(why, text, sizeof(text));
-    if (quic_fail_permanent(why->fail)) {
-        struct edge_failure f = {.quic = *why};
-
-        fail(e, &f, text);
+    if (!e->over)
+        return;
+    if (e->state == EDGE_UP && e->now_ns - e->up_ns >= HELD_NS)
+        e->pause_ns = PAUSE_FIRST_NS;
+    drop_path(e);
+    describe(&end, text, sizeof(text));
+    if (!is_permanent(&end)) {
+        pause_then_retry(e, text);
         return;
     }
-    drop_path(e);
-    pause_then_retry(e, text);
+    change_state(e, EDGE_FAILED, text);
+    e->opts.events->failed(e->opts.user, &end);
 }
 
 static void connect_hub(struct edge *e)
@@ -105,10 +150,10 @@ static void connect_hub(struct edge *e)
 
     change_state(e, EDGE_CONNECTING, "");
     e->path = quic_path_new(e->ep, &masque_path_ops, &e->side);
-    if (e->path && quic_path_open_lane(e->path, e->now_ns, &e->local, &e->remote, e->socket, NULL))
-        lost(e, &why);
-    else if (!e->path)
+    if (!e->path)
         pause_then_retry(e, quic_fail_meaning(why.fail));
+    else if (quic_path_open_lane(e->path, e->now_ns, &e->local, &e->remote, e->socket, NULL))
+        lost_quic(e, &why);
 }
 
 /* --- tunnel events --------------------------------------------------------------------- */
@@ -119,8 +164,8 @@ static void on_open(struct masque *m)
     struct capsule_addrs want = {.n = e->opts.n_want};
 
     e->tunnel = m;
-    e->pause_ns = PAUSE_FIRST_NS;
-    session_attach(&e->session, m);
+    e->up_ns = e->now_ns;
+    session_attach(&e->session);
     for (unsigned i = 0; i < e->opts.n_want; i++) {
         want.v[i].request_id = i + 1;
         want.v[i].prefix = (struct ip_prefix){.addr = e->opts.want[i].addr,
@@ -133,16 +178,7 @@ static void on_open(struct masque *m)
 
 static void on_refused(struct masque *m, int status)
 {
-    struct edge *e = of(m);
-    struct edge_failure f = {.http_status = status};
-    struct quic_fail_info why = {.fail = QUIC_FAIL_PEER};
-
-    if (status >= 500) { /* the hub is there, but not ready for us */
-        snprintf(why.detail, sizeof(why.detail), "HTTP status %d", status);
-        lost(e, &why);
-        return;
-    }
-    fail(e, &f, status ? "the hub refused the request" : "the peer speaks no CONNECT-IP");
+    lost(of(m), &(struct edge_failure){.http_status = status});
 }
 
 static void on_addr_assign(struct masque *m, const struct capsule_addrs *addrs)
@@ -192,12 +228,18 @@ static void on_mtu(struct masque *m, size_t packet_max, bool known)
 
 static void on_down(struct masque *m, const struct quic_fail_info *why)
 {
-    lost(of(m), why);
+    lost_quic(of(m), why);
 }
 
 static void on_lane_failed(struct masque_side *side, const struct quic_fail_info *why)
 {
-    lost(side->user, why);
+    lost_quic(side->user, why);
+}
+
+/* From the session: there is something to pull. */
+static void on_kick(void *user)
+{
+    masque_kick(((struct edge *)user)->tunnel);
 }
 
 static const struct masque_ops tunnel_ops = {
@@ -227,7 +269,9 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
     for (unsigned i = 0; i < opts->n_want; i++)
         so.own[opts->want[i].addr.family == 6] = opts->want[i].addr;
     so.deliver = opts->events->deliver;
-    so.user = opts->user;
+    so.deliver_user = opts->user;
+    so.kick = on_kick;
+    so.kick_user = e;
     session_init(&e->session, &so);
     e->side = (struct masque_side){.ops = &tunnel_ops,
                                    .user = e,
@@ -260,7 +304,7 @@ void edge_set_addrs(struct edge *e, uint64_t now_ns, const struct net_addr *loca
 {
     e->now_ns = now_ns;
     if (net_addr_equal(local, &e->local) && net_addr_equal(remote, &e->remote) &&
-        e->state != EDGE_IDLE)
+        socket == e->socket && e->state != EDGE_IDLE)
         return;
     e->local = *local;
     e->remote = *remote;
@@ -273,18 +317,24 @@ void edge_set_addrs(struct edge *e, uint64_t now_ns, const struct net_addr *loca
         connect_hub(e);
     else if (e->state != EDGE_IDLE)
         change_state(e, EDGE_IDLE, "no local address");
+    settle(e);
 }
 
 void edge_rx(struct edge *e, uint64_t now_ns, const struct quic_rx *rx)
 {
     e->now_ns = now_ns;
     quic_endpoint_rx(e->ep, now_ns, rx);
+    settle(e);
 }
 
 bool edge_tx(struct edge *e, uint64_t now_ns, struct quic_tx *tx)
 {
+    bool sent;
+
     e->now_ns = now_ns;
-    return quic_endpoint_tx(e->ep, now_ns, tx);
+    sent = quic_endpoint_tx(e->ep, now_ns, tx);
+    settle(e);
+    return sent;
 }
 
 uint64_t edge_deadline_ns(const struct edge *e)
@@ -298,8 +348,10 @@ void edge_timeout(struct edge *e, uint64_t now_ns)
 {
     e->now_ns = now_ns;
     quic_endpoint_timeout(e->ep, now_ns);
+    settle(e);
     if (e->state == EDGE_PAUSE && now_ns >= e->retry_ns)
         connect_hub(e);
+    settle(e);
 }
 
 void edge_send(struct edge *e, uint64_t now_ns, struct pkt *pkt)

@@ -1,6 +1,12 @@
 /* An edge: keeps one tunnel to its hub, for ever. Connects, asks for its addresses, and when the
  * tunnel is lost connects again with growing pauses; it gives up only when no retry can help
- * (a certificate that does not verify) and says why. No system call, no clock.
+ * (a certificate that does not verify, a request that the hub refuses for good) and says why. No
+ * system call, no clock.
+ *
+ *   idle -> connecting -> up          a hub that ends only the request stream, or that will not
+ *      ^       |   ^      |           take a request yet (5xx, 408, 425, 429), is asked again over
+ *      |       v   |      |           a new connection
+ *      +----- pause <-----+-> failed
  */
 #ifndef PEER_EDGE_H
 #define PEER_EDGE_H
@@ -32,6 +38,7 @@ struct edge_failure {
     int http_status;            /* 0: the hub speaks no CONNECT-IP */
 };
 
+/* What an edge reports. None of these may call the edge. */
 struct edge_events {
     /* A packet for the TUN: consumes it. */
     void (*deliver)(void *user, struct pkt *pkt);

@@ -23,6 +23,7 @@ struct hub_token {
     char token[HUB_TOKEN_MAX];
 };
 
+/* What a hub reports. None of these may call the hub. */
 struct hub_events {
     void (*deliver)(void *user, struct pkt *pkt);
 

@@ -52,8 +52,10 @@ bool pmtu_on_probe_acked(struct pmtu *p, uint64_t now_ns, size_t bytes)
     if (bytes == p->probe_size)
         p->probe_size = 0;
     p->tries = 0;
-    p->lost_in_row = 0;
-    p->suspect = false;
+    if (bytes >= p->size) {
+        p->lost_in_row = 0;
+        p->suspect = false;
+    }
     if (bytes > p->size)
         p->size = bytes;
     if (p->searching &&
@@ -95,8 +97,8 @@ bool pmtu_on_probe_lost(struct pmtu *p, uint64_t now_ns, size_t bytes)
 
 void pmtu_on_acked(struct pmtu *p, size_t bytes)
 {
-    if (bytes <= p->base)
-        return;
+    if (bytes <= p->base || bytes < p->lost_bytes)
+        return; /* says nothing about the size of those that were lost */
     p->lost_in_row = 0;
     if (bytes + PMTU_GRAIN_BYTES >= p->size && p->suspect) {
         p->suspect = false;
@@ -108,6 +110,7 @@ void pmtu_on_lost(struct pmtu *p, size_t bytes)
 {
     if (bytes <= p->base || p->size <= p->base || p->suspect)
         return;
+    p->lost_bytes = p->lost_in_row ? MIN(p->lost_bytes, bytes) : bytes;
     if (++p->lost_in_row >= PMTU_BLACK_HOLE_LOSSES) {
         p->suspect = true;
         p->tries = 0;

@@ -6,7 +6,7 @@
  *
  *   search    probes with one padded DATAGRAM at a time, the largest size first because most
  *             paths carry it, then by bisection between what was acknowledged and what failed;
- *   suspect   PMTU_BLACK_HOLE_LOSSES large packets in a row lost, no large one acknowledged: the
+ *   suspect   PMTU_BLACK_HOLE_LOSSES large packets in a row lost, none as large acknowledged: the
  *             current size is probed again, so that plain loss is not taken for a black hole;
  *   black hole  those probes fail as well: back to the base size, and a new search.
  *   raise     after PMTU_RAISE_NS a finished search below the maximum is tried again.
@@ -34,6 +34,7 @@ struct pmtu {
     uint64_t raise_ns; /* when to search again */
     unsigned tries;    /* probes of this size that were lost */
     unsigned lost_in_row;
+    size_t lost_bytes; /* the smallest of them */
     bool searching, suspect, settled;
 };
 

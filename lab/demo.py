@@ -216,17 +216,19 @@ class Demo:
 def look_around(lab, wan):
     lan = f"lan{wan}"
     tool = os.path.relpath(os.path.join(os.path.dirname(__file__), "lab.py"))
-    say(f"""
-The laboratory stays up. To look around:
-    {tool} exec demo {lan} ping 198.51.100.10           from the LAN to the Internet, in the tunnel
-    {tool} exec demo edge tcpdump -ni {lab.wan_interface(wan)}           what the WAN sees
-    {tool} exec demo edge tcpdump -ni mpq{wan}              what the tunnel carries
-    {tool} exec demo edge ip address                    nodes: {' '.join(lab.nodes())}
-    {tool} wan demo {wan}                                   the link's counters
-    {tool} wan demo {wan} set both delay=80ms loss=2%       change the link while it runs
-    tail -f {lab.state}/edge-client.log     what the edge says
-To stop it and remove everything:
-    {tool} down demo""")
+    hints = [
+        (f"{tool} exec demo {lan} ping {lab.inet4}", "LAN to Internet, in the tunnel"),
+        (f"{tool} exec demo edge tcpdump -ni {lab.wan_interface(wan)}", "what the WAN sees"),
+        (f"{tool} exec demo edge tcpdump -ni mpq{wan}", "what the tunnel carries"),
+        (f"{tool} exec demo NODE COMMAND", f"nodes: {' '.join(lab.nodes())}"),
+        (f"{tool} wan demo {wan}", "the link's counters"),
+        (f"{tool} wan demo {wan} set both delay=80ms loss=2%", "change the link while it runs"),
+        (f"tail -f {lab.state}/edge-client.log", "what the edge says"),
+    ]
+    say("\nThe laboratory stays up. To look around:")
+    for command, what in hints:
+        say(f"    {command:52} {what}")
+    say(f"To stop it and remove everything:\n    {tool} down demo")
 
 
 def main():

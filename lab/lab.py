@@ -355,6 +355,9 @@ class Lab:
         except FileNotFoundError:
             return []
 
+    def nodes_present(self):
+        return [n.removeprefix(self.prefix) for n in self._namespaces_present()]
+
     def _pids(self):
         return [int(p) for n in self._namespaces_present()
                 for p in run("ip", "netns", "pids", n, check=False).stdout.split()]
@@ -416,11 +419,16 @@ def main(argv):
         print(f"laboratory '{args.name}' is up; remove it with: lab/lab.py down {args.name}")
     elif args.verb == "down":
         lab.down()
+    elif not lab._namespaces_present():
+        raise LabError(f"no laboratory '{args.name}' is up (there are: {' '.join(existing()) or 'none'})")
     elif args.verb == "exec":
+        if not args.rest or args.rest[0] not in lab.nodes_present():
+            raise LabError(f"nodes of '{args.name}': {' '.join(lab.nodes_present())}")
         os.execvp("ip", lab.command(*args.rest))
     elif args.verb == "wan":
-        i, words = int(args.rest[0]), " ".join(args.rest[1:])
-        print(lab.wan(i).command(words or "get"))
+        if not args.rest or f"wan{args.rest[0]}" not in lab.nodes_present():
+            raise LabError("which WAN? 1, 2, ...")
+        print(lab.wan(args.rest[0]).command(" ".join(args.rest[1:]) or "get"))
     return 0
 
 

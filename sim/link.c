@@ -62,6 +62,11 @@ static void drop(struct link *l, struct sim_dgram *d, enum link_drop why)
     sim_dgram_free(l->sim, d);
 }
 
+static uint32_t line_bytes(const struct link *l, const struct sim_dgram *d)
+{
+    return sim_dgram_wire_bytes(d) + l->opts.frame_bytes;
+}
+
 static bool chance(struct link *l, double p)
 {
     return p > 0 && rng_double(&l->rng) < p;
@@ -79,7 +84,7 @@ static void arrived_fire(struct sim_event *ev)
     else
         sim_set(l->sim, &l->arrived, l->flying.head->at_ns);
     l->stats.out++;
-    l->stats.out_bytes += sim_dgram_wire_bytes(d);
+    l->stats.out_bytes += line_bytes(l, d);
     sim_trace(l->sim, l->number, d);
     l->to->put(l->to, d);
 }
@@ -167,7 +172,7 @@ static void count_backlog(struct link *l)
 static void start_sending(struct link *l, struct sim_dgram *d)
 {
     uint64_t waited = l->sim->now_ns - d->at_ns;
-    uint64_t bit_ns = (uint64_t)sim_dgram_wire_bytes(d) * 8 * NS_PER_S + l->sent_frac;
+    uint64_t bit_ns = (uint64_t)line_bytes(l, d) * 8 * NS_PER_S + l->sent_frac;
 
     hist_add(&l->stats.wait, waited);
     if (l->opts.ecn_mark_ns && waited > l->opts.ecn_mark_ns && (d->ecn & 3)) {
@@ -188,7 +193,7 @@ static void sent_fire(struct sim_event *ev)
     count_backlog(l);
     next = queue_pop(&l->waiting);
     if (next) {
-        l->waiting_bytes -= sim_dgram_wire_bytes(next);
+        l->waiting_bytes -= line_bytes(l, next);
         start_sending(l, next);
     } else {
         l->sent_frac = 0;
@@ -202,14 +207,14 @@ static void sent_fire(struct sim_event *ev)
 static void link_put(struct sim_sink *sink, struct sim_dgram *d)
 {
     struct link *l = container_of(sink, struct link, sink);
-    uint32_t bytes = sim_dgram_wire_bytes(d);
+    uint32_t bytes = line_bytes(l, d);
 
     l->stats.in++;
     l->stats.in_bytes += bytes;
     d->at_ns = l->sim->now_ns;
     if (!l->on) {
         drop(l, d, LINK_DROP_OFF);
-    } else if (bytes > l->opts.mtu) {
+    } else if (sim_dgram_wire_bytes(d) > l->opts.mtu) {
         drop(l, d, LINK_DROP_MTU);
     } else if (l->filter && l->filter(l->filter_user, d)) {
         drop(l, d, LINK_DROP_FILTER);

@@ -5,7 +5,8 @@
  * The queue is finite in bytes (the packet being sent does not count towards it). Loss happens
  * behind the queue, on the medium: a lost packet has used the rate. Jitter is uniform in
  * [0, jitter_ns) on top of the delay; unless `reorder` is set a packet never overtakes the one
- * before it. Sizes are bytes on the wire: the datagram and its lower headers (struct sim_dgram).
+ * before it. Sizes are bytes on the wire: the datagram and its lower headers (struct sim_dgram),
+ * and what frames it below IP, if told.
  */
 #ifndef SIM_LINK_H
 #define SIM_LINK_H
@@ -21,6 +22,8 @@ struct link_opts {
                            * packets */
     uint32_t mtu;         /* largest packet including IP header; above it is silently dropped;
                            * 0 = 1500 */
+    uint32_t frame_bytes; /* takes rate and queue with each packet, but does not count against the
+                           * MTU: 14 for an Ethernet header */
     double loss;          /* probability for each packet */
 
     /* Gilbert-Elliott: two states with a loss each, and the chance of a change for each packet.

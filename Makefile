@@ -5,7 +5,7 @@ BUILD ?= build
 PYTHON := /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check undo bench-null bench-sim clean prepare-build prepare-test
+.PHONY: help build demo test check undo bench-null bench-sim bench-spot clean prepare-build prepare-test
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ bench-null: build ## the null tunnel: TUN, UDP and AEAD batching without QUIC
 
 bench-sim: build ## congestion control in the simulator
 	$(BUILD)/sim/bench-sim $(ARGS)
+
+bench-spot: build ## the simulator against the laboratory: the same lines, modelled and real
+	$(PYTHON) bench/spot/spot.py --build $(BUILD) $(ARGS)
 
 clean: ## remove every build directory
 	rm -rf build build-*

@@ -15,16 +15,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/drop.h"
 #include "packet/pkt.h"
 #include "quic/quic.h"
 #include "wire/capsule.h"
 
 enum {
-    MASQUE_VALUE_MAX = 512,        /* longest header field value we look at */
-    MASQUE_EARLY_PACKETS_MAX = 32, /* datagrams kept until the tunnel is open */
-    MASQUE_OUT_MAX = 65536         /* capsule bytes not yet acknowledged by the peer */
+    MASQUE_VALUE_MAX = 512,  /* longest header field value we look at */
+    MASQUE_OUT_MAX = 65536,  /* capsule bytes not yet acknowledged by the peer */
+    MASQUE_WAITING_MAX = 256 /* lanes of one side without a tunnel */
 };
+
+/* How long a lane may be without an open tunnel: the edge waiting for SETTINGS and an answer, the
+ * hub for a request. */
+#define MASQUE_WAIT_NS (15 * NS_PER_S)
 
 /* HTTP/3 error codes we use (RFC 9114, 8.1; RFC 9297, 5.2). */
 enum {
@@ -62,7 +67,10 @@ struct masque_ops {
     void (*refused)(struct masque *m, int status);
 
     void (*addr_assign)(struct masque *m, const struct capsule_addrs *addrs);
-    void (*addr_request)(struct masque *m, const struct capsule_addrs *addrs);
+
+    /* Returns what masque_send_addrs() said of the answer. -ENOBUFS ends the tunnel: the peer asks
+     * but takes no answer. */
+    int (*addr_request)(struct masque *m, const struct capsule_addrs *addrs);
     void (*routes)(struct masque *m, const struct capsule_routes *routes);
 
     /* An IP packet; the bytes are the caller's after return. */
@@ -93,7 +101,16 @@ struct masque_side {
 
     /* edge: a lane ended before its handshake was complete; may be NULL. */
     void (*lane_failed)(struct masque_side *side, const struct quic_fail_info *why);
+
+    /* Ours: the lanes without a tunnel, the one that waits longest first. */
+    struct masque *wait_first, *wait_last;
+    unsigned n_waiting;
 };
+
+/* When masque_timeout() wants to be called, which closes lanes that have been without a tunnel for
+ * MASQUE_WAIT_NS; TIME_NEVER_NS when never. The next quic_endpoint_tx() says goodbye. */
+uint64_t masque_deadline_ns(const struct masque_side *side);
+void masque_timeout(struct masque_side *side, uint64_t now_ns);
 
 /* The lane events, for quic_path_new() (edge, user = struct masque_side *) and for accept(). */
 extern const struct quic_path_ops masque_path_ops;

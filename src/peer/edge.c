@@ -171,8 +171,8 @@ static void on_open(struct masque *m)
         want.v[i].prefix = (struct ip_prefix){.addr = e->opts.want[i].addr,
                                               .len = (uint8_t)ip_addr_bits(&e->opts.want[i].addr)};
     }
-    if (want.n)
-        masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want);
+    if (want.n && masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want))
+        masque_close(m, MASQUE_H3_INTERNAL_ERROR, "cannot ask for addresses");
     change_state(e, EDGE_UP, "");
 }
 
@@ -188,7 +188,7 @@ static void on_addr_assign(struct masque *m, const struct capsule_addrs *addrs)
     e->opts.events->assigned(e->opts.user, addrs);
 }
 
-static void on_addr_request(struct masque *m, const struct capsule_addrs *addrs)
+static int on_addr_request(struct masque *m, const struct capsule_addrs *addrs)
 {
     struct capsule_addrs none = {.n = addrs->n};
 
@@ -197,7 +197,7 @@ static void on_addr_request(struct masque *m, const struct capsule_addrs *addrs)
         none.v[i].prefix.addr.family = addrs->v[i].prefix.addr.family;
         none.v[i].prefix.len = (uint8_t)ip_addr_bits(&addrs->v[i].prefix.addr);
     }
-    masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &none);
+    return masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &none);
 }
 
 static void on_routes(struct masque *m, const struct capsule_routes *routes)
@@ -341,6 +341,7 @@ uint64_t edge_deadline_ns(const struct edge *e)
 {
     uint64_t at = quic_endpoint_deadline_ns(e->ep);
 
+    at = MIN(at, masque_deadline_ns(&e->side));
     return e->state == EDGE_PAUSE ? MIN(at, e->retry_ns) : at;
 }
 
@@ -348,6 +349,7 @@ void edge_timeout(struct edge *e, uint64_t now_ns)
 {
     e->now_ns = now_ns;
     quic_endpoint_timeout(e->ep, now_ns);
+    masque_timeout(&e->side, now_ns);
     settle(e);
     if (e->state == EDGE_PAUSE && now_ns >= e->retry_ns)
         connect_hub(e);

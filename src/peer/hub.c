@@ -16,7 +16,7 @@ struct hub {
     struct session session;
     struct masque *tunnel; /* who has the session now; NULL: nobody */
     char peer_name[HUB_NAME_MAX];
-    struct capsule_addrs assigned; /* without request identifiers */
+    struct capsule_addrs assigned; /* the peer's, at most HUB_ADDRS_MAX; no request identifiers */
 };
 
 static struct hub *of(const struct masque *m)
@@ -67,13 +67,17 @@ static void refuse(struct hub *h, const struct masque *m, const char *name, cons
     h->opts.events->refused(h->opts.user, name, quic_lane_remote(masque_lane(m)), why);
 }
 
+/* The peer has the tunnel no longer. */
 static void release(struct hub *h, const char *why)
 {
+    bool was_up = h->session.attached;
+
     h->tunnel = NULL;
     session_detach(&h->session);
     session_forget_sources(&h->session);
     h->assigned.n = 0;
-    h->opts.events->peer_down(h->opts.user, h->peer_name, why);
+    if (was_up)
+        h->opts.events->peer_down(h->opts.user, h->peer_name, why);
 }
 
 static int on_request(struct masque *m, const struct masque_request *req)
@@ -131,22 +135,40 @@ static void increment(struct ip_addr *a)
             return;
 }
 
-/* The peer's address of a family: what it asks for when that is free, else the first one. */
-static bool choose(const struct hub *h, uint8_t family, const struct ip_addr *wish,
-                   struct ip_addr *ret)
+static bool has(const struct capsule_addrs *list, const struct ip_addr *a)
+{
+    for (unsigned i = 0; i < list->n; i++)
+        if (ip_addr_equal(&list->v[i].prefix.addr, a))
+            return true;
+    return false;
+}
+
+static void append(struct capsule_addrs *list, uint64_t request_id, const struct ip_addr *a)
+{
+    list->v[list->n++] = (struct assigned_addr){
+        .request_id = request_id, .prefix = {.addr = *a, .len = (uint8_t)ip_addr_bits(a)}};
+}
+
+/* An address of a family for the peer that `taken` does not hold: the first one that it has, or
+ * the first one of our network. */
+static bool next_free(const struct hub *h, uint8_t family, const struct capsule_addrs *taken,
+                      struct ip_addr *ret)
 {
     const struct ip_prefix *own = own_network(h, family);
     struct ip_addr a;
 
+    for (unsigned i = 0; i < h->assigned.n; i++) {
+        a = h->assigned.v[i].prefix.addr;
+        if (a.family == family && !has(taken, &a)) {
+            *ret = a;
+            return true;
+        }
+    }
     if (!own)
         return false;
-    if (wish && usable(own, wish)) {
-        *ret = *wish;
-        return true;
-    }
     a = ip_prefix_network(own).addr;
-    for (int i = 0; i < 4; i++, increment(&a)) {
-        if (usable(own, &a)) {
+    for (int i = 0; i < 3 + HUB_ADDRS_MAX; i++, increment(&a)) {
+        if (usable(own, &a) && !has(taken, &a)) {
             *ret = a;
             return true;
         }
@@ -154,18 +176,31 @@ static bool choose(const struct hub *h, uint8_t family, const struct ip_addr *wi
     return false;
 }
 
-/* Put the address into the list of what the peer has: one per family. */
-static void record(struct hub *h, const struct ip_addr *a)
+/* The peer has this address from now on, for the life of the tunnel (RFC 9484, 4.1). False when it
+ * has too many already. */
+static bool grant(struct hub *h, const struct ip_addr *a)
 {
-    struct ip_prefix p = {.addr = *a, .len = (uint8_t)ip_addr_bits(a)};
-    unsigned i;
+    if (has(&h->assigned, a))
+        return true;
+    if (h->assigned.n == HUB_ADDRS_MAX)
+        return false;
+    append(&h->assigned, 0, a);
+    return true;
+}
 
-    for (i = 0; i < h->assigned.n; i++)
-        if (h->assigned.v[i].prefix.addr.family == a->family)
-            break;
-    h->assigned.v[i] = (struct assigned_addr){.prefix = p};
-    if (i == h->assigned.n)
-        h->assigned.n++;
+/* The answer to one request: what is asked for when it can be a peer's, else another address; all
+ * zeros when there is none to give. No two requests of a capsule get the same one. */
+static void answer(struct hub *h, const struct assigned_addr *req, struct capsule_addrs *out)
+{
+    const struct ip_addr *wish = &req->prefix.addr;
+    const struct ip_prefix *own = own_network(h, wish->family);
+    struct ip_addr a = *wish, none = {.family = wish->family};
+
+    if (!own || !usable(own, wish) || has(out, wish))
+        a = next_free(h, wish->family, out, &a) ? a : none;
+    if (!ip_addr_equal(&a, &none) && !grant(h, &a))
+        a = none;
+    append(out, req->request_id, &a);
 }
 
 static void apply_sources(struct hub *h)
@@ -179,38 +214,28 @@ static void apply_sources(struct hub *h)
 
 /* Every ADDRESS_ASSIGN carries the whole list (RFC 9484, 4.7.1): the answers to these requests,
  * and what the peer has beside them. */
-static void on_addr_request(struct masque *m, const struct capsule_addrs *req)
+static int on_addr_request(struct masque *m, const struct capsule_addrs *req)
 {
     struct hub *h = of(m);
     struct capsule_addrs out = {.n = 0};
+    int rv;
 
     if (h->tunnel != m)
-        return;
-    for (unsigned i = 0; i < req->n; i++) {
-        const struct ip_addr *wish = &req->v[i].prefix.addr;
-        struct assigned_addr *a = &out.v[out.n++];
-
-        a->request_id = req->v[i].request_id;
-        a->prefix.addr.family = wish->family;
-        a->prefix.len = (uint8_t)ip_addr_bits(wish);
-        if (choose(h, wish->family, wish, &a->prefix.addr))
-            record(h, &a->prefix.addr);
-    }
-    for (unsigned i = 0; i < h->assigned.n && out.n < CAPSULE_ADDRS_MAX; i++) {
-        bool listed = false;
-
-        for (unsigned k = 0; k < req->n; k++)
-            listed |= ip_prefix_equal(&out.v[k].prefix, &h->assigned.v[i].prefix);
-        if (!listed)
-            out.v[out.n++] = h->assigned.v[i];
-    }
+        return 0;
+    for (unsigned i = 0; i < req->n; i++)
+        answer(h, &req->v[i], &out);
+    for (unsigned i = 0; i < h->assigned.n && out.n < CAPSULE_ADDRS_MAX; i++)
+        if (!has(&out, &h->assigned.v[i].prefix.addr))
+            append(&out, 0, &h->assigned.v[i].prefix.addr);
     apply_sources(h);
-    masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &out);
-    h->opts.events->assigned(h->opts.user, &h->assigned);
+    rv = masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &out);
+    if (!rv)
+        h->opts.events->assigned(h->opts.user, &h->assigned);
+    return rv;
 }
 
 /* What may be sent here: everything of the families that the tunnel has. */
-static void send_routes(struct hub *h)
+static int send_routes(struct hub *h)
 {
     struct capsule_routes routes = {.n = 0};
 
@@ -220,7 +245,7 @@ static void send_routes(struct hub *h)
         if (own_network(h, family))
             routes.v[routes.n++] = ip_route_range_of(&all, 0);
     }
-    masque_send_routes(h->tunnel, &routes);
+    return masque_send_routes(h->tunnel, &routes);
 }
 
 static void on_open(struct masque *m)
@@ -231,11 +256,11 @@ static void on_open(struct masque *m)
     session_attach(&h->session);
     h->opts.events->peer_up(h->opts.user, h->peer_name, quic_lane_remote(masque_lane(m)));
     for (unsigned i = 0; i < h->opts.n_own; i++)
-        if (choose(h, h->opts.own[i].addr.family, NULL, &a))
-            record(h, &a);
+        if (next_free(h, h->opts.own[i].addr.family, &h->assigned, &a))
+            grant(h, &a);
     apply_sources(h);
-    masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &h->assigned);
-    send_routes(h);
+    if (masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &h->assigned) || send_routes(h))
+        masque_close(m, MASQUE_H3_INTERNAL_ERROR, "cannot send addresses and routes");
 }
 
 /* --- the rest of the tunnel's events --------------------------------------------------- */
@@ -337,9 +362,12 @@ static void on_handshake_refused(void *user, const struct quic_lane *lane,
 int hub_new(const struct hub_opts *opts, struct hub **ret)
 {
     struct session_opts so = {.pool = opts->quic.pool, .drops = opts->quic.drops};
-    struct hub *h = calloc(1, sizeof(*h));
+    struct hub *h;
     int rv;
 
+    if (opts->n_peer_prefixes > SESSION_SOURCES_MAX - HUB_ADDRS_MAX)
+        return -EINVAL;
+    h = calloc(1, sizeof(*h));
     if (!h)
         return -ENOMEM;
     h->opts = *opts;
@@ -386,12 +414,13 @@ bool hub_tx(struct hub *h, uint64_t now_ns, struct quic_tx *tx)
 
 uint64_t hub_deadline_ns(const struct hub *h)
 {
-    return quic_endpoint_deadline_ns(h->ep);
+    return MIN(quic_endpoint_deadline_ns(h->ep), masque_deadline_ns(&h->side));
 }
 
 void hub_timeout(struct hub *h, uint64_t now_ns)
 {
     quic_endpoint_timeout(h->ep, now_ns);
+    masque_timeout(&h->side, now_ns);
 }
 
 void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt)

@@ -15,7 +15,12 @@
 #include "masque/masque.h"
 #include "quic/quic.h"
 
-enum { HUB_TOKENS_MAX = 64, HUB_NAME_MAX = 64, HUB_TOKEN_MAX = 256 };
+enum {
+    HUB_TOKENS_MAX = 64,
+    HUB_NAME_MAX = 64,
+    HUB_TOKEN_MAX = 256,
+    HUB_ADDRS_MAX = 8 /* addresses that a peer may have beside its prefixes */
+};
 
 /* A bearer token and the name of who carries it. */
 struct hub_token {

@@ -74,6 +74,8 @@ struct resolve *resolve_start(const char *host, uint16_t port, uint8_t family)
     r->family = family;
     atomic_init(&r->owners, 1);
     if (!ip_addr_parse(host, &literal)) {
+        if (family && family != literal.family)
+            r->error = EAI_ADDRFAMILY;
         r->addr = net_addr_make(&literal, port);
         if (write(r->fd, &one, sizeof(one)) < 0)
             r->error = EAI_SYSTEM;

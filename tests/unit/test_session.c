@@ -1,0 +1,558 @@
+/* The data plane of one session, with a tunnel that the test plays itself. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "bond/session.h"
+#include "packet/ip.h"
+#include "packets.h"
+
+enum { BUFFERS = 1200, MAX = 1400 };
+static const uint64_t T0 = 100 * NS_PER_S;
+
+struct fixture {
+    struct pkt_pool *pool;
+    struct drop_counters drops;
+    struct session s;
+    unsigned kicks, delivered;
+    uint8_t last[2048]; /* the packet delivered last */
+    uint32_t last_len;
+};
+
+static void on_deliver(void *user, struct pkt *pkt)
+{
+    struct fixture *f = user;
+
+    f->delivered++;
+    f->last_len = pkt->len;
+    memcpy(f->last, pkt->data, pkt->len);
+    pkt_free(f->pool, pkt);
+}
+
+static void on_kick(void *user)
+{
+    struct fixture *f = user;
+
+    assert_true(f->s.attached);
+    f->kicks++;
+}
+
+static struct ip_addr addr(const char *text)
+{
+    struct ip_addr a;
+
+    assert_int_equal(ip_addr_parse(text, &a), 0);
+    return a;
+}
+
+static struct ip_prefix prefix(const char *text)
+{
+    struct ip_prefix p;
+
+    assert_int_equal(ip_prefix_parse(text, &p), 0);
+    return p;
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct session_opts o = {.drops = &f->drops,
+                             .own = {addr("10.0.0.254"), addr("2001:db8::fe")},
+                             .deliver = on_deliver,
+                             .deliver_user = f,
+                             .kick = on_kick,
+                             .kick_user = f};
+
+    f->pool = o.pool = pkt_pool_new(BUFFERS, 0);
+    session_init(&f->s, &o);
+    session_attach(&f->s);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    session_done(&f->s);
+    assert_int_equal(pkt_pool_in_use(f->pool), 0);
+    pkt_pool_free(f->pool);
+    free(f);
+    return 0;
+}
+
+static uint64_t all_drops(const struct fixture *f)
+{
+    uint64_t n = 0;
+
+    for (int i = 0; i < DROP_COUNT; i++)
+        n += f->drops.n[i];
+    return n;
+}
+
+/* One packet was dropped, for this reason. */
+static void expect_drop(struct fixture *f, enum drop_reason why)
+{
+    if (f->drops.n[why] != 1 || all_drops(f) != 1)
+        fail_msg("not one %s", drop_name(why));
+    f->drops.n[why] = 0;
+}
+
+static struct pkt *packet(struct fixture *f, const uint8_t *data, size_t len)
+{
+    struct pkt *pkt = pkt_new(f->pool, len);
+
+    assert_non_null(pkt);
+    memcpy(pkt->data, data, len);
+    pkt->len = (uint32_t)len;
+    return pkt;
+}
+
+/* An IPv4 packet of the usual addresses from the TUN. */
+static void send4(struct fixture *f, size_t len, uint16_t frag_field)
+{
+    uint8_t p[2048] = {0};
+
+    put_ip4(p, (unsigned)len, 17, frag_field);
+    for (size_t i = 20; i < len; i++)
+        p[i] = (uint8_t)i;
+    session_send(&f->s, T0, packet(f, p, len));
+}
+
+static void send6(struct fixture *f, size_t len)
+{
+    uint8_t p[2048] = {0};
+
+    put_ip6(p, (unsigned)len - 40, 17);
+    session_send(&f->s, T0, packet(f, p, len));
+}
+
+static struct pkt *pull(struct fixture *f, size_t max)
+{
+    return session_pull(&f->s, T0, max, true);
+}
+
+/* --- out ------------------------------------------------------------------------------- */
+
+static void packets_are_pulled_in_order(void **state)
+{
+    struct fixture *f = *state;
+
+    for (size_t len = 100; len <= 300; len += 100)
+        send4(f, len, 0);
+    assert_int_equal(f->kicks, 3);
+    for (size_t len = 100; len <= 300; len += 100) {
+        struct pkt *pkt = pull(f, MAX);
+
+        assert_int_equal(pkt->len, len);
+        assert_int_equal(pkt->data[len - 1], (uint8_t)(len - 1));
+        pkt_free(f->pool, pkt);
+    }
+    assert_null(pull(f, MAX));
+    assert_int_equal(f->s.stats.tx_packets, 3);
+    assert_int_equal(f->s.stats.tx_bytes, 600);
+    assert_int_equal(all_drops(f), 0);
+}
+
+static void bytes_behind_the_packet_do_not_travel(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t p[64] = {0};
+    struct pkt *pkt;
+
+    put_ip4(p, 40, 17, 0);
+    session_send(&f->s, T0, packet(f, p, sizeof(p)));
+    pkt = pull(f, MAX);
+    assert_int_equal(pkt->len, 40);
+    pkt_free(f->pool, pkt);
+}
+
+static void without_a_tunnel_nothing_waits(void **state)
+{
+    struct fixture *f = *state;
+
+    send4(f, 100, 0);
+    send4(f, 100, 0);
+    session_detach(&f->s);
+    assert_int_equal(f->drops.n[DROP_NO_SESSION], 2); /* stale when the next tunnel is up */
+    send4(f, 100, 0);
+    assert_int_equal(f->drops.n[DROP_NO_SESSION], 3);
+    assert_int_equal(f->kicks, 2);
+    assert_null(pull(f, MAX));
+    session_attach(&f->s);
+    send4(f, 100, 0);
+    assert_int_equal(f->kicks, 3);
+}
+
+static void the_queue_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+    unsigned fit = SESSION_QUEUE_BYTES / 1400;
+
+    for (unsigned i = 0; i < fit + 10; i++)
+        send4(f, 1400, 0);
+    assert_int_equal(f->drops.n[DROP_QUEUE_FULL], 10);
+    assert_int_equal(pkt_pool_in_use(f->pool), fit);
+    pkt_free(f->pool, pull(f, MAX));
+    send4(f, 1400, 0);
+    assert_int_equal(f->drops.n[DROP_QUEUE_FULL], 10);
+}
+
+/* What must not leave, by IPv4 and IPv6. */
+static void scopes_stay_out(void **state)
+{
+    static const struct {
+        const char *src, *dst;
+        enum drop_reason why;
+    } bad[] = {
+        {"169.254.1.1", "10.0.0.2", DROP_LINK_LOCAL},
+        {"10.0.0.1", "169.254.255.255", DROP_LINK_LOCAL},
+        {"10.0.0.1", "224.0.0.5", DROP_MULTICAST},
+        {"10.0.0.1", "239.255.255.250", DROP_MULTICAST},
+        {"224.0.0.1", "10.0.0.2", DROP_MULTICAST},
+        {"fe80::1", "2001:db8::2", DROP_LINK_LOCAL},
+        {"2001:db8::1", "febf::1", DROP_LINK_LOCAL},
+        {"2001:db8::1", "ff02::1", DROP_MULTICAST},
+        {"ff05::2", "2001:db8::2", DROP_MULTICAST},
+        {"fe80::1", "ff02::16", DROP_LINK_LOCAL},
+    };
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        struct ip_addr src = addr(bad[i].src), dst = addr(bad[i].dst);
+        uint8_t p[100] = {0};
+
+        if (src.family == 4) {
+            put_ip4(p, sizeof(p), 17, 0);
+            memcpy(p + 12, src.b, 4);
+            memcpy(p + 16, dst.b, 4);
+        } else {
+            put_ip6(p, sizeof(p) - 40, 17);
+            memcpy(p + 8, src.b, 16);
+            memcpy(p + 24, dst.b, 16);
+        }
+        session_send(&f->s, T0, packet(f, p, sizeof(p)));
+        expect_drop(f, bad[i].why);
+        session_rx(&f->s, p, sizeof(p));
+        expect_drop(f, bad[i].why);
+    }
+    assert_int_equal(f->kicks, 0);
+    assert_int_equal(f->delivered, 0);
+}
+
+static void what_is_no_packet_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t p[100] = {0};
+
+    session_send(&f->s, T0, packet(f, p, 0));
+    expect_drop(f, DROP_NOT_IP);
+    session_rx(&f->s, p, 0);
+    expect_drop(f, DROP_NOT_IP);
+    p[0] = 0x55;
+    session_rx(&f->s, p, 40);
+    expect_drop(f, DROP_NOT_IP);
+    put_ip4(p, 100, 17, 0);
+    session_rx(&f->s, p, 99);
+    expect_drop(f, DROP_TRUNCATED);
+    session_send(&f->s, T0, packet(f, p, 19));
+    expect_drop(f, DROP_TRUNCATED);
+    p[0] = 0x44;
+    session_rx(&f->s, p, 100);
+    expect_drop(f, DROP_BAD_HEADER);
+    assert_int_equal(f->delivered, 0);
+}
+
+/* The kernel hands out packets whose checksum is the device's to complete. */
+static void checksums_are_completed(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t p[28] = {0};
+    struct pkt *pkt;
+
+    put_ip4(p, sizeof(p), 17, 0);
+    pkt = packet(f, p, sizeof(p));
+    pkt->csum_start = 20;
+    pkt->csum_offset = 6;
+    session_send(&f->s, T0, pkt);
+    pkt = pull(f, MAX);
+    assert_int_equal(pkt->csum_start, 0);
+    assert_int_equal(load_be16(pkt->data + 26), 0xffff); /* the sum over zeros, never sent as 0 */
+    pkt_free(f->pool, pkt);
+
+    pkt = packet(f, p, sizeof(p));
+    pkt->csum_start = 20;
+    pkt->csum_offset = 60; /* outside */
+    session_send(&f->s, T0, pkt);
+    expect_drop(f, DROP_MALFORMED);
+}
+
+/* --- too large ------------------------------------------------------------------------- */
+
+static void a_packet_of_the_maximum_passes(void **state)
+{
+    struct fixture *f = *state;
+    struct pkt *pkt;
+
+    send4(f, MAX, 0x4000);
+    pkt = pull(f, MAX);
+    assert_int_equal(pkt->len, MAX);
+    pkt_free(f->pool, pkt);
+    assert_int_equal(f->s.stats.too_big_answers, 0);
+}
+
+static void df_is_answered_with_the_mtu(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_addr src = addr("10.0.0.254");
+
+    send4(f, MAX + 1, 0x4000);
+    send4(f, 100, 0);
+    pkt_free(f->pool, pull(f, MAX)); /* the next one comes at once */
+    assert_int_equal(f->s.stats.tx_packets, 1);
+    expect_drop(f, DROP_TOO_BIG);
+    assert_int_equal(f->delivered, 1);
+    assert_memory_equal(f->last + 12, src.b, 4);
+    assert_memory_equal(f->last + 16, "\x0a\0\0\x01", 4); /* to the sender */
+    assert_int_equal(f->last[20], 3);                     /* RFC 1191: unreachable, needs */
+    assert_int_equal(f->last[21], 4);                     /* fragmentation, next-hop MTU */
+    assert_int_equal(load_be16(f->last + 26), MAX);
+}
+
+static void ipv6_is_answered_with_the_mtu(void **state)
+{
+    struct fixture *f = *state;
+
+    send6(f, MAX + 1);
+    assert_null(pull(f, MAX));
+    expect_drop(f, DROP_TOO_BIG);
+    assert_int_equal(f->delivered, 1);
+    assert_int_equal(f->last[40], 2); /* RFC 4443, 3.2: packet too big */
+    assert_int_equal(load_be16(f->last + 46), MAX);
+}
+
+/* Below 1280 no honest answer is possible (RFC 8200, 5). */
+static void ipv6_needs_1280(void **state)
+{
+    struct fixture *f = *state;
+
+    send6(f, 1280);
+    assert_null(pull(f, 1279));
+    expect_drop(f, DROP_TOO_BIG);
+    assert_int_equal(f->delivered, 0);
+}
+
+static void answers_have_a_rate(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 5; i++)
+        send4(f, 1500, 0x4000);
+    assert_null(session_pull(&f->s, T0, MAX, true));
+    assert_int_equal(f->delivered, 1);
+    assert_int_equal(f->drops.n[DROP_TOO_BIG], 5);
+    send4(f, 1500, 0x4000);
+    assert_null(session_pull(&f->s, T0 + NS_PER_MS, MAX, true));
+    assert_int_equal(f->delivered, 1);
+    send4(f, 1500, 0x4000);
+    assert_null(session_pull(&f->s, T0 + 2 * NS_PER_MS, MAX, true));
+    assert_int_equal(f->delivered, 2);
+    assert_int_equal(f->s.stats.too_big_answers, 2);
+}
+
+static void without_an_address_no_answer(void **state)
+{
+    struct fixture *f = *state;
+
+    f->s.opts.own[0].family = 0;
+    send4(f, 1500, 0x4000);
+    assert_null(pull(f, MAX));
+    expect_drop(f, DROP_TOO_BIG);
+    assert_int_equal(f->delivered, 0);
+}
+
+static void ipv4_without_df_is_fragmented_in_place(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t whole[1480];
+    size_t got = 0;
+    struct pkt *pkt;
+
+    send4(f, 1500, 0);
+    send4(f, 100, 0);
+    while ((pkt = pull(f, 600)) && pkt->len != 100) {
+        unsigned off = (load_be16(pkt->data + 6) & 0x1fff) * 8u;
+
+        assert_true(pkt->len <= 600);
+        assert_int_equal(off, got);
+        memcpy(whole + off, pkt->data + 20, pkt->len - 20);
+        got += pkt->len - 20;
+        pkt_free(f->pool, pkt);
+    }
+    assert_int_equal(got, 1480);
+    for (size_t i = 0; i < got; i++)
+        assert_int_equal(whole[i], (uint8_t)(i + 20));
+    assert_non_null(pkt); /* the packet behind it comes behind its fragments */
+    pkt_free(f->pool, pkt);
+    assert_int_equal(all_drops(f), 0);
+}
+
+static void fragments_need_buffers(void **state)
+{
+    struct fixture *f = *state;
+    struct pkt *all[BUFFERS];
+    unsigned n = 0;
+
+    send4(f, 1500, 0);
+    while ((all[n] = pkt_new(f->pool, 100)))
+        n++;
+    assert_null(pull(f, 600));
+    expect_drop(f, DROP_NO_BUFFER);
+    while (n > 0)
+        pkt_free(f->pool, all[--n]);
+}
+
+static void a_tunnel_too_small_for_fragments(void **state)
+{
+    struct fixture *f = *state;
+
+    send4(f, 1500, 0);
+    assert_null(pull(f, 67)); /* below the least MTU of IPv4 (RFC 791) */
+    expect_drop(f, DROP_TOO_BIG);
+    send4(f, 1500, 0);
+    assert_null(pull(f, 0));
+    expect_drop(f, DROP_TOO_BIG);
+}
+
+/* While the search for the path MTU runs, a large packet waits for its end. */
+static void before_the_mtu_is_known_it_waits(void **state)
+{
+    struct fixture *f = *state;
+    struct pkt *pkt;
+
+    send4(f, 1400, 0x4000);
+    assert_null(session_pull(&f->s, T0, 1166, false));
+    assert_int_equal(all_drops(f), 0);
+    assert_int_equal(f->delivered, 0);
+    pkt = session_pull(&f->s, T0, MAX, true);
+    assert_int_equal(pkt->len, 1400);
+    pkt_free(f->pool, pkt);
+}
+
+/* --- in -------------------------------------------------------------------------------- */
+
+static void packets_are_delivered(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t p[1500];
+
+    memset(p, 0xee, sizeof(p));
+    put_ip4(p, 1000, 17, 0);
+    session_rx(&f->s, p, 1003); /* three bytes too many */
+    assert_int_equal(f->delivered, 1);
+    assert_int_equal(f->last_len, 1000);
+    assert_memory_equal(f->last, p, 1000);
+    put_ip6(p, 60, 17);
+    session_rx(&f->s, p, 100);
+    assert_int_equal(f->delivered, 2);
+    assert_int_equal(f->s.stats.rx_packets, 2);
+    assert_int_equal(f->s.stats.rx_bytes, 1100);
+}
+
+static void without_a_buffer_it_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    static uint8_t p[65535];
+
+    put_ip4(p, sizeof(p), 17, 0);
+    session_rx(&f->s, p, sizeof(p)); /* larger than any buffer of this pool */
+    expect_drop(f, DROP_NO_BUFFER);
+    assert_int_equal(f->s.stats.rx_packets, 0);
+}
+
+static void only_allowed_sources_come_in(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix host = prefix("10.0.0.1/32"), net = prefix("172.16.1.0/30"),
+                     v6 = prefix("2001:db8::/64");
+    uint8_t p[100];
+
+    f->s.opts.check_source = true;
+    put_ip4(p, sizeof(p), 17, 0); /* from 10.0.0.1 */
+    session_rx(&f->s, p, sizeof(p));
+    expect_drop(f, DROP_SOURCE);
+    assert_int_equal(session_allow_source(&f->s, &host), 0);
+    assert_int_equal(session_allow_source(&f->s, &net), 0);
+    session_rx(&f->s, p, sizeof(p));
+    assert_int_equal(f->delivered, 1);
+    p[15] = 2; /* 10.0.0.2 */
+    session_rx(&f->s, p, sizeof(p));
+    expect_drop(f, DROP_SOURCE);
+    assert_int_equal(f->s.last_bad_source.b[3], 2);
+    memcpy(p + 12, "\xac\x10\x01\x03", 4); /* 172.16.1.3: inside */
+    session_rx(&f->s, p, sizeof(p));
+    assert_int_equal(f->delivered, 2);
+    p[15] = 4; /* 172.16.1.4: just outside */
+    session_rx(&f->s, p, sizeof(p));
+    expect_drop(f, DROP_SOURCE);
+    put_ip6(p, sizeof(p) - 40, 17);
+    session_rx(&f->s, p, sizeof(p));
+    expect_drop(f, DROP_SOURCE);
+    assert_int_equal(session_allow_source(&f->s, &v6), 0);
+    session_rx(&f->s, p, sizeof(p));
+    assert_int_equal(f->delivered, 3);
+    session_forget_sources(&f->s);
+    session_rx(&f->s, p, sizeof(p));
+    expect_drop(f, DROP_SOURCE);
+}
+
+static void sources_are_bounded(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix p = prefix("10.0.0.0/24");
+
+    for (unsigned i = 0; i < SESSION_SOURCES_MAX; i++) {
+        p.addr.b[2] = (uint8_t)i;
+        assert_int_equal(session_allow_source(&f->s, &p), 0);
+    }
+    assert_int_equal(session_allow_source(&f->s, &p), -ENOSPC);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(packets_are_pulled_in_order),
+        T(bytes_behind_the_packet_do_not_travel),
+        T(without_a_tunnel_nothing_waits),
+        T(the_queue_is_bounded),
+        T(scopes_stay_out),
+        T(what_is_no_packet_is_dropped),
+        T(checksums_are_completed),
+        T(a_packet_of_the_maximum_passes),
+        T(df_is_answered_with_the_mtu),
+        T(ipv6_is_answered_with_the_mtu),
+        T(ipv6_needs_1280),
+        T(answers_have_a_rate),
+        T(without_an_address_no_answer),
+        T(ipv4_without_df_is_fragmented_in_place),
+        T(fragments_need_buffers),
+        T(a_tunnel_too_small_for_fragments),
+        T(before_the_mtu_is_known_it_waits),
+        T(packets_are_delivered),
+        T(without_a_buffer_it_is_dropped),
+        T(only_allowed_sources_come_in),
+        T(sources_are_bounded),
+    };
+#undef T
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -9,6 +9,10 @@
 #include <errno.h>
 #include <unistd.h>
 
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
+
 #include "base/clock.h"
 #include "base/util.h"
 #include "certs.h"
@@ -370,6 +374,16 @@ static void edge_not_on_the_list(void **state)
 
 /* --- loading --------------------------------------------------------------------------- */
 
+static void leaks_are_not_ours(bool begin)
+{
+#ifdef __SANITIZE_ADDRESS__
+    if (begin)
+        __lsan_disable();
+    else
+        __lsan_enable();
+#endif
+}
+
 static void expect_load(const struct quic_tls_files *f, int rv, const char *names)
 {
     struct quic_tls_creds *creds = NULL;
@@ -409,7 +423,9 @@ static void files_that_do_not_load(void **state)
     expect_load(&f, -EINVAL, "garbage.pem");
     f = good;
     f.key_file = server.key_file;
+    leaks_are_not_ours(true); /* GnuTLS 3.7 forgets a certificate that its key does not fit */
     expect_load(&f, -EINVAL, ".crt");
+    leaks_are_not_ours(false);
     remove(garbage);
 }
 

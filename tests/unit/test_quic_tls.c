@@ -415,6 +415,7 @@ static void files_that_do_not_load(void **state)
     f = good;
     f.ca_file = missing;
     expect_load(&f, -ENOENT, "missing.pem");
+    leaks_are_not_ours(true); /* GnuTLS 3.7 forgets a certificate that it does not take */
     f = good;
     f.cert_file = garbage;
     expect_load(&f, -EINVAL, "garbage.pem");
@@ -423,7 +424,6 @@ static void files_that_do_not_load(void **state)
     expect_load(&f, -EINVAL, "garbage.pem");
     f = good;
     f.key_file = server.key_file;
-    leaks_are_not_ours(true); /* GnuTLS 3.7 forgets a certificate that its key does not fit */
     expect_load(&f, -EINVAL, ".crt");
     leaks_are_not_ours(false);
     remove(garbage);

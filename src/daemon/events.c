@@ -4,6 +4,8 @@
 
 #include "daemon/instance.h"
 
+#define BAD_SOURCE_LINE_INTERVAL_NS (30 * NS_PER_S)
+
 /* One line when the addresses are others than last time. */
 static void log_assigned(struct instance *inst, const struct capsule_addrs *addrs,
                          const char *whose)
@@ -141,6 +143,20 @@ static void on_hub_assigned(void *user, const struct capsule_addrs *addrs)
 static void on_hub_mtu(void *user, size_t packet_max)
 {
     instance_set_mtu(user, packet_max);
+}
+
+void instance_note_bad_sources(struct instance *inst)
+{
+    uint64_t n = inst->drops.n[DROP_SOURCE] - inst->bad_sources, held;
+    char buf[IP_ADDR_STR_MAX];
+
+    if (!n || !log_limit_ok(&inst->bad_source_limit, loop_now_ns(inst->loop),
+                            BAD_SOURCE_LINE_INTERVAL_NS, &held))
+        return;
+    inst->bad_sources += n;
+    log_info("peer: dropped %llu packets from sources that it may not use, the last from %s: if "
+             "that is a network behind the peer, add it to peer_prefixes",
+             (unsigned long long)n, ip_addr_str(&hub_session(inst->hub)->last_bad_source, buf));
 }
 
 const struct hub_events instance_hub_events = {

@@ -69,6 +69,8 @@ struct instance {
 
     struct loop_signal sigterm, sigint, sighup;
     struct loop_timer telemetry;
+    uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
+    struct log_limit bad_source_limit;
     bool stopping;
     char waiting_for[96]; /* why there is no socket; "" */
     char assigned[256];   /* the addresses last logged */
@@ -94,7 +96,8 @@ void instance_pump(struct instance *inst);
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_tun_lost(struct instance *inst, int err);
 
-/* events.c: what edge and hub report */
+/* events.c: what edge and hub report, and a line about packets from sources not allowed */
+void instance_note_bad_sources(struct instance *inst);
 extern const struct edge_events instance_edge_events;
 extern const struct hub_events instance_hub_events;
 

@@ -120,6 +120,8 @@ static void on_socket(struct loop_io *io, uint32_t events)
         if (inst->edge)
             instance_follow_addresses(inst);
     }
+    if (inst->hub)
+        instance_note_bad_sources(inst);
     loop_defer(inst->loop, &inst->pump);
 }
 

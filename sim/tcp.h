@@ -2,7 +2,7 @@
  * receiver that reads at once.
  *
  * Sender: SACK scoreboard, loss detection by RACK-TLP (RFC 8985), recovery by proportional rate
- * reduction (RFC 6937, slow start reduction bound), CUBIC with HyStart++ (tcp_cubic.h),
+ * reduction (RFC 6937, slow start reduction bound), CUBIC and HyStart of Linux (tcp_cubic.h),
  * retransmission timer of RFC 6298 with Linux's floor of 200 ms. No pacing: segments leave when
  * acknowledgements let them, as Linux does with CUBIC on a queue other than fq.
  * Receiver: an acknowledgement for every second segment or after 40 ms, at once for the first 16

@@ -5,106 +5,160 @@
 #include "base/clock.h"
 #include "base/util.h"
 
-static const double cubic_c = 0.4, beta = 0.7;
+static const double cubic_c = 0.4, beta = 717.0 / 1024;
 
-enum { RTT_SAMPLES = 8, CSS_DIVISOR = 4, CSS_ROUNDS = 5 };
+#define UPDATE_NS (NS_PER_S / 32) /* per_ack stays as long while the window does */
+#define TRAIN_GAP_NS (2 * NS_PER_MS)
+
+enum { RTT_SAMPLES = 8, HYSTART_LOW_CWND = 16, FIRST_PER_ACK = 20, LEAST_PER_ACK = 2 };
+
+static void forget(struct cubic *c)
+{
+    c->w_max = c->origin = c->k_s = c->per_ack = c->acked = c->last_cwnd = 0;
+    c->epoch_ns = c->last_ns = 0;
+    c->rtt_min_ns = UINT64_MAX;
+}
 
 void cubic_init(struct cubic *c, double initial_cwnd, bool hystart)
 {
     *c = (struct cubic){.cwnd = initial_cwnd, .ssthresh = INFINITY, .hystart = hystart};
-    c->round_min_ns = c->last_round_min_ns = UINT64_MAX;
+    forget(c);
+    c->round_min_ns = UINT64_MAX;
 }
 
-static double w_cubic(const struct cubic *c, double t_s)
-{
-    double d = t_s - c->k_s;
+/* --- congestion avoidance -------------------------------------------------------------- */
 
-    return cubic_c * d * d * d + c->w_max;
-}
-
-static void begin_epoch(struct cubic *c, uint64_t now_ns)
+static void begin_epoch(struct cubic *c, uint64_t now_ns, double n)
 {
     c->epoch_ns = now_ns;
-    if (c->w_max > c->cwnd) {
-        c->k_s = cbrt((c->w_max - c->cwnd) / cubic_c);
-    } else {
-        c->k_s = 0;
-        c->w_max = c->cwnd;
-    }
-    c->w_est = c->cwnd;
+    c->reno_acked = n;
+    c->w_reno = c->cwnd;
+    c->k_s = c->w_max > c->cwnd ? cbrt((c->w_max - c->cwnd) / cubic_c) : 0;
+    c->origin = MAX(c->w_max, c->cwnd);
 }
 
-static void avoid_congestion(struct cubic *c, uint64_t now_ns, double n, uint64_t srtt_ns)
+/* The cubic function a round trip ahead decides the rate. */
+static double per_ack_cubic(const struct cubic *c, uint64_t now_ns)
 {
-    double alpha = c->w_est >= c->cwnd_prior ? 1 : 3 * (1 - beta) / (1 + beta);
-    double t_s, target;
+    uint64_t rtt_ns = c->rtt_min_ns == UINT64_MAX ? 0 : c->rtt_min_ns;
+    double d = (double)(now_ns - c->epoch_ns + rtt_ns) / 1e9 - c->k_s;
+    double target = floor(c->origin + cubic_c * d * d * d);
+    double per_ack = target > c->cwnd ? floor(c->cwnd / (target - c->cwnd)) : 100 * c->cwnd;
 
+    return c->w_max == 0 ? MIN(per_ack, FIRST_PER_ACK) : per_ack;
+}
+
+static double per_ack_reno(struct cubic *c)
+{
+    double each = floor(c->cwnd * 15 / 8);
+
+    while (c->reno_acked > each) {
+        c->reno_acked -= each;
+        c->w_reno++;
+    }
+    return c->w_reno > c->cwnd ? floor(c->cwnd / (c->w_reno - c->cwnd)) : INFINITY;
+}
+
+static void compute_per_ack(struct cubic *c, uint64_t now_ns, double n)
+{
+    double per_ack;
+
+    c->reno_acked += n;
+    if (c->last_cwnd == c->cwnd && now_ns - c->last_ns <= UPDATE_NS)
+        return;
+    c->last_cwnd = c->cwnd;
+    c->last_ns = now_ns;
     if (!c->epoch_ns)
-        begin_epoch(c, now_ns);
-    t_s = (double)(now_ns - c->epoch_ns) / 1e9;
-    c->w_est += alpha * n / c->cwnd;
-    if (w_cubic(c, t_s) < c->w_est) {
-        c->cwnd = MAX(c->cwnd, c->w_est);
-        return;
+        begin_epoch(c, now_ns, n);
+    per_ack = MIN(per_ack_cubic(c, now_ns), per_ack_reno(c));
+    c->per_ack = MAX(per_ack, LEAST_PER_ACK);
+}
+
+static void avoid_congestion(struct cubic *c, double n)
+{
+    if (c->acked >= c->per_ack) { /* what was gathered at a slower rate is worth one */
+        c->acked = 0;
+        c->cwnd++;
     }
-    target = w_cubic(c, t_s + (double)srtt_ns / 1e9);
-    target = MIN(MAX(target, c->cwnd), 1.5 * c->cwnd);
-    c->cwnd += (target - c->cwnd) / c->cwnd * n;
-}
+    c->acked += n;
+    if (c->acked >= c->per_ack) {
+        double more = floor(c->acked / c->per_ack);
 
-void cubic_on_ack(struct cubic *c, uint64_t now_ns, double n, uint64_t srtt_ns)
-{
-    if (c->cwnd < c->ssthresh)
-        c->cwnd += c->in_css ? n / CSS_DIVISOR : n;
-    else
-        avoid_congestion(c, now_ns, n, srtt_ns);
-}
-
-/* RFC 9406, 4.2: the round trip has grown: go on conservatively, and decide some rounds later. */
-static void hystart_look(struct cubic *c)
-{
-    uint64_t thresh = c->last_round_min_ns / 8;
-
-    if (c->round_samples < RTT_SAMPLES || c->last_round_min_ns == UINT64_MAX)
-        return;
-    thresh = MAX(4 * NS_PER_MS, MIN(thresh, 16 * NS_PER_MS));
-    if (!c->in_css && c->round_min_ns >= c->last_round_min_ns + thresh) {
-        c->in_css = true;
-        c->css_baseline_ns = c->round_min_ns;
-        c->css_rounds = 0;
-    } else if (c->in_css && c->round_min_ns < c->css_baseline_ns) {
-        c->in_css = false;
+        c->acked -= more * c->per_ack;
+        c->cwnd += more;
     }
 }
 
-void cubic_on_rtt(struct cubic *c, uint64_t rtt_ns, uint64_t una, uint64_t nxt)
+void cubic_on_ack(struct cubic *c, uint64_t now_ns, double n)
 {
+    if (c->cwnd < c->ssthresh) {
+        double slow = MIN(n, c->ssthresh - c->cwnd);
+
+        c->cwnd += slow;
+        n -= slow;
+    }
+    if (n <= 0)
+        return;
+    compute_per_ack(c, now_ns, n);
+    avoid_congestion(c, n);
+}
+
+/* --- slow start ------------------------------------------------------------------------ */
+
+static bool train_is_long(struct cubic *c, uint64_t now_ns)
+{
+    if (now_ns - c->train_ns > TRAIN_GAP_NS)
+        return false;
+    c->train_ns = now_ns;
+    return now_ns - c->round_begin_ns > c->rtt_min_ns / 2;
+}
+
+static bool delay_has_grown(struct cubic *c, uint64_t rtt_ns)
+{
+    uint64_t thresh = MAX(4 * NS_PER_MS, MIN(c->rtt_min_ns / 8, 16 * NS_PER_MS));
+
+    c->round_min_ns = MIN(c->round_min_ns, rtt_ns);
+    if (c->round_samples < RTT_SAMPLES) {
+        c->round_samples++;
+        return false;
+    }
+    return c->round_min_ns > c->rtt_min_ns + thresh;
+}
+
+void cubic_on_rtt(struct cubic *c, uint64_t now_ns, uint64_t rtt_ns, uint64_t una, uint64_t nxt)
+{
+    /* While a queue drains after a loss, no round trip is the least. */
+    if (c->epoch_ns && now_ns - c->epoch_ns < NS_PER_S)
+        return;
+    c->rtt_min_ns = MIN(c->rtt_min_ns, rtt_ns);
     if (!c->hystart || c->cwnd >= c->ssthresh)
         return;
-    if (una >= c->round_end) {
+    if (una > c->round_end) {
         c->round_end = nxt;
-        c->last_round_min_ns = c->round_min_ns;
+        c->round_begin_ns = c->train_ns = now_ns;
         c->round_min_ns = UINT64_MAX;
         c->round_samples = 0;
-        if (c->in_css && ++c->css_rounds >= CSS_ROUNDS)
-            c->ssthresh = c->cwnd;
     }
-    c->round_min_ns = MIN(c->round_min_ns, rtt_ns);
-    c->round_samples++;
-    hystart_look(c);
+    if (c->cwnd < HYSTART_LOW_CWND)
+        return;
+    if (train_is_long(c, now_ns) || delay_has_grown(c, rtt_ns))
+        c->ssthresh = c->cwnd;
 }
+
+/* --- loss ------------------------------------------------------------------------------ */
 
 void cubic_on_loss(struct cubic *c)
 {
-    c->w_max = c->cwnd < c->w_max ? c->cwnd * (1 + beta) / 2 : c->cwnd; /* fast convergence */
-    c->cwnd_prior = c->cwnd;
-    c->ssthresh = MAX(c->cwnd * beta, 2.0);
+    /* fast convergence */
+    c->w_max = c->cwnd < c->w_max ? floor(c->cwnd * (1 + beta) / 2) : c->cwnd;
+    c->ssthresh = MAX(floor(c->cwnd * beta), 2.0);
     c->epoch_ns = 0;
-    c->in_css = false;
 }
 
 void cubic_on_rto(struct cubic *c)
 {
     cubic_on_loss(c);
+    forget(c);
     c->cwnd = 1;
+    c->round_end = 0;
 }

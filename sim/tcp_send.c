@@ -409,7 +409,7 @@ static void adjust_window(struct tcp *t, const struct ack_work *w, bool was_full
     if (s->in_recovery)
         reduce_rate(t, w->delivered, first);
     else if (was_full && w->delivered > 0)
-        cubic_on_ack(&s->cubic, t->sim->now_ns, w->delivered, s->srtt_ns);
+        cubic_on_ack(&s->cubic, t->sim->now_ns, w->delivered);
 }
 
 static void on_ack(struct tcp *t, const struct tcp_header *h)
@@ -426,7 +426,7 @@ static void on_ack(struct tcp *t, const struct tcp_header *h)
     take_sack(t, h, &w);
     if (w.rtt_ns) {
         measure_rtt(t, w.rtt_ns);
-        cubic_on_rtt(&s->cubic, w.rtt_ns, s->una, s->nxt);
+        cubic_on_rtt(&s->cubic, t->sim->now_ns, w.rtt_ns, s->una, s->nxt);
     }
     reorder_ns = detect_loss(t);
     adjust_window(t, &w, was_full);

@@ -17,7 +17,7 @@ struct options {
     double rate_mbps, rtt_ms, queue_ms, loss;
     const char *cc; /* none, cubic or bbr */
     bool down;
-    unsigned seeds, seconds, frame_bytes;
+    unsigned seeds, seconds, frame_bytes, jitter_us;
 };
 
 /* A line, perhaps a tunnel over it, and the flow. */
@@ -44,7 +44,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
                           .seeds = 20,
                           .seconds = 10,
                           .frame_bytes = 14};
-    while ((c = getopt(argc, argv, "r:t:q:l:c:dn:s:f:")) != -1) {
+    while ((c = getopt(argc, argv, "r:t:q:l:c:dn:s:f:j:")) != -1) {
         switch (c) {
         case 'r':
             o->rate_mbps = strtod(optarg, NULL);
@@ -73,6 +73,9 @@ static bool parse_options(int argc, char **argv, struct options *o)
         case 'f':
             o->frame_bytes = (unsigned)strtoul(optarg, NULL, 10);
             break;
+        case 'j':
+            o->jitter_us = (unsigned)strtoul(optarg, NULL, 10);
+            break;
         default:
             return false;
         }
@@ -98,6 +101,7 @@ static void scene_init(struct scene *s, const struct options *o, uint64_t seed)
     struct link_opts line = {.rate_bps = (uint64_t)(o->rate_mbps * 1e6),
                              .delay_ns = (uint64_t)(o->rtt_ms / 2 * 1e6),
                              .queue_bytes = (uint64_t)(o->rate_mbps * 1e3 / 8 * o->queue_ms),
+                             .jitter_ns = o->jitter_us * NS_PER_US,
                              .frame_bytes = o->frame_bytes,
                              .loss = o->loss};
     struct tunnel_opts t = {.cc = o->cc[0] == 'b' ? QUIC_CC_BBR : QUIC_CC_CUBIC};
@@ -154,7 +158,7 @@ static void usage(void)
 {
     fprintf(stderr, "usage: sim-spot [-r MBPS] [-t RTT_MS] [-q QUEUE_MS] [-l LOSS] "
                     "[-c none|cubic|bbr] [-d]\n                [-n SEEDS] [-s SECONDS] "
-                    "[-f FRAME_BYTES]\n");
+                    "[-f FRAME_BYTES] [-j JITTER_US]\n");
 }
 
 int main(int argc, char **argv)

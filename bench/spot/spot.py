@@ -16,6 +16,7 @@ import os
 import pathlib
 import platform
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,7 @@ from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_conf
 
 PORT = 5201
 AGREE = 0.10          # model and reality may differ by this share
-LATE_MAX_MS = 5       # the latest frame of a valid run
+LATE_MAX_MS = 10      # the latest frame of a valid run
 LATE_SHARE_MAX = 0.005  # share of frames that may be more than 1 ms late
 FRAME_BYTES = 14      # wanemu counts Ethernet headers
 CARRIERS = ("none", "cubic", "bbr")  # the bare line, and the tunnel with each congestion control
@@ -171,6 +172,7 @@ class Bench:
 def laboratory(args, cells):
     real = {cell: [] for cell in cells}
     patience = [args.patience]
+    os.nice(-10)  # others on this machine shall delay the ends less
     with Lab(f"spot{os.getpid()}", build=args.build, wans=1, lans=0, profiles=["bare"]) as lab:
         bench = Bench(lab, args)
         for i in range(args.rounds):
@@ -251,6 +253,8 @@ def main():
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("spot: stopped"))
     try:
         main()
     except (LabError, OSError, subprocess.TimeoutExpired) as error:

@@ -15,6 +15,7 @@
     X(DROP_SOURCE, "source-not-allowed", "source outside the peer's addresses and peer_prefixes") \
     X(DROP_NO_SESSION, "no-session", "no established session to carry the packet")                \
     X(DROP_QUEUE_FULL, "queue-full", "the egress queue reached its byte bound")                   \
+    X(DROP_STALE, "stale", "waited too long in the egress queue: the path stood still")           \
     X(DROP_NO_BUFFER, "no-buffer", "the packet pool is exhausted")                                \
     X(DROP_TUN_WRITE, "tun-write", "the kernel refused the packet on the TUN interface")          \
     X(DROP_UDP_SEND, "udp-send", "the kernel refused the datagram on the UDP socket")             \

@@ -17,11 +17,13 @@ void session_init(struct session *s, const struct session_opts *opts)
     memset(s, 0, sizeof(*s));
     s->opts = *opts;
     queue_init(&s->queue, SESSION_QUEUE_BYTES);
+    queue_init(&s->held, SESSION_QUEUE_BYTES);
 }
 
 void session_done(struct session *s)
 {
     queue_flush(&s->queue, s->opts.pool);
+    queue_flush(&s->held, s->opts.pool);
 }
 
 int session_allow_source(struct session *s, const struct ip_prefix *p)
@@ -53,7 +55,7 @@ void session_detach(struct session *s)
     struct pkt *pkt;
 
     s->attached = false;
-    while ((pkt = queue_pop(&s->queue)))
+    while ((pkt = queue_pop(&s->held)) || (pkt = queue_pop(&s->queue)))
         drop(s, pkt, DROP_NO_SESSION);
 }
 
@@ -88,6 +90,7 @@ void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
         drop(s, pkt, DROP_MALFORMED);
         return;
     }
+    pkt->queued_ns = now_ns;
     if (queue_push(&s->queue, pkt)) {
         drop(s, pkt, DROP_QUEUE_FULL);
         return;
@@ -113,7 +116,7 @@ static void answer_too_big(struct session *s, uint64_t now_ns, const struct pkt 
 
 /* Cut the oldest packet into fragments, which take its place in the queue. Returns 0, or -errno
  * when it must be dropped. */
-static int fragment_head(struct session *s, const struct ip_view *v, size_t max)
+static int fragment_head(struct session *s, uint64_t now_ns, const struct ip_view *v, size_t max)
 {
     struct pkt_batch batch = {0};
     struct pkt *pkt = queue_pop(&s->queue);
@@ -123,8 +126,10 @@ static int fragment_head(struct session *s, const struct ip_view *v, size_t max)
         drop(s, pkt, rv == -ENOBUFS ? DROP_NO_BUFFER : DROP_TOO_BIG);
         return rv;
     }
-    for (unsigned i = batch.n; i-- > 0;)
+    for (unsigned i = batch.n; i-- > 0;) {
+        batch.v[i]->queued_ns = now_ns;
         queue_push_front(&s->queue, batch.v[i]);
+    }
     return 0;
 }
 
@@ -140,21 +145,53 @@ static void oversize_head(struct session *s, uint64_t now_ns, size_t max)
         return;
     }
     if (v.version == 4 && !v.df) {
-        fragment_head(s, &v, max);
+        fragment_head(s, now_ns, &v, max);
         return;
     }
     answer_too_big(s, now_ns, pkt, &v, max);
     drop(s, queue_pop(&s->queue), DROP_TOO_BIG);
 }
 
+/* While the search for the path MTU goes on, a round trip or a few, what may yet fit waits aside
+ * and lets smaller packets pass. */
+static void hold_head(struct session *s)
+{
+    struct pkt *pkt = queue_pop(&s->queue);
+
+    if (queue_push(&s->held, pkt))
+        drop(s, pkt, DROP_QUEUE_FULL);
+}
+
+/* The search is over: what was held goes first again, in its order. */
+static void release_held(struct session *s)
+{
+    struct queue newer = s->queue;
+    struct pkt *pkt;
+
+    if (!s->held.n)
+        return;
+    s->queue = s->held;
+    queue_init(&s->held, SESSION_QUEUE_BYTES);
+    while ((pkt = queue_pop(&newer)))
+        if (queue_push(&s->queue, pkt))
+            drop(s, pkt, DROP_QUEUE_FULL);
+}
+
 struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mtu_known)
 {
     struct pkt *pkt;
 
-    while ((pkt = queue_peek(&s->queue)) && pkt->len > max) {
-        if (!mtu_known)
-            return NULL; /* the search for the path MTU will tell in a round trip or two */
-        oversize_head(s, now_ns, max);
+    if (mtu_known)
+        release_held(s);
+    while ((pkt = queue_peek(&s->queue))) {
+        if (now_ns > pkt->queued_ns + SESSION_AGE_MAX_NS)
+            drop(s, queue_pop(&s->queue), DROP_STALE);
+        else if (pkt->len <= max)
+            break;
+        else if (mtu_known)
+            oversize_head(s, now_ns, max);
+        else
+            hold_head(s);
     }
     pkt = queue_pop(&s->queue);
     if (pkt) {

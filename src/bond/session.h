@@ -15,12 +15,17 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "base/drop.h"
 #include "base/log.h"
 #include "bond/queue.h"
 #include "packet/pkt.h"
 
 enum { SESSION_SOURCES_MAX = 72, SESSION_QUEUE_BYTES = 1 << 20 };
+
+/* What has waited longer is dropped: after an outage nobody wants the packets from before it, and
+ * the transport protocols inside have sent them again. */
+#define SESSION_AGE_MAX_NS NS_PER_S
 
 struct session_opts {
     struct pkt_pool *pool;       /* borrowed */
@@ -48,6 +53,7 @@ struct session {
     struct session_opts opts;
     bool attached;
     struct queue queue;
+    struct queue held; /* too large for the bound that the path MTU search has proven so far */
     struct ip_prefix sources[SESSION_SOURCES_MAX];
     unsigned n_sources;
     struct session_stats stats;

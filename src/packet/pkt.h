@@ -25,10 +25,11 @@ enum { PKT_HEADROOM = 64, PKT_SMALL_MAX = 2048, PKT_LARGE_MAX = 65536, PKT_BATCH
 enum pkt_gso { PKT_GSO_NONE, PKT_GSO_TCP4, PKT_GSO_TCP6, PKT_GSO_UDP, PKT_GSO_COUNT };
 
 struct pkt {
-    struct pkt *next; /* free list, or the owner's queue */
-    uint8_t *data;    /* first byte of the IP header */
-    uint32_t len;     /* bytes at data */
-    uint32_t cap;     /* bytes from buf to the end of the buffer */
+    struct pkt *next;   /* free list, or the owner's queue */
+    uint8_t *data;      /* first byte of the IP header */
+    uint32_t len;       /* bytes at data */
+    uint32_t cap;       /* bytes from buf to the end of the buffer */
+    uint64_t queued_ns; /* when it entered a queue; the queue's */
     uint16_t gso_size;
     uint8_t gso;        /* enum pkt_gso */
     uint8_t pool_class; /* 0 small, 1 large */

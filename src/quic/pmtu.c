@@ -76,6 +76,7 @@ static bool size_failed(struct pmtu *p, uint64_t now_ns, size_t bytes)
         p->failed = p->size;
         p->size = p->base;
         p->searching = true;
+        p->settled = false;
         p->raise_ns = TIME_NEVER_NS;
     } else {
         p->failed = bytes;

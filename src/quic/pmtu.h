@@ -35,7 +35,8 @@ struct pmtu {
     unsigned tries;    /* probes of this size that were lost */
     unsigned lost_in_row;
     size_t lost_bytes; /* the smallest of them */
-    bool searching, suspect, settled;
+    bool searching, suspect;
+    bool settled; /* size is the result of a search; false while one goes on from the base */
 };
 
 void pmtu_init(struct pmtu *p, size_t base, size_t max);

@@ -88,8 +88,8 @@ struct quic_path_ops {
      * MTU probe. Returns false when none can be made yet. */
     bool (*dgram_probe)(struct quic_lane *lane, uint8_t *buf, size_t len);
 
-    /* The largest DATAGRAM payload of the lane has changed, or become known (the search for the
-     * path MTU has settled for the first time). */
+    /* The largest DATAGRAM payload of the lane has changed, or whether it is known
+     * (quic_lane_mtu_known). */
     void (*mtu_changed)(struct quic_lane *lane, size_t dgram_max);
 };
 
@@ -228,7 +228,8 @@ void quic_lane_extend_streams(struct quic_lane *lane);
 /* The largest DATAGRAM payload that can be sent now; 0 when the peer takes none. */
 size_t quic_lane_dgram_max(const struct quic_lane *lane);
 
-/* True once the path MTU search has settled for the first time. */
+/* True when the size is the result of a search for the path MTU; false before the first one has
+ * ended and while one starts anew after a black hole: then the size is a lower bound. */
 bool quic_lane_mtu_known(const struct quic_lane *lane);
 
 struct quic_lane_stats {

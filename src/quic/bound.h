@@ -25,10 +25,10 @@ struct bound_sent {
 
 struct bound {
     bool on;
-    uint64_t queue_ns;      /* queue allowed at the bottleneck */
-    uint64_t in_flight;     /* bytes */
-    uint64_t delivered;     /* bytes acknowledged, ever */
-    uint64_t delivered_ns;  /* when the last of them were */
+    uint64_t queue_ns;       /* queue allowed at the bottleneck */
+    uint64_t in_flight;      /* bytes */
+    uint64_t delivered;      /* bytes acknowledged, ever */
+    uint64_t delivered_ns;   /* when the last of them were */
     struct bound_sent *sent; /* ring by datagram number, a power of two */
     size_t cap;
     uint64_t first, end; /* numbers in the ring: [first, end) */

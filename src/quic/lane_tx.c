@@ -155,8 +155,8 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
 
 static ssize_t write_own(struct quic_lane *lane, struct packet *p)
 {
-    ngtcp2_ssize n = ngtcp2_conn_write_pkt(lane->conn, &p->ps->path, &p->pi, p->buf, p->cap,
-                                           lane->ep->now_ns);
+    ngtcp2_ssize n =
+        ngtcp2_conn_write_pkt(lane->conn, &p->ps->path, &p->pi, p->buf, p->cap, lane->ep->now_ns);
 
     if (n < 0)
         return fatal(lane, n);

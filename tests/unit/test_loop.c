@@ -154,6 +154,7 @@ static void test_timer_set_again_runs_next_turn(void **state)
         assert_int_equal(loop_turn(loop, TIME_NEVER_NS), 0);
         assert_int_equal(n_happened, turn);
     }
+    loop_timer_cancel(loop, &a.t);
 }
 
 struct test_io {

@@ -438,6 +438,11 @@ const struct session *hub_session(const struct hub *h)
     return &h->session;
 }
 
+unsigned hub_lanes(const struct hub *h)
+{
+    return quic_endpoint_lanes(h->ep);
+}
+
 bool hub_lane_stats(const struct hub *h, struct quic_lane_stats *ret)
 {
     if (!h->tunnel)

@@ -69,6 +69,9 @@ void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt);
 void hub_shutdown(struct hub *h, uint64_t now_ns);
 
 const struct session *hub_session(const struct hub *h);
+
+/* Connections now, whatever their state. */
+unsigned hub_lanes(const struct hub *h);
 bool hub_lane_stats(const struct hub *h, struct quic_lane_stats *ret);
 
 #endif

@@ -497,7 +497,7 @@ static void only_allowed_sources_come_in(void **state)
     session_rx(&f->s, p, sizeof(p));
     expect_drop(f, DROP_SOURCE);
     assert_int_equal(f->s.last_bad_source.b[3], 2);
-    memcpy(p + 12, "\xac\x10\x01\x03", 4); /* 172.16.1.3: inside */
+    memcpy(p + 12, (const uint8_t[]){172, 16, 1, 3}, 4); /* inside */
     session_rx(&f->s, p, sizeof(p));
     assert_int_equal(f->delivered, 2);
     p[15] = 4; /* 172.16.1.4: just outside */

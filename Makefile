@@ -32,7 +32,7 @@ bench-null: build ## the null tunnel: TUN, UDP and AEAD batching without QUIC
 	$(PYTHON) bench/bench_null.py $(ARGS)
 
 bench-sim: build ## congestion control in the simulator
-	$(BUILD)/sim/bench-sim $(ARGS)
+	$(BUILD)/bench/sim/bench-sim $(if $(ARGS),$(ARGS),--quick)
 
 bench-spot: build ## the simulator against the laboratory: the same lines, modelled and real
 	$(PYTHON) bench/spot/spot.py --build $(BUILD) $(ARGS)

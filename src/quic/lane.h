@@ -63,6 +63,7 @@ struct quic_lane {
     size_t close_len;
     bool close_due;
 
+    uint32_t tag; /* its name in the path's bound */
     struct pmtu pmtu;
     size_t dgram_max_told;
     bool mtu_known_told;
@@ -77,6 +78,11 @@ struct quic_path {
     unsigned n_lanes;
     uint64_t next_dgram_id;
     struct bound bound;
+    struct quic_lane *turn[QUIC_LANES_MAX]; /* lanes that wait for room, in order */
+    unsigned n_turn;
+    struct quic_lane *turn_holder; /* who sent last */
+    unsigned turn_taken;           /* packets that it has sent in a row */
+    uint32_t next_tag;
     struct quic_path *prev, *next;
     bool closed; /* by its user: no event any more */
 };
@@ -144,6 +150,17 @@ struct quic_path *path_new(struct quic_endpoint *ep, const struct quic_path_ops 
 int path_add_lane(struct quic_path *path, struct quic_lane *lane);
 void path_remove_lane(struct quic_path *path, struct quic_lane *lane);
 void path_free(struct quic_path *path);
+
+/* The turn of the lanes at the path's bound. take: true when the lane may send one datagram now,
+ * else it waits. pass: the lane cannot use its turn. wake: there may be room again. clear: there
+ * is nothing to send. */
+bool path_turn_take(struct quic_path *path, struct quic_lane *lane);
+void path_turn_pass(struct quic_path *path, struct quic_lane *lane);
+void path_turn_wake(struct quic_path *path);
+void path_turn_clear(struct quic_path *path);
+
+/* The lane sends no datagram any more, and nothing will be heard of those in flight. */
+void path_lane_silent(struct quic_path *path, const struct quic_lane *lane);
 
 /* Identifiers given to ngtcp2 with a DATAGRAM: size in the low 16 bits, above it the number of
  * the pull; the top bit marks a path MTU probe. */

@@ -54,6 +54,13 @@ static struct quic_fail_info peer_close(struct quic_lane *lane)
     if (why.app || e->error_code < NGTCP2_CRYPTO_ERROR || e->error_code > 0x1ff)
         return why;
     why.fail = QUIC_FAIL_TLS;
+    if (!*why.detail)
+        snprintf(why.detail, sizeof(why.detail), "TLS alert %u (%s)",
+                 (unsigned)(e->error_code & 0xff), quic_tls_alert_name(e->error_code & 0xff));
+    /* Before the handshake is complete anybody on the way can write this: Initial packets are
+     * protected by keys that everybody can compute (RFC 9001, 5). */
+    if (!ngtcp2_conn_get_handshake_completed(lane->conn))
+        return why;
     switch (e->error_code & 0xff) {
     case 42:  /* bad_certificate */
     case 44:  /* certificate_revoked */
@@ -72,9 +79,6 @@ static struct quic_fail_info peer_close(struct quic_lane *lane)
     default:
         break;
     }
-    if (!*why.detail)
-        snprintf(why.detail, sizeof(why.detail), "TLS alert %u (%s)",
-                 (unsigned)(e->error_code & 0xff), quic_tls_alert_name(e->error_code & 0xff));
     return why;
 }
 
@@ -100,6 +104,8 @@ static void linger(struct quic_lane *lane, enum lane_state state)
     if (lane->ep->opts.server && lane->state == LANE_HANDSHAKE)
         lane->ep->n_handshakes--;
     lane->state = state;
+    if (lane->path)
+        path_lane_silent(lane->path, lane);
     lane->linger_until_ns = lane->ep->now_ns + 3 * ngtcp2_conn_get_pto(lane->conn);
     pkt_free(lane->ep->opts.pool, lane->stash);
     lane->stash = NULL;

@@ -105,11 +105,15 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
     return TX_NOTHING;
 }
 
-/* True when one more datagram may go into flight. */
+/* True when the lane may put one more datagram into flight: its own congestion control, the
+ * path's bound and the turn among the lanes permit it. */
 static bool may_pull(struct quic_lane *lane)
 {
-    return ngtcp2_conn_get_cwnd_left(lane->conn) &&
-           bound_may_send(&lane->path->bound, lane->ep->now_ns);
+    if (!ngtcp2_conn_get_cwnd_left(lane->conn)) {
+        path_turn_pass(lane->path, lane);
+        return false;
+    }
+    return path_turn_take(lane->path, lane);
 }
 
 static void drop_stash(struct quic_lane *lane, enum drop_reason why)
@@ -132,6 +136,7 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
         lane->stash = path->ops->dgram_pull(lane, max);
         if (!lane->stash) {
             lane->dgram_work = false;
+            path_turn_clear(path);
             return TX_NOTHING;
         }
     }
@@ -145,11 +150,13 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
     if (n < 0)
         return fatal(lane, n);
     if (accepted) {
-        bound_on_sent(&path->bound, lane->ep->now_ns, path->next_dgram_id++, (size_t)n);
+        bound_on_sent(&path->bound, lane->ep->now_ns, path->next_dgram_id++, (size_t)n, lane->tag);
         lane->stats.dgram_tx++;
         pkt_free(lane->ep->opts.pool, lane->stash);
         lane->stash = NULL;
     }
+    if (!n)
+        path_turn_pass(path, lane);
     return n ? n : TX_BLOCKED;
 }
 
@@ -169,6 +176,8 @@ static ssize_t write_up(struct quic_lane *lane, struct packet *p, size_t cap)
 {
     ssize_t n = write_stream(lane, p);
 
+    if (n == TX_BLOCKED)
+        path_turn_pass(lane->path, lane);
     if (n)
         return n;
     p->cap = cap;

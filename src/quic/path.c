@@ -13,6 +13,7 @@ struct quic_path *path_new(struct quic_endpoint *ep, const struct quic_path_ops 
     path->ops = ops;
     path->user = user;
     bound_init(&path->bound);
+    bound_set(&path->bound, true, 0);
     path->next = ep->paths;
     if (ep->paths)
         ep->paths->prev = path;
@@ -37,12 +38,91 @@ int path_add_lane(struct quic_path *path, struct quic_lane *lane)
     if (path->n_lanes == QUIC_LANES_MAX)
         return -ENOSPC;
     path->lanes[path->n_lanes++] = lane;
+    lane->tag = path->next_tag++;
     return 0;
+}
+
+/* --- whose turn it is -------------------------------------------------------------------
+ *
+ * What the bound gives free is handed to the lanes in turn, so that all carry the same and a loss
+ * meets each of them equally seldom. A lane that finds no room queues up; one whose own congestion
+ * control holds it back passes its turn. A turn is at least two packets: a receiver acknowledges
+ * the second at once, but a single one late (RFC 9000, 13.2.1), which would look like a queue. */
+
+enum { TURN_PACKETS = 2 };
+
+static int turn_of(const struct quic_path *path, const struct quic_lane *lane)
+{
+    for (unsigned i = 0; i < path->n_turn; i++)
+        if (path->turn[i] == lane)
+            return (int)i;
+    return -1;
+}
+
+static void turn_leave(struct quic_path *path, const struct quic_lane *lane)
+{
+    int i = turn_of(path, lane);
+
+    if (i < 0)
+        return;
+    path->n_turn--;
+    memmove(&path->turn[i], &path->turn[i + 1],
+            (path->n_turn - (unsigned)i) * sizeof(path->turn[0]));
+}
+
+static void turn_join(struct quic_path *path, struct quic_lane *lane)
+{
+    if (turn_of(path, lane) < 0)
+        path->turn[path->n_turn++] = lane;
+}
+
+void path_turn_wake(struct quic_path *path)
+{
+    if (path->n_turn && bound_may_send(&path->bound, path->ep->now_ns, TURN_PACKETS))
+        endpoint_ready(path->ep, path->turn[0]);
+}
+
+bool path_turn_take(struct quic_path *path, struct quic_lane *lane)
+{
+    bool odd = path->turn_holder == lane && path->turn_taken % TURN_PACKETS;
+    bool room = bound_may_send(&path->bound, path->ep->now_ns, odd ? 1 : TURN_PACKETS);
+
+    if (room && (odd || !path->n_turn || path->turn[0] == lane)) {
+        turn_leave(path, lane);
+        path->turn_taken = path->turn_holder == lane ? path->turn_taken + 1 : 1;
+        path->turn_holder = lane;
+        return true;
+    }
+    turn_join(path, lane);
+    if (room)
+        endpoint_ready(path->ep, path->turn[0]);
+    return false;
+}
+
+void path_turn_pass(struct quic_path *path, struct quic_lane *lane)
+{
+    turn_leave(path, lane);
+    path_turn_wake(path);
+}
+
+void path_lane_silent(struct quic_path *path, const struct quic_lane *lane)
+{
+    if (path->turn_holder == lane)
+        path->turn_holder = NULL;
+    bound_on_lane_down(&path->bound, lane->tag);
+    turn_leave(path, lane);
+    path_turn_wake(path);
+}
+
+void path_turn_clear(struct quic_path *path)
+{
+    path->n_turn = 0;
 }
 
 /* A server's path ends with its last lane; a client's when its user has closed it. */
 void path_remove_lane(struct quic_path *path, struct quic_lane *lane)
 {
+    path_lane_silent(path, lane);
     for (unsigned i = 0; i < path->n_lanes; i++) {
         if (path->lanes[i] != lane)
             continue;
@@ -108,8 +188,12 @@ unsigned quic_path_lanes(const struct quic_path *path)
     return path->n_lanes;
 }
 
+unsigned quic_path_lanes_wanted(const struct quic_path *path, uint64_t now_ns)
+{
+    return bound_lanes_wanted(&path->bound, now_ns);
+}
+
 void quic_path_set_bound(struct quic_path *path, bool on, uint64_t queue_ns)
 {
-    path->bound.on = on;
-    path->bound.queue_ns = queue_ns;
+    bound_set(&path->bound, on, queue_ns);
 }

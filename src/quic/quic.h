@@ -185,8 +185,13 @@ void quic_path_kick(struct quic_path *path);
 void *quic_path_user(const struct quic_path *path);
 unsigned quic_path_lanes(const struct quic_path *path);
 
+/* How many lanes the path should have by what it carries and loses (bound.h): the owner opens and
+ * closes them. */
+unsigned quic_path_lanes_wanted(const struct quic_path *path, uint64_t now_ns);
+
 /* Limit what the path has in flight by its measured delivery rate and round trip (bound.h).
- * Off, congestion control alone decides. */
+ * On from the beginning with queue_ns = 0, which stands for the default. Off, congestion control
+ * alone decides. To be called before the path sends. */
 void quic_path_set_bound(struct quic_path *path, bool on, uint64_t queue_ns);
 
 struct quic_path *quic_lane_path(const struct quic_lane *lane);

@@ -5,6 +5,22 @@
 #include "base/exitcode.h"
 #include "cli/cli.h"
 #include "config/config.h"
+#include "config/report.h"
+#include "config/schema.h"
+#include "daemon/daemon.h"
+
+/* What `mpquic tunnel` would find when it loads the certificate and its key. */
+static int check_credentials(const struct tunnel_config *config, struct config_report *report)
+{
+    struct config_where at = report->where[CONFIG_KEY_TLS_CERT_FILE];
+    char err[512];
+    int rv = daemon_check_credentials(config, err, sizeof(err));
+
+    if (rv)
+        report_add(report, true, at.line ? at : report->where[CONFIG_KEY_TLS_CA_FILE], NULL, "%s",
+                   err);
+    return rv;
+}
 
 /* Check one file and say so. Returns true when it has no error. */
 static bool check_file(const char *file, bool look_at_files)
@@ -14,7 +30,7 @@ static bool check_file(const char *file, bool look_at_files)
     int err = config_load(file, &config, &report);
 
     if (!err && look_at_files)
-        err = config_check_files(&config, &report);
+        err = config_check_files(&config, &report) || check_credentials(&config, &report);
     config_report_write(&report, file, stdout);
     if (!err)
         printf("%s: ok\n", file);

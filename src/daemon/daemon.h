@@ -10,4 +10,8 @@
  * (any other exit code; one line has been logged that says why). Uses the process's signals. */
 enum exit_code daemon_run(const struct tunnel_config *config);
 
+/* Load what the configuration names for TLS, as daemon_run() would, and forget it. Returns 0, or a
+ * negative errno with one line in err that says which file is wrong and why. */
+int daemon_check_credentials(const struct tunnel_config *config, char *err, size_t len);
+
 #endif

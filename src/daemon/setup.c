@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/daemon.h"
 #include "daemon/instance.h"
 
 enum { TOKEN_FILE_MAX = 64 * 1024, TUN_MTU_MIN = 1280 };
@@ -91,10 +92,9 @@ static const char *or_null(const char *s)
     return *s ? s : NULL;
 }
 
-enum exit_code instance_load_credentials(struct instance *inst)
+static struct quic_tls_files tls_files(const struct tunnel_config *c)
 {
-    const struct tunnel_config *c = inst->config;
-    struct quic_tls_files files = {
+    return (struct quic_tls_files){
         .server = c->role == CONFIG_ROLE_SERVER,
         .cert_file = or_null(c->tls_cert_file),
         .key_file = or_null(c->tls_key_file),
@@ -102,6 +102,23 @@ enum exit_code instance_load_credentials(struct instance *inst)
         .insecure_skip_verify = c->tls_insecure_skip_verify,
         .require_client_cert = !*c->tokens_file,
     };
+}
+
+int daemon_check_credentials(const struct tunnel_config *config, char *err, size_t len)
+{
+    struct quic_tls_files files = tls_files(config);
+    struct quic_tls_creds *creds;
+    int rv = quic_tls_creds_load(&files, &creds, err, len);
+
+    if (!rv)
+        quic_tls_creds_free(creds);
+    return rv;
+}
+
+enum exit_code instance_load_credentials(struct instance *inst)
+{
+    const struct tunnel_config *c = inst->config;
+    struct quic_tls_files files = tls_files(c);
     enum exit_code code = EXIT_CODE_OK;
     char err[512];
 

@@ -286,9 +286,12 @@ static void delay_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns, dou
         lost > MIN(2 * b->loss, 0.06) + 0.04 && b->round.lost > 4 * (uint64_t)BOUND_PACKET_BYTES;
 
     b->loss += (lost - b->loss) / 16;
-    if (!b->round.limited) { /* the sender had no more: nothing of this is about the link */
-        if (now_ns - b->base_since_ns > BOUND_BASE_NS)
+    if (!b->round.limited) { /* the sender had no more: a low rate is not the link's */
+        uint64_t age_ns = now_ns - b->base_since_ns;
+
+        if (age_ns > (queue_ns < allowed / 2 ? BOUND_BASE_NS : FORGET_NS))
             renew_base(b, now_ns);
+        b->target = MAX(b->target, (uint64_t)want);
         b->grew = false;
         return;
     }

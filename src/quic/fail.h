@@ -14,7 +14,7 @@
     X(QUIC_FAIL_HANDSHAKE_TIMEOUT, "no-answer", false,                                          \
       "the peer did not answer; check address, UDP port and firewalls")                         \
     X(QUIC_FAIL_RESET, "stateless-reset", false, "the peer has forgotten the connection")       \
-    X(QUIC_FAIL_VERSION, "version", true, "the peer does not speak QUIC version 1")             \
+    X(QUIC_FAIL_VERSION, "version", false, "the peer does not speak QUIC version 1")            \
     X(QUIC_FAIL_ALPN, "alpn", true, "the peer does not speak HTTP/3 on this port")              \
     X(QUIC_FAIL_CERT_UNTRUSTED, "certificate-untrusted", true,                                  \
       "the peer's certificate was not issued by the CA in tls_ca_file")                         \

@@ -59,7 +59,7 @@ static struct quic_fail_info peer_close(struct quic_lane *lane)
                  (unsigned)(e->error_code & 0xff), quic_tls_alert_name(e->error_code & 0xff));
     /* Before the handshake is complete anybody on the way can write this: Initial packets are
      * protected by keys that everybody can compute (RFC 9001, 5). */
-    if (!ngtcp2_conn_get_handshake_completed(lane->conn))
+    if (!lane->ep->opts.server && !ngtcp2_conn_get_handshake_completed(lane->conn))
         return why;
     switch (e->error_code & 0xff) {
     case 42:  /* bad_certificate */

@@ -21,6 +21,8 @@ static const char priorities[] =
     "-GROUP-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1:"
     "%DISABLE_TLS13_COMPAT_MODE:%PROFILE_MEDIUM";
 
+enum { RSA_BITS_MIN = 2048 }; /* of our own key; %PROFILE_MEDIUM says the same of the peer's */
+
 struct quic_tls_creds {
     gnutls_certificate_credentials_t cred;
     gnutls_priority_t priority;
@@ -146,6 +148,39 @@ static int load_error(char *err, size_t len, const char *what, const char *file,
     return -EINVAL;
 }
 
+/* Load the certificate and its key into the credentials. Returns 0, or logs into err. */
+static int load_own(struct quic_tls_creds *c, const struct quic_tls_files *f, char *err, size_t len)
+{
+    gnutls_x509_crt_t *crt = NULL;
+    unsigned n = 0, bits = 0;
+    int rv = gnutls_certificate_set_x509_key_file2(c->cred, f->cert_file, f->key_file,
+                                                   GNUTLS_X509_FMT_PEM, NULL, 0);
+
+    if (rv == GNUTLS_E_DECRYPTION_FAILED) {
+        snprintf(err, len, "%s: the private key is encrypted: store it without a passphrase",
+                 f->key_file);
+        return -EINVAL;
+    }
+    if (rv < 0) {
+        bool key = rv == GNUTLS_E_FILE_ERROR && !access(f->cert_file, R_OK);
+
+        return load_error(err, len, key ? "private key" : "certificate",
+                          key ? f->key_file : f->cert_file, rv);
+    }
+    if (gnutls_certificate_get_x509_crt(c->cred, (unsigned)rv, &crt, &n) || !n)
+        return load_error(err, len, "certificate", f->cert_file, GNUTLS_E_NO_CERTIFICATE_FOUND);
+    rv = gnutls_x509_crt_get_pk_algorithm(crt[0], &bits);
+    for (unsigned i = 0; i < n; i++)
+        gnutls_x509_crt_deinit(crt[i]);
+    gnutls_free(crt);
+    if (rv == GNUTLS_PK_RSA && bits < RSA_BITS_MIN) {
+        snprintf(err, len, "%s: an RSA key of %u bits is too weak: make one of %d, or ECDSA P-256",
+                 f->key_file, bits, RSA_BITS_MIN);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int load_reset_secret(struct quic_tls_creds *creds, const char *key_file)
 {
     static const char label[] = "mpquic stateless reset";
@@ -183,17 +218,10 @@ int quic_tls_creds_load(const struct quic_tls_files *f, struct quic_tls_creds **
     }
     gnutls_certificate_set_verify_function(c->cred, verify_peer);
     if (f->cert_file) {
-        rv = gnutls_certificate_set_x509_key_file2(c->cred, f->cert_file, f->key_file,
-                                                   GNUTLS_X509_FMT_PEM, NULL, 0);
-        if (rv < 0) {
-            const char *file = rv == GNUTLS_E_FILE_ERROR && !access(f->cert_file, R_OK)
-                                   ? f->key_file
-                                   : f->cert_file;
-
-            e = load_error(err, err_len, file == f->key_file ? "private key" : "certificate", file,
-                           rv);
+        e = load_own(c, f, err, err_len);
+        if (e)
             goto fail;
-        }
+        e = -ENOMEM;
     }
     rv = load_reset_secret(c, f->key_file);
     if (rv < 0) {

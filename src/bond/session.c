@@ -107,7 +107,10 @@ static void answer_too_big(struct session *s, uint64_t now_ns, const struct pkt 
 
     if (now_ns < s->too_big_ns || !own->family || (v->version == 6 && max < IP6_MIN_MTU))
         return;
-    if (icmp_too_big(s->opts.pool, pkt->data, v, own, (uint32_t)max, &answer))
+    /* IPv4 names the packet's destination as the sender: a kernel drops what comes in from an
+     * address of its own. */
+    if (icmp_too_big(s->opts.pool, pkt->data, v, v->version == 4 ? &v->dst : own, (uint32_t)max,
+                     &answer))
         return;
     s->too_big_ns = now_ns + TOO_BIG_INTERVAL_NS;
     s->stats.too_big_answers++;

@@ -9,7 +9,7 @@
 #include "daemon/instance.h"
 #include "daemon/privilege.h"
 
-enum { POOL_SMALL = 4096, POOL_LARGE = 0 };
+enum { POOL_SMALL = 4096, POOL_LARGE = 64 };
 #define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
 #define RESOLVE_RETRY_NS (5 * NS_PER_S)
 

@@ -129,10 +129,16 @@ static void on_peer_down(void *user, const char *name, const char *why)
 
 static void on_refused(void *user, const char *name, const struct net_addr *remote, const char *why)
 {
+    struct instance *inst = user;
     char buf[NET_ADDR_STR_MAX];
+    uint64_t held;
 
+    if (!log_limit_ok(&inst->refused_limit, loop_now_ns(inst->loop), NS_PER_S, &held))
+        return;
     log_info("peer %s: refused from %s: %s", *name ? name : "(unknown)", net_addr_str(remote, buf),
              why);
+    if (held)
+        log_info("peer: %llu more were refused since the last line", (unsigned long long)held);
 }
 
 static void on_hub_assigned(void *user, const struct capsule_addrs *addrs)

@@ -71,6 +71,7 @@ struct instance {
     struct loop_timer telemetry;
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
+    struct log_limit refused_limit;
     bool stopping;
     char waiting_for[96]; /* why there is no socket; "" */
     char assigned[256];   /* the addresses last logged */

@@ -380,7 +380,8 @@ static void end_round(struct bound *b, uint64_t now_ns)
             delay_round(b, now_ns, queue_ns, lost);
         else if (b->mode == BOUND_COMPETE)
             compete_round(b, now_ns, queue_ns);
-        else if (r->limited && (queue_ns > b->queue_ns / 2 + base_of(b) / 16 || lost > 0.125))
+        else if ((r->limited || 2 * left > (double)b->window) &&
+                 (queue_ns > b->queue_ns / 2 + base_of(b) / 16 || lost > 0.125))
             leave_startup(b, b->rate * seconds(base_of(b) + allowed_ns(b)));
     }
     b->target = MAX(b->target, LEAST_WINDOW);

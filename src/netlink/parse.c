@@ -12,13 +12,22 @@
 struct attr_table {
     const struct nlattr **v;
     unsigned max;
+    const char *end; /* of the bytes they are in */
 };
+
+static const char *message_end(const struct nlmsghdr *h)
+{
+    return (const char *)h + h->nlmsg_len;
+}
 
 static int collect(const struct nlattr *a, void *data)
 {
     struct attr_table *t = data;
     unsigned type = mnl_attr_get_type(a);
 
+    /* libmnl lets the last attribute of a message reach into the padding after its length. */
+    if (a->nla_len > t->end - (const char *)a)
+        return MNL_CB_ERROR;
     if (type <= t->max)
         t->v[type] = a;
     return MNL_CB_OK;
@@ -41,9 +50,12 @@ static bool copy_string(const struct nlattr *a, char *dst, size_t size)
 static void parse_kind(const struct nlattr *linkinfo, char kind[NETLINK_KIND_MAX])
 {
     const struct nlattr *v[IFLA_INFO_KIND + 1] = {0};
-    struct attr_table t = {v, IFLA_INFO_KIND};
+    struct attr_table t = {v, IFLA_INFO_KIND, NULL};
 
-    if (valid(linkinfo, MNL_TYPE_NESTED) && mnl_attr_parse_nested(linkinfo, collect, &t) >= 0)
+    if (!valid(linkinfo, MNL_TYPE_NESTED))
+        return;
+    t.end = (const char *)linkinfo + linkinfo->nla_len;
+    if (mnl_attr_parse_nested(linkinfo, collect, &t) >= 0)
         copy_string(v[IFLA_INFO_KIND], kind, NETLINK_KIND_MAX);
 }
 
@@ -51,7 +63,7 @@ int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
 {
     const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[IFLA_CARRIER + 1] = {0};
-    struct attr_table t = {v, IFLA_CARRIER};
+    struct attr_table t = {v, IFLA_CARRIER, message_end(h)};
     struct netlink_link l = {0};
 
     if (mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
@@ -79,7 +91,7 @@ int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
 {
     const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[IFA_FLAGS + 1] = {0}, *own;
-    struct attr_table t = {v, IFA_FLAGS};
+    struct attr_table t = {v, IFA_FLAGS, message_end(h)};
     struct netlink_addr a = {0};
     unsigned bytes;
 

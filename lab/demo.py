@@ -49,10 +49,10 @@ class Demo:
     # ---- steps ----
 
     def describe(self):
-        say(f"""
-    {self.lan} --- edge === WAN {self.wan} ({NAMES[SITE[self.wan - 1]]}) ===(Internet)=== hub --- inet
-    172.16.{self.wan}.2   {self.tun} 10.200.{self.wan}.1                         10.200.{self.wan}.2   198.51.100.10
-""")
+        wan, link = self.wan, f"=== WAN {self.wan} ({NAMES[SITE[self.wan - 1]]}) ==="
+        say(f"\n    {self.lan} --- edge {link} hub --- Internet host\n"
+            f"    LAN 172.16.{wan}.2, tunnel {self.tun} 10.200.{wan}.1 to 10.200.{wan}.2, "
+            f"Internet {self.lab.inet4}\n")
         for i in self.lab.each_wan():
             words = " | ".join(c.removeprefix("set ") for c in PROFILES[SITE[i - 1]])
             say(f"    WAN {i} {words}")
@@ -148,7 +148,8 @@ class Demo:
             for name, interface in (("LAN", self.lan_if), ("TUN", self.tun), ("WAN", self.wan_if)):
                 rx, tx = (now[interface][k] - before[interface][k] for k in (0, 2))
                 bits = sum(now[interface][k] - before[interface][k] for k in (1, 3)) * 8
-                cells.append(f"{name} {rx:>6} in {tx:>6} out {bits / 1e6 / (at - then):>6.1f} Mbit/s")
+                rate = bits / 1e6 / (at - then)
+                cells.append(f"{name} {rx:>6} in {tx:>6} out {rate:>6.1f} Mbit/s")
             say(f"      {second:>2}  {'   '.join(cells)}   RTT {ms(rtt):>9}")
             before, then = now, at
             if not worker.is_alive():
@@ -192,8 +193,9 @@ class Demo:
         say(f"    {'':22}{'bare path, IPv4':>18}{'tunnel, IPv4':>18}{'tunnel, IPv6':>18}")
         for name, *cells in rows:
             say(f"    {name:22}" + "".join(f"{c:>18}" for c in cells))
-        say(f"    on the WAN: {'only QUIC on UDP ' + str(self.port) if not self.strange else 'OTHER PACKETS: ' + str(len(self.strange))}"
-            f" (and ARP/ND); plain text seen: {self.leaks or 'none'}")
+        seen = f"OTHER PACKETS: {len(self.strange)}" if self.strange else (
+            f"only QUIC on UDP {self.port} (and ARP/ND)")
+        say(f"    on the WAN: {seen}; plain text seen: {self.leaks or 'none'}")
         say(f"    the emulated WAN was at most {late:.1f} ms late"
             + ("; the machine was busy, do not trust the times" if late > 20 else ""))
 

@@ -118,8 +118,8 @@ class Capture:
         self.process = lab.popen(node, "tcpdump", "-Z", "root", "-U", "--immediate-mode", "-n",
                                  "-s", "0", "-B", "16384", "-i", interface, "-w", self.file,
                                  *expression, log=self.log)
-        wait_until(lambda: "listening on" in self.log.read_text() or self.process.poll() is not None,
-                   20, f"tcpdump on {node} {interface}")
+        wait_until(lambda: self.process.poll() is not None or
+                   "listening on" in self.log.read_text(), 20, f"tcpdump on {node} {interface}")
         if self.process.poll() is not None:
             raise LabError(f"tcpdump: {self.log.read_text()}")
 
@@ -420,7 +420,8 @@ def main(argv):
     elif args.verb == "down":
         lab.down()
     elif not lab._namespaces_present():
-        raise LabError(f"no laboratory '{args.name}' is up (there are: {' '.join(existing()) or 'none'})")
+        raise LabError(f"no laboratory '{args.name}' is up; "
+                       f"there are: {' '.join(existing()) or 'none'}")
     elif args.verb == "exec":
         if not args.rest or args.rest[0] not in lab.nodes_present():
             raise LabError(f"nodes of '{args.name}': {' '.join(lab.nodes_present())}")

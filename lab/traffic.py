@@ -12,6 +12,7 @@ class Ping:
     sent: int
     received: int
     times: list  # ms
+    text: str = ""
 
     @property
     def median(self):
@@ -27,7 +28,7 @@ def parse_ping(text):
     if not counts:
         raise LabError(f"ping said: {text.strip()}")
     return Ping(int(counts[1]), int(counts[2]),
-                [float(t) for t in re.findall(r"time=([\d.]+) ms", text)])
+                [float(t) for t in re.findall(r"time=([\d.]+) ms", text)], text)
 
 
 def ping(lab, node, target, count=10, interval=0.1, options=()):

@@ -63,8 +63,9 @@ def machine(root, tmp_path):
         command = f'exec {"setpriv --reuid 65534 --clear-groups " if as_user else ""}"$0" "$1"'
         return subprocess.run(
             ["unshare", "--mount", "--net", "sh", "-ec", "\n".join([*script, command]),
-             PREPARE, verb], env={"T": str(tmp_path), "MPQUIC_PREPARE_STATE": str(tmp_path / "state"),
-                            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+             PREPARE, verb],
+            env={"T": str(tmp_path), "MPQUIC_PREPARE_STATE": str(tmp_path / "state"),
+                 "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
 
     run.etc = etc

@@ -22,6 +22,12 @@ def pattern(i, family):
     return f"PLAINTEXT-{i}-v{family}--".encode()[:16].ljust(16, b"#")
 
 
+def said(site, i):
+    """What both ends of tunnel i and its WAN have to say, for a failed test."""
+    return "\n".join([site.tunnels["edge", i].text(), site.tunnels["hub", i].text(),
+                      str(site.wan(i).get())])
+
+
 @pytest.fixture(scope="module")
 def site(build, mpquic, lab_name):
     with Lab(lab_name, build=build, wans=6, profiles=["bare"] * 6) as lab:
@@ -50,7 +56,7 @@ def test_ping(site, i, family):
                  ("fd00:200:{}::1", "fd00:200:{}::2"))
     for node, target in (("edge", far.format(i)), ("hub", near.format(i))):
         result = ping(site, node, target, 6, 0.05)
-        assert (result.sent, result.received) == (6, 6)
+        assert (result.sent, result.received) == (6, 6), result.text + said(site, i)
 
 
 def test_lans_reach_the_internet_through_their_own_tunnels(site):

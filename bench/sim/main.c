@@ -207,7 +207,7 @@ static void print_targets(const struct plan_item *item, const struct spread *s, 
 static int report(const struct plan_item *item, size_t n, const struct options *o,
                   const struct shared *sh)
 {
-    struct spread *s = calloc(n, sizeof(*s));
+    struct spread *s = calloc(n ? n : 1, sizeof(*s));
     FILE *f = NULL;
 
     if (!s)

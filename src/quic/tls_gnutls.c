@@ -221,7 +221,6 @@ int quic_tls_creds_load(const struct quic_tls_files *f, struct quic_tls_creds **
         e = load_own(c, f, err, err_len);
         if (e)
             goto fail;
-        e = -ENOMEM;
     }
     rv = load_reset_secret(c, f->key_file);
     if (rv < 0) {

@@ -239,8 +239,9 @@ size_t plan_make(bool quick, struct plan_item **ret)
         add_foreign(&l, "foreign-line", 100, 20, 0.5, P_DEMAND, FOREIGN_BBR, FOREIGN_TCP);
         add_foreign(&l, "foreign-line", 100, 20, 5, P_DEMAND, FOREIGN_BBR, FOREIGN_TCP);
         add_foreign(&l, "foreign-line", 20, 50, 2, P_DEMAND, FOREIGN_BBR, FOREIGN_TCP);
-        add_foreign(&l, "foreign", 100, 20, 2, P_BBR1, FOREIGN_BBR, FOREIGN_TCP);
+        add_foreign(&l, "foreign", 100, 20, 2, P_BBR1, FOREIGN_BBR, FOREIGN_SAME);
         add_foreign(&l, "foreign", 100, 20, 2, P_CUBIC1, FOREIGN_BBR, FOREIGN_TCP);
+        add_foreign(&l, "foreign", 100, 20, 2, P_FREE_BBR1, FOREIGN_BBR, FOREIGN_SAME);
         add_foreign(&l, "foreign", 100, 20, 2, P_FREE_BBR8, FOREIGN_BBR, FOREIGN_TCP);
     }
     add_rates(&l);

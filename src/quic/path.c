@@ -13,7 +13,6 @@ struct quic_path *path_new(struct quic_endpoint *ep, const struct quic_path_ops 
     path->ops = ops;
     path->user = user;
     bound_init(&path->bound);
-    bound_set(&path->bound, true, 0);
     path->next = ep->paths;
     if (ep->paths)
         ep->paths->prev = path;

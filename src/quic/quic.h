@@ -189,9 +189,10 @@ unsigned quic_path_lanes(const struct quic_path *path);
  * closes them. */
 unsigned quic_path_lanes_wanted(const struct quic_path *path, uint64_t now_ns);
 
-/* Limit what the path has in flight by its measured delivery rate and round trip (bound.h).
- * On from the beginning with queue_ns = 0, which stands for the default. Off, congestion control
- * alone decides. To be called before the path sends. */
+/* Limit what the path has in flight by its measured delivery rate and round trip (bound.h), with a
+ * queue of queue_ns at most, 0 = the default. Off at first: then congestion control alone decides,
+ * which serves a path of one lane better (doc/decisions/0001); a path of several needs it. To be
+ * called before the path sends. */
 void quic_path_set_bound(struct quic_path *path, bool on, uint64_t queue_ns);
 
 struct quic_path *quic_lane_path(const struct quic_lane *lane);

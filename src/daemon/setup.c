@@ -8,7 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/instance.h"
 
-enum { TOKEN_FILE_MAX = 64 * 1024, TUN_MTU_MIN = 1280 };
+enum { TOKEN_FILE_MAX = 64 * 1024, TUN_MTU_MIN = 1280, TUN_ADDRESSES_MAX = 64 };
 
 /* --- tokens ---------------------------------------------------------------------------- */
 
@@ -161,6 +161,31 @@ static enum exit_code tun_error(const char *name, int rv)
     return EXIT_CODE_START;
 }
 
+static bool is_configured(const struct tunnel_config *c, const struct ip_prefix *p)
+{
+    for (unsigned i = 0; i < c->n_tun_addr; i++)
+        if (ip_prefix_equal(&c->tun_addr[i], p))
+            return true;
+    return false;
+}
+
+/* The interface outlives the process, and with it what an earlier configuration put on it. Only
+ * addresses that we made ourselves are taken away. */
+static void remove_stale_addresses(struct instance *inst)
+{
+    struct netlink_addr v[TUN_ADDRESSES_MAX];
+    int n = netlink_addr_list(inst->netlink, tun_ifindex(inst->tun), v, TUN_ADDRESSES_MAX);
+    char buf[IP_PREFIX_STR_MAX];
+
+    for (int i = 0; i < MIN(n, TUN_ADDRESSES_MAX); i++) {
+        if (!v[i].ours || is_configured(inst->config, &v[i].prefix))
+            continue;
+        if (!netlink_addr_del(inst->netlink, tun_ifindex(inst->tun), &v[i].prefix))
+            log_info("tun %s: removed %s: no longer in tun_cidr", inst->config->tun_name,
+                     ip_prefix_str(&v[i].prefix, buf));
+    }
+}
+
 static int add_addresses(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
@@ -194,6 +219,7 @@ enum exit_code instance_setup_tun(struct instance *inst)
         log_error("tun %s: cannot set up: %s", c->tun_name, strerror(-rv));
         return EXIT_CODE_START;
     }
+    remove_stale_addresses(inst);
     if (add_addresses(inst))
         return EXIT_CODE_START;
     log_info("tun %s: %s, mtu %u%s", c->tun_name, tun_was_created(inst->tun) ? "created" : "found",

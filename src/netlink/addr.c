@@ -74,6 +74,8 @@ static void addr_request(union request *q, uint16_t type, uint16_t flags, int in
         ifa->ifa_scope = RT_SCOPE_LINK;
     request_put_ip(q, IFA_LOCAL, &p->addr);
     request_put_ip(q, IFA_ADDRESS, &p->addr);
+    if (type == RTM_NEWADDR)
+        mnl_attr_put_u8(&q->h, IFA_PROTO, NETLINK_RTPROT);
     if (p->addr.family == 6 && type == RTM_NEWADDR)
         mnl_attr_put_u32(&q->h, IFA_FLAGS, IFA_F_NODAD);
 }

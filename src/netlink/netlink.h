@@ -30,7 +30,8 @@ struct netlink_link {
 struct netlink_addr {
     int index;               /* of the interface */
     struct ip_prefix prefix; /* the interface's own address, host bits kept */
-    uint8_t scope;           /* RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST ... */
+    bool ours; /* made by netlink_addr_add(): it carries NETLINK_RTPROT (Linux 5.18 and later) */
+    uint8_t scope;  /* RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST ... */
     uint32_t flags; /* IFA_F_TENTATIVE, IFA_F_DEPRECATED, IFA_F_DADFAILED, IFA_F_TEMPORARY ... */
 };
 

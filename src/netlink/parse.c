@@ -90,8 +90,8 @@ int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
 int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
 {
     const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
-    const struct nlattr *v[IFA_FLAGS + 1] = {0}, *own;
-    struct attr_table t = {v, IFA_FLAGS, message_end(h)};
+    const struct nlattr *v[IFA_PROTO + 1] = {0}, *own;
+    struct attr_table t = {v, IFA_PROTO, message_end(h)};
     struct netlink_addr a = {0};
     unsigned bytes;
 
@@ -112,6 +112,7 @@ int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
     a.prefix.len = ifa->ifa_prefixlen;
     a.scope = ifa->ifa_scope;
     a.flags = valid(v[IFA_FLAGS], MNL_TYPE_U32) ? mnl_attr_get_u32(v[IFA_FLAGS]) : ifa->ifa_flags;
+    a.ours = valid(v[IFA_PROTO], MNL_TYPE_U8) && mnl_attr_get_u8(v[IFA_PROTO]) == NETLINK_RTPROT;
     *ret = a;
     return 0;
 }

@@ -133,6 +133,18 @@ static bool has_addr(struct fixture *f, const char *text)
     return flags_of(f, text) >= 0;
 }
 
+static bool is_ours(struct fixture *f, const char *text)
+{
+    struct netlink_addr v[16];
+    struct ip_prefix p = prefix(text);
+    int n = netlink_addr_list(f->nl, f->index, v, ARRAY_LEN(v));
+
+    for (int i = 0; i < n; i++)
+        if (ip_prefix_equal(&v[i].prefix, &p))
+            return v[i].ours;
+    return false;
+}
+
 static void test_addr_add_list_del(void **state)
 {
     static const char *const texts[] = {"10.200.1.1/30", "fd00:1::1/64"};
@@ -146,6 +158,7 @@ static void test_addr_add_list_del(void **state)
         assert_int_equal(netlink_addr_add(f->nl, f->index, &p, &added), 0);
         assert_true(added);
         assert_true(has_addr(f, texts[i]));
+        assert_true(is_ours(f, texts[i]));
         assert_false(flags_of(f, texts[i]) & IFA_F_TENTATIVE);
         assert_int_equal(netlink_addr_add(f->nl, f->index, &p, &added), 0);
         assert_false(added);

@@ -263,8 +263,9 @@ static int write_page_mpquic(void)
     printf(".Sh EXAMPLES\nCheck every configuration of a machine:\n"
            ".Pp\n.Dl mpquic check /etc/mpquic/*.yaml\n"
            ".Sh SEE ALSO\n.Xr mpquic.yaml 5\n.Sh STANDARDS\n"
-           ".Rs\n.%%R RFC 9484\n.%%T Proxying IP in HTTP\n.Re\n"
-           ".Pp\n.Rs\n.%%R RFC 9221\n.%%T An Unreliable Datagram Extension to QUIC\n.Re\n");
+           "RFC 9484, Proxying IP in HTTP;\n"
+           "RFC 9221, An Unreliable Datagram Extension to QUIC;\n"
+           "RFC 9297, HTTP Datagrams and the Capsule Protocol.\n");
     return 0;
 }
 

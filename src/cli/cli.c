@@ -96,7 +96,10 @@ int cli_main(int argc, char **argv)
     if (!verb)
         return unknown_verb(name);
     optind = 1;
-    code = verb->run(argc - 1, argv + 1);
+    if (verb != &cli_help && argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h")))
+        code = cli_help.run(2, (char *[]){argv[0], argv[1], NULL});
+    else
+        code = verb->run(argc - 1, argv + 1);
     if ((fflush(stdout) || ferror(stdout)) && code == EXIT_CODE_OK) {
         fprintf(stderr, "mpquic %s: cannot write the output: %s\n", verb->name, strerror(errno));
         return EXIT_CODE_INTERNAL;

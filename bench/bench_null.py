@@ -210,25 +210,29 @@ def idle_share(seconds=1.0):
 
 
 def variants(program, wanted):
-    """name -> (aead, mode), None for the bare link."""
+    """name -> (aead, mode, traits), None for the bare link. The traits '+fit' and '+pin' may
+    follow a name that is asked for."""
     backends = subprocess.run([program, '--list'], capture_output=True, text=True,
                               check=True).stdout.split()
+    known = {b: (b, 'packed') for b in backends} | {'packet': ('gnutls', 'packet')}
     table = {'bare': None}
-    table.update({b: (b, 'packed') for b in backends})
-    table['packet'] = ('gnutls', 'packet')
-    if wanted:
-        unknown = set(wanted) - set(table)
-        if unknown:
-            sys.exit(f'unknown variant: {", ".join(sorted(unknown))}; there are {", ".join(table)}')
-        table = {k: v for k, v in table.items() if k in wanted or k == 'bare'}
+    for name in wanted or known:
+        base, *traits = name.split('+')
+        if name == 'bare':
+            continue
+        if base not in known or not set(traits) <= {'fit', 'pin'}:
+            sys.exit(f'unknown variant: {name}; there are bare, {", ".join(known)}, '
+                     'each with +fit and +pin')
+        table[name] = (*known[base], traits)
     return table
 
 
 def measure_variant(link, args, spec, patience):
     if spec is None:
         return Measurement(link, '10.77.0.2', None, args, patience).run()
-    aead, mode = spec
-    with lab.NullTunnel(link, args.program, aead, mode, fit=args.fit, pin=args.pin) as tunnel:
+    aead, mode, traits = spec
+    with lab.NullTunnel(link, args.program, aead, mode, fit='fit' in traits,
+                        pin='pin' in traits) as tunnel:
         link.run('a', ['ping', '-c', '3', '-i', '0.05', '10.78.0.2'])
         result = Measurement(link, '10.78.0.2', tunnel, args, patience).run()
     return result | {'counters': tunnel.counters, 'ready': tunnel.ready['a']}
@@ -299,11 +303,11 @@ def print_summary(summary):
     for measure, by_variant in summary.items():
         unit, title = MEASURES[measure]
         print(f'\n{title} [{unit}]')
-        print(f'  {"":10}{"median":>9}{"min":>9}{"max":>9}{"of":>4}{"disturbed":>11}'
+        print(f'  {"":14}{"median":>9}{"min":>9}{"max":>9}{"of":>4}{"disturbed":>11}'
               '   ratio to bare (min - max)')
         for name, e in by_variant.items():
             digits = 0 if unit == 'us' else 3 if unit == 's/GB' else 2
-            line = f'  {name:10}' + ''.join(f'{e[k]:9.{digits}f}' for k in ('median', 'min', 'max'))
+            line = f'  {name:14}' + ''.join(f'{e[k]:9.{digits}f}' for k in ('median', 'min', 'max'))
             line += f'{e["n"]:4}{e["disturbed"]:11}'
             if e['ratio'] and name != 'bare':
                 line += '   {median:.2f} ({min:.2f} - {max:.2f})'.format(**e['ratio'])
@@ -319,12 +323,12 @@ def parse_args():
     p.add_argument('--seconds', type=int, default=2, help='length of one TCP measurement')
     p.add_argument('--patience', type=int, default=120, metavar='SECONDS',
                    help='time to spend in all on waiting for others and on measuring again')
-    p.add_argument('--only', nargs='+', metavar='VARIANT', help='these (and bare) only')
+    p.add_argument('--only', nargs='+', metavar='VARIANT',
+                   help='these (and bare) only; with +fit behind the name super-packets are no '
+                        'larger than one send holds, with +pin each end has one processor')
     p.add_argument('--cut', nargs='?', const='all', default='none', choices=('none', 'all', 'gro'),
                    help='cut packets on the link: all (segmentation and coalescing off) or gro '
                         '(the receiver coalesces, as a network card does)')
-    p.add_argument('--fit', action='store_true', help='super-packets no larger than one send holds')
-    p.add_argument('--pin', action='store_true', help='one processor for each end')
     p.add_argument('--json', metavar='FILE', help='write everything measured to FILE')
     return p.parse_args()
 

@@ -186,15 +186,36 @@ static int write_page_yaml(const char *client_example, const char *server_exampl
 
 static void write_option_synopsis(const struct cli_verb *v)
 {
-    for (const struct cli_option *o = v->options; o && o->letter; o++)
-        if (o->arg)
-            printf("\n.Fl %c Ar %s", o->letter, o->arg);
+    if (v->subs)
+        printf(" Ar verb Op Ar argument ...");
+    for (const struct cli_option *o = v->options; o && o->letter; o++) {
+        printf("\n.%s", o->required ? "" : "Op ");
+        if (o->name)
+            printf("Fl -%s", o->name);
         else
-            printf("\n.Op Fl %c", o->letter);
+            printf("Fl %c", o->letter);
+        if (o->arg)
+            printf(" Ar %s", o->arg);
+    }
     if (*v->args)
         printf(*v->args == '[' ? "\n.Op Ar %.*s" : "\n.Ar %.*s",
                (int)(strlen(v->args) - (*v->args == '[' ? 2 : 0)), v->args + (*v->args == '['));
     printf("\n");
+}
+
+static void write_options(const struct cli_verb *v)
+{
+    if (!v->options || !v->options->letter)
+        return;
+    printf(".Bl -tag -width Ds\n");
+    for (const struct cli_option *o = v->options; o->letter; o++) {
+        printf(".It Fl %c", o->letter);
+        if (o->name)
+            printf(" , Fl -%s", o->name);
+        printf("%s%s\n", o->arg ? " Ar " : "", o->arg ? o->arg : "");
+        write_text(o->text);
+    }
+    printf(".El\n");
 }
 
 static void write_verb(const struct cli_verb *v)
@@ -205,14 +226,9 @@ static void write_verb(const struct cli_verb *v)
     write_option_synopsis(v);
     printf(".Ed\n.Pp\n");
     write_text(v->text);
-    if (!v->options || !v->options->letter)
-        return;
-    printf(".Bl -tag -width Ds\n");
-    for (const struct cli_option *o = v->options; o->letter; o++) {
-        printf(".It Fl %c%s%s\n", o->letter, o->arg ? " Ar " : "", o->arg ? o->arg : "");
-        write_text(o->text);
-    }
-    printf(".El\n");
+    write_options(v);
+    for (const struct cli_verb *const *sub = v->subs; sub && *sub; sub++)
+        write_verb(*sub);
 }
 
 static void write_exit_codes(void)

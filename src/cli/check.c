@@ -56,7 +56,7 @@ static int run(int argc, char **argv)
 }
 
 static const struct cli_option options[] = {
-    {'n', NULL,
+    {'n', "no-files", NULL,
      "Do not look at the certificate, key and token files that the configuration names."},
     {0},
 };

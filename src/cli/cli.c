@@ -1,7 +1,9 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,22 +11,47 @@
 #include "base/exitcode.h"
 #include "config/nearest.h"
 
-const struct cli_verb *cli_verb_find(const char *name)
+enum { OPTIONS_MAX = 24 };
+
+/* The last word of a verb's name: of "pki init", "init". */
+static const char *last_word(const char *name)
 {
-    for (const struct cli_verb *const *v = cli_verbs; *v; v++)
-        if (!strcmp((*v)->name, name))
-            return *v;
+    const char *space = strrchr(name, ' ');
+
+    return space ? space + 1 : name;
+}
+
+const struct cli_verb *cli_verb_find(const struct cli_verb *const *list, const char *name)
+{
+    for (; *list; list++)
+        if (!strcmp(last_word((*list)->name), name))
+            return *list;
     return NULL;
+}
+
+static bool is_option(const struct cli_option *o)
+{
+    return o && o->letter;
+}
+
+static void write_option(const struct cli_option *o, FILE *out)
+{
+    if (o->name)
+        fprintf(out, "--%s", o->name);
+    else
+        fprintf(out, "-%c", o->letter);
+    if (o->arg)
+        fprintf(out, " %s", o->arg);
 }
 
 void cli_write_usage(const struct cli_verb *verb, FILE *out)
 {
     fprintf(out, "mpquic %s", verb->name);
-    for (const struct cli_option *o = verb->options; o && o->letter; o++)
-        if (o->arg)
-            fprintf(out, " -%c %s", o->letter, o->arg);
-        else
-            fprintf(out, " [-%c]", o->letter);
+    for (const struct cli_option *o = verb->options; is_option(o); o++) {
+        fputs(o->required ? " " : " [", out);
+        write_option(o, out);
+        fputs(o->required ? "" : "]", out);
+    }
     fprintf(out, "%s%s", *verb->args ? " " : "", verb->args);
 }
 
@@ -42,40 +69,86 @@ int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
     return EXIT_CODE_USAGE;
 }
 
+/* What getopt_long() stopped at, for a message. */
+static const char *culprit(char **argv, char buf[static 3])
+{
+    if (optopt) {
+        buf[0] = '-';
+        buf[1] = (char)optopt;
+        buf[2] = 0;
+        return buf;
+    }
+    return argv[optind - 1];
+}
+
 int cli_getopt(const struct cli_verb *verb, int argc, char **argv)
 {
-    char letters[64] = "+:"; /* stop at the first operand; report a missing argument as ':' */
-    size_t n = 2;
+    char letters[2 * OPTIONS_MAX + 2] = ":"; /* report a missing argument as ':' */
+    struct option names[OPTIONS_MAX + 1] = {0};
+    size_t n = 1, n_names = 0, i = 0;
+    char buf[3];
     int c;
 
-    for (const struct cli_option *o = verb->options; o && o->letter && n + 3 < sizeof(letters);
-         o++) {
+    for (const struct cli_option *o = verb->options; is_option(o) && i < OPTIONS_MAX; o++, i++) {
         letters[n++] = o->letter;
         if (o->arg)
             letters[n++] = ':';
+        if (o->name)
+            names[n_names++] =
+                (struct option){o->name, o->arg ? required_argument : no_argument, NULL, o->letter};
     }
     letters[n] = 0;
-    c = getopt(argc, argv, letters);
+    opterr = 0;
+    c = getopt_long(argc, argv, letters, names, NULL);
     if (c == ':') {
-        cli_usage_error(verb, "option -%c needs an argument", optopt);
+        cli_usage_error(verb, "option %s needs an argument", argv[optind - 1]);
         return '?';
     }
     if (c == '?')
-        cli_usage_error(verb, "unknown option -%c", optopt);
+        cli_usage_error(verb, "unknown option %s", culprit(argv, buf));
     return c;
 }
 
-static int unknown_verb(const char *name)
+/* argv[at] names the verb, or the sub-verb of `of`; none is called so. */
+static int unknown_verb(const struct cli_verb *of, const struct cli_verb *const *list,
+                        const char *name)
 {
     struct nearest near = {.word = name};
+    const char *space = of ? " " : "", *head = of ? of->name : "";
 
-    for (const struct cli_verb *const *v = cli_verbs; *v; v++)
-        nearest_offer(&near, (*v)->name);
+    for (const struct cli_verb *const *v = list; *v; v++)
+        nearest_offer(&near, last_word((*v)->name));
+    fprintf(stderr, "mpquic%s%s: unknown verb '%s'; ", space, head, name);
     if (near.best)
-        fprintf(stderr, "mpquic: unknown verb '%s'; did you mean '%s'?\n", name, near.best);
+        fprintf(stderr, "did you mean '%s'?\n", near.best);
     else
-        fprintf(stderr, "mpquic: unknown verb '%s'; 'mpquic help' lists the verbs\n", name);
+        fprintf(stderr, "'mpquic help%s%s' lists the verbs\n", space, head);
     return EXIT_CODE_USAGE;
+}
+
+static bool asks_help(const char *arg)
+{
+    return arg && (!strcmp(arg, "--help") || !strcmp(arg, "-h"));
+}
+
+/* Run a verb; argv[0] is its name. */
+static int run_verb(const struct cli_verb *verb, int argc, char **argv)
+{
+    if (verb->subs) {
+        const struct cli_verb *sub = argc > 1 ? cli_verb_find(verb->subs, argv[1]) : NULL;
+
+        if (argc < 2 || asks_help(argv[1])) {
+            cli_help_verb(verb, argc < 2 ? stderr : stdout);
+            return argc < 2 ? EXIT_CODE_USAGE : EXIT_CODE_OK;
+        }
+        return sub ? run_verb(sub, argc - 1, argv + 1) : unknown_verb(verb, verb->subs, argv[1]);
+    }
+    if (verb != &cli_help && argc > 1 && asks_help(argv[1])) {
+        cli_help_verb(verb, stdout);
+        return EXIT_CODE_OK;
+    }
+    optind = 1;
+    return verb->run(argc, argv);
 }
 
 int cli_main(int argc, char **argv)
@@ -92,14 +165,10 @@ int cli_main(int argc, char **argv)
         name = "help";
     else if (!strcmp(name, "--version") || !strcmp(name, "-V"))
         name = "version";
-    verb = cli_verb_find(name);
+    verb = cli_verb_find(cli_verbs, name);
     if (!verb)
-        return unknown_verb(name);
-    optind = 1;
-    if (verb != &cli_help && argc > 2 && (!strcmp(argv[2], "--help") || !strcmp(argv[2], "-h")))
-        code = cli_help.run(2, (char *[]){argv[0], argv[1], NULL});
-    else
-        code = verb->run(argc - 1, argv + 1);
+        return unknown_verb(NULL, cli_verbs, name);
+    code = run_verb(verb, argc - 1, argv + 1);
     if ((fflush(stdout) || ferror(stdout)) && code == EXIT_CODE_OK) {
         fprintf(stderr, "mpquic %s: cannot write the output: %s\n", verb->name, strerror(errno));
         return EXIT_CODE_INTERNAL;

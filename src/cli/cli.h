@@ -3,22 +3,28 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 struct cli_option {
-    char letter;
+    char letter;      /* its own within the verb */
+    const char *name; /* long form without the dashes, or NULL */
     const char *arg;  /* name of the argument, or NULL for a flag */
     const char *text; /* what it does: a sentence */
+    bool required;    /* the verb cannot do without it */
 };
 
 struct cli_verb {
-    const char *name;
+    const char *name;                 /* of a sub-verb: with the verb's, as "pki init" */
     const char *summary;              /* one line, lower case, no full stop */
     const char *args;                 /* operands in the usage line, or "" */
     const char *text;                 /* whole sentences; paragraphs apart by an empty line */
     const struct cli_option *options; /* ends with letter 0; NULL when there are none */
 
-    /* argv[0] is the verb. Returns an exit code (base/exitcode.h). */
+    /* Sub-verbs, NULL at the end; the verb itself then has neither options nor run. */
+    const struct cli_verb *const *subs;
+
+    /* argv[0] is the verb, or the sub-verb's last word. Returns an exit code (base/exitcode.h). */
     int (*run)(int argc, char **argv);
 };
 
@@ -27,21 +33,26 @@ extern const struct cli_verb cli_tunnel, cli_check, cli_print, cli_help, cli_ver
 /* In the order in which help lists them, NULL at the end. */
 extern const struct cli_verb *const cli_verbs[];
 
-/* The verb called name, or NULL. */
-const struct cli_verb *cli_verb_find(const char *name);
+/* Of a list: the verb called name, or the sub-verb whose last word it is; NULL when none is. */
+const struct cli_verb *cli_verb_find(const struct cli_verb *const *list, const char *name);
 
 /* The whole program: find the verb, run it, see that its output arrived. */
 int cli_main(int argc, char **argv);
 
-/* getopt() by the verb's own option table: the letter, -1 at the end, '?' after having said
- * what is wrong. Start with optind = 1. */
+/* getopt_long() by the verb's own option table: the letter (of a long form too), -1 at the end,
+ * '?' after having said what is wrong. Options may stand after operands, until "--". Start with
+ * optind = 1. */
 int cli_getopt(const struct cli_verb *verb, int argc, char **argv);
+
+/* Explain a verb, or list its sub-verbs. */
+void cli_help_verb(const struct cli_verb *verb, FILE *out);
 
 /* "mpquic VERB: TEXT" and the usage line to standard error. Returns EXIT_CODE_USAGE. */
 int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* "mpquic check [-n] FILE ..." without a newline. */
+/* "mpquic check [-n] FILE ..." without a newline. Options show their long form when they have
+ * one. */
 void cli_write_usage(const struct cli_verb *verb, FILE *out);
 
 #endif

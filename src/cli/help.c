@@ -2,12 +2,13 @@
 #include <string.h>
 
 #include "base/exitcode.h"
+#include "base/util.h"
 #include "cli/cli.h"
 
 enum { WRAP_COLUMN = 78 };
 
 /* Words of text, wrapped, each line indented. */
-static void write_wrapped(const char *text, unsigned indent)
+static void write_wrapped(FILE *out, const char *text, unsigned indent)
 {
     unsigned column = 0;
 
@@ -15,40 +16,57 @@ static void write_wrapped(const char *text, unsigned indent)
         size_t n = strcspn(text, " \n");
 
         if (column && column + 1 + n > WRAP_COLUMN) {
-            putchar('\n');
+            fputc('\n', out);
             column = 0;
         }
         if (n) {
-            printf("%*s%.*s", column ? 1 : (int)indent, "", (int)n, text);
+            fprintf(out, "%*s%.*s", column ? 1 : (int)indent, "", (int)n, text);
             column += (column ? 1 : indent) + (unsigned)n;
         }
         text += n;
         if (!strncmp(text, "\n\n", 2)) {
-            printf("\n\n");
+            fputs("\n\n", out);
             column = 0;
         }
         text += strspn(text, " \n");
     }
-    putchar('\n');
+    fputc('\n', out);
+}
+
+static void list(const struct cli_verb *const *verbs, FILE *out)
+{
+    int width = 0;
+
+    for (const struct cli_verb *const *v = verbs; *v; v++)
+        width = MAX(width, (int)strlen((*v)->name));
+    for (const struct cli_verb *const *v = verbs; *v; v++)
+        fprintf(out, "  %-*s  %s\n", width, (*v)->name, (*v)->summary);
 }
 
 static void list_verbs(FILE *out)
 {
     fputs("usage: mpquic VERB [OPTION ...] [ARGUMENT ...]\n\n", out);
-    for (const struct cli_verb *const *v = cli_verbs; *v; v++)
-        fprintf(out, "  %-10s %s\n", (*v)->name, (*v)->summary);
+    list(cli_verbs, out);
     fputs("\n'mpquic help VERB' explains one; see also mpquic(8) and mpquic.yaml(5).\n", out);
 }
 
-static void explain(const struct cli_verb *v)
+void cli_help_verb(const struct cli_verb *v, FILE *out)
 {
-    printf("usage: ");
-    cli_write_usage(v, stdout);
-    printf("\n\n");
-    write_wrapped(v->text, 0);
+    fputs("usage: ", out);
+    if (v->subs) {
+        fprintf(out, "mpquic %s VERB [OPTION ...] [ARGUMENT ...]\n\n", v->name);
+        list(v->subs, out);
+        fputc('\n', out);
+        write_wrapped(out, v->text, 0);
+        return;
+    }
+    cli_write_usage(v, out);
+    fputs("\n\n", out);
+    write_wrapped(out, v->text, 0);
     for (const struct cli_option *o = v->options; o && o->letter; o++) {
-        printf("\n  -%c%s%s\n", o->letter, o->arg ? " " : "", o->arg ? o->arg : "");
-        write_wrapped(o->text, 6);
+        fprintf(out, "\n  -%c%s%s%s%s\n", o->letter, o->name ? ", --" : "", o->name ? o->name : "",
+                o->arg ? " " : "", o->arg ? o->arg : "");
+        write_wrapped(out, o->text, 6);
     }
 }
 
@@ -61,19 +79,21 @@ static int run(int argc, char **argv)
         list_verbs(argc ? stdout : stderr);
         return EXIT_CODE_OK;
     }
-    if (argc > 2)
+    v = cli_verb_find(cli_verbs, argv[1]);
+    if (v && argc > 2 && v->subs)
+        v = cli_verb_find(v->subs, argv[2]);
+    else if (argc > 2)
         return cli_usage_error(&cli_help, "one verb at a time");
-    v = cli_verb_find(argv[1]);
     if (!v)
-        return cli_usage_error(&cli_help, "unknown verb '%s'", argv[1]);
-    explain(v);
+        return cli_usage_error(&cli_help, "unknown verb '%s'", argv[argc - 1]);
+    cli_help_verb(v, stdout);
     return EXIT_CODE_OK;
 }
 
 const struct cli_verb cli_help = {
     .name = "help",
     .summary = "list the verbs, or explain one",
-    .args = "[VERB]",
+    .args = "[VERB [SUB-VERB]]",
     .text = "Without an argument lists the verbs. With one explains it.",
     .run = run,
 };

@@ -51,7 +51,7 @@ static int run(int argc, char **argv)
 }
 
 static const struct cli_option options[] = {
-    {'c', "FILE", "The configuration of the instance; see mpquic.yaml(5)."},
+    {'c', NULL, "FILE", "The configuration of the instance; see mpquic.yaml(5).", true},
     {0},
 };
 

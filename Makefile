@@ -5,7 +5,7 @@ BUILD ?= build
 PYTHON := /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check undo bench-null bench-sim bench-spot clean prepare-build prepare-test
+.PHONY: help build demo test check undo fuzz bench-null bench-sim bench-spot clean prepare-build prepare-test
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ check: prepare-test ## format, static analysis and include layers
 
 undo: ## remove the packages and files that were installed from here
 	@tools/prepare undo
+
+fuzz: prepare-test ## RUNS executions of every parser's fuzz target (10000000)
+	@tools/fuzz-runs --runs $(or $(RUNS),10000000) $(ARGS)
 
 bench-null: build ## the null tunnel: TUN, UDP and AEAD batching without QUIC
 	$(PYTHON) bench/bench_null.py $(ARGS)

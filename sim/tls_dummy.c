@@ -18,7 +18,8 @@ enum {
     SERVER_HELLO_BYTES = 122,
     SERVER_CERT_BYTES = 2500,
     CLIENT_CERT_BYTES = 1400,
-    MESSAGE_MAX_BYTES = 2600
+    MESSAGE_MAX_BYTES = 2600,
+    RETRY_SEED = 77 /* of the key of Retry packets, which everybody knows */
 };
 
 /* The first byte of a message; then two bytes of length of the whole. */
@@ -316,6 +317,12 @@ static int alert(ngtcp2_conn *conn, uint8_t number)
     return NGTCP2_ERR_CRYPTO;
 }
 
+static enum quic_fail check_peer(const struct session *s, const struct tls_dummy *ctx)
+{
+    return ctx->revoked && !strcmp(ctx->revoked, s->peer_name) ? QUIC_FAIL_CERT_REVOKED
+                                                               : ctx->refuse;
+}
+
 /* Check the peer's name and proof; may refuse it. */
 static int get_name_and_proof(ngtcp2_conn *conn, struct session *s, const uint8_t *m, size_t size,
                               size_t *at)
@@ -330,7 +337,7 @@ static int get_name_and_proof(ngtcp2_conn *conn, struct session *s, const uint8_
         return alert(conn, ALERT_DECRYPT);
     memcpy(s->peer_name, name, name_len);
     s->peer_name[name_len] = 0;
-    s->fail = s->ctx->refuse;
+    s->fail = check_peer(s, s->ctx);
     return s->fail == QUIC_FAIL_NONE ? 0 : alert(conn, ALERT_BAD_CERT);
 }
 
@@ -466,7 +473,9 @@ static int on_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint
 static int on_client_initial(ngtcp2_conn *conn, void *user)
 {
     struct session *s = ngtcp2_conn_get_tls_native_handle(conn);
+    ngtcp2_crypto_aead_ctx retry = {.native_handle = key_new(RETRY_SEED, 0)};
 
+    ngtcp2_conn_set_retry_aead(conn, &crypto_ctx.aead, &retry);
     if (install_initial(conn, ngtcp2_conn_get_dcid(conn)) || send_client_hello(conn, s))
         return NGTCP2_ERR_CALLBACK_FAILURE;
     return 0;
@@ -499,6 +508,28 @@ static void *session_new(void *ctx, bool server, const char *server_name,
     s->server = server;
     s->ctx->sessions++;
     return s;
+}
+
+static void session_settle(void *session)
+{
+}
+
+static enum quic_fail session_recheck(void *session, void *ctx)
+{
+    return check_peer(session, ctx);
+}
+
+static ngtcp2_ssize write_retry(uint8_t *dst, size_t cap, uint32_t version, const ngtcp2_cid *dcid,
+                                const ngtcp2_cid *scid, const ngtcp2_cid *odcid,
+                                const uint8_t *token, size_t token_len)
+{
+    struct key *k = key_new(RETRY_SEED, 0);
+    ngtcp2_crypto_aead_ctx aead_ctx = {.native_handle = k};
+    ngtcp2_ssize n = ngtcp2_pkt_write_retry(dst, cap, version, dcid, scid, odcid, token, token_len,
+                                            on_encrypt, &crypto_ctx.aead, &aead_ctx);
+
+    free(k);
+    return n;
 }
 
 static void *session_native(void *session)
@@ -539,6 +570,9 @@ const struct quic_tls_ops quic_tls_dummy = {
     .session_free = free,
     .native = session_native,
     .callbacks = session_callbacks,
+    .settle = session_settle,
     .refusal = session_refusal,
     .peer_name = session_peer_name,
+    .recheck = session_recheck,
+    .write_retry = write_retry,
 };

@@ -27,6 +27,9 @@ struct tls_dummy {
      * change between connections. */
     enum quic_fail refuse;
 
+    /* Peers of this name are refused as revoked, and rechecks find it; NULL = nobody. */
+    const char *revoked;
+
     /* Connections begun so far, for tests. */
     unsigned sessions;
 };

@@ -3,24 +3,26 @@
 #define BASE_EXITCODE_H
 
 /* X(symbol, number, name, what it means) */
-#define EXIT_CODES(X)                                                                         \
-    X(EXIT_CODE_OK, 0, "ok", "success; a tunnel was asked to stop and stopped")               \
-    X(EXIT_CODE_CONFIG, 1, "config", "the configuration has errors")                          \
-    X(EXIT_CODE_USAGE, 2, "usage", "the command line is wrong")                               \
-    X(EXIT_CODE_START, 10, "start",                                                           \
-      "the tunnel cannot start: the TUN interface or the UDP socket cannot be set up")        \
-    X(EXIT_CODE_SERVER_UNTRUSTED, 20, "server-untrusted",                                     \
-      "the server's certificate is not signed by an authority of tls_ca_file")                \
-    X(EXIT_CODE_CERT_TIME, 21, "certificate-time",                                            \
-      "a certificate has expired or is not yet valid")                                        \
-    X(EXIT_CODE_SERVER_NAME, 22, "server-name",                                               \
-      "the server's certificate is for another name or address")                              \
-    X(EXIT_CODE_CLIENT_REJECTED, 23, "client-rejected",                                       \
-      "the server does not accept this client's certificate, or does not know the client")    \
-    X(EXIT_CODE_TOKEN_REJECTED, 24, "token-rejected", "the server does not accept the token") \
-    X(EXIT_CODE_NO_CLIENT_AUTH, 25, "no-client-authentication",                               \
-      "the server has neither tls_ca_file nor tokens_file and refuses to start")              \
-    X(EXIT_CODE_NO_CONNECT_IP, 26, "no-connect-ip", "the peer does not speak CONNECT-IP")     \
+#define EXIT_CODES(X)                                                                           \
+    X(EXIT_CODE_OK, 0, "ok", "success; a tunnel was asked to stop and stopped")                 \
+    X(EXIT_CODE_CONFIG, 1, "config", "the configuration has errors")                            \
+    X(EXIT_CODE_USAGE, 2, "usage", "the command line is wrong")                                 \
+    X(EXIT_CODE_START, 10, "start",                                                             \
+      "the tunnel cannot start: the TUN interface or the UDP socket cannot be set up")          \
+    X(EXIT_CODE_SERVER_UNTRUSTED, 20, "server-untrusted",                                       \
+      "the server's certificate is not signed by an authority of tls_ca_file")                  \
+    X(EXIT_CODE_CERT_TIME, 21, "certificate-time",                                              \
+      "a certificate has expired or is not yet valid")                                          \
+    X(EXIT_CODE_SERVER_NAME, 22, "server-name",                                                 \
+      "the server's certificate is for another name or address")                                \
+    X(EXIT_CODE_CLIENT_REJECTED, 23, "client-rejected",                                         \
+      "the server does not accept this client's certificate, or does not know the client")      \
+    X(EXIT_CODE_TOKEN_REJECTED, 24, "token-rejected", "the server does not accept the token")   \
+    X(EXIT_CODE_NO_CLIENT_AUTH, 25, "no-client-authentication",                                 \
+      "the server has neither tls_ca_file nor tokens_file and refuses to start")                \
+    X(EXIT_CODE_NO_CONNECT_IP, 26, "no-connect-ip", "the peer does not speak CONNECT-IP")       \
+    X(EXIT_CODE_CERT_REVOKED, 27, "certificate-revoked",                                        \
+      "a certificate has been revoked: the server has refused this client's, or the other way") \
     X(EXIT_CODE_INTERNAL, 70, "internal", "out of memory, or output that cannot be written")
 
 enum exit_code {

@@ -297,7 +297,7 @@ static void teardown(struct instance *inst)
     netlink_close(inst->netlink);
     pkt_pool_free(inst->pool);
     loop_free(inst->loop);
-    quic_tls_creds_free(inst->creds);
+    quic_tls_creds_unref(inst->creds);
     explicit_bzero(inst->token, sizeof(inst->token));
     if (inst->tokens)
         explicit_bzero(inst->tokens, HUB_TOKENS_MAX * sizeof(*inst->tokens));

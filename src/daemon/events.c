@@ -73,6 +73,9 @@ static enum exit_code exit_code_of(const struct edge_failure *f)
     case QUIC_FAIL_CERT_EXPIRED:
     case QUIC_FAIL_REJECTED_EXPIRED:
         return EXIT_CODE_CERT_TIME;
+    case QUIC_FAIL_CERT_REVOKED:
+    case QUIC_FAIL_REJECTED_REVOKED:
+        return EXIT_CODE_CERT_REVOKED;
     case QUIC_FAIL_CERT_NAME:
         return EXIT_CODE_SERVER_NAME;
     case QUIC_FAIL_REJECTED:

@@ -87,58 +87,117 @@ static enum exit_code load_server_tokens(struct instance *inst)
 
 /* --- TLS ------------------------------------------------------------------------------- */
 
-static const char *or_null(const char *s)
+enum { PEM_FILE_MAX = 1024 * 1024 };
+
+/* The PEM texts that a configuration names, in memory. */
+struct tls_texts {
+    char *cert, *key, *ca, *crl;
+};
+
+static void cleanup_texts(struct tls_texts *t)
 {
-    return *s ? s : NULL;
+    if (t->key)
+        explicit_bzero(t->key, strlen(t->key));
+    free(t->cert);
+    free(t->key);
+    free(t->ca);
+    free(t->crl);
 }
 
-static struct quic_tls_files tls_files(const struct tunnel_config *c)
+static int read_pem(FILE *f, char **ret)
 {
-    return (struct quic_tls_files){
+    char *text = calloc(1, PEM_FILE_MAX + 1);
+    size_t n = text ? fread(text, 1, PEM_FILE_MAX + 1, f) : 0;
+
+    if (!text || n > PEM_FILE_MAX || ferror(f)) {
+        free(text);
+        return text ? -EFBIG : -ENOMEM;
+    }
+    text[n] = 0;
+    *ret = text;
+    return 0;
+}
+
+/* Load one file, unless none is named. */
+static int load_pem(const char *file, const char *what, char **text, struct quic_tls_blob *blob,
+                    char *err, size_t len)
+{
+    FILE *f;
+    int rv;
+
+    if (!*file)
+        return 0;
+    f = fopen(file, "re");
+    rv = f ? read_pem(f, text) : -errno;
+    if (f)
+        fclose(f);
+    if (rv)
+        snprintf(err, len, "%s: cannot read %s: %s", file, what, strerror(-rv));
+    else
+        *blob = (struct quic_tls_blob){.name = file, .data = *text, .len = strlen(*text)};
+    return rv;
+}
+
+static int load_texts(const struct tunnel_config *c, struct tls_texts *t, struct quic_tls_files *f,
+                      char *err, size_t len)
+{
+    int rv = load_pem(c->tls_cert_file, "certificate", &t->cert, &f->cert, err, len);
+
+    if (!rv)
+        rv = load_pem(c->tls_key_file, "private key", &t->key, &f->key, err, len);
+    if (!rv)
+        rv = load_pem(c->tls_ca_file, "CA certificate", &t->ca, &f->ca, err, len);
+    return rv;
+}
+
+static int load_credentials(const struct tunnel_config *c, const char *const *allowed,
+                            struct quic_tls_creds **ret, char *err, size_t len)
+{
+    __attribute__((cleanup(cleanup_texts))) struct tls_texts texts = {0};
+    struct quic_tls_files files = {
         .server = c->role == CONFIG_ROLE_SERVER,
-        .cert_file = or_null(c->tls_cert_file),
-        .key_file = or_null(c->tls_key_file),
-        .ca_file = or_null(c->tls_ca_file),
         .insecure_skip_verify = c->tls_insecure_skip_verify,
         .require_client_cert = !*c->tokens_file,
+        .allowed_names = allowed,
     };
+    int rv = load_texts(c, &texts, &files, err, len);
+
+    return rv ? rv : quic_tls_creds_load(&files, ret, err, len);
 }
 
 int daemon_check_credentials(const struct tunnel_config *config, char *err, size_t len)
 {
-    struct quic_tls_files files = tls_files(config);
     struct quic_tls_creds *creds;
-    int rv = quic_tls_creds_load(&files, &creds, err, len);
+    int rv = load_credentials(config, NULL, &creds, err, len);
 
     if (!rv)
-        quic_tls_creds_free(creds);
+        quic_tls_creds_unref(creds);
     return rv;
 }
 
 enum exit_code instance_load_credentials(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
-    struct quic_tls_files files = tls_files(c);
+    bool server = c->role == CONFIG_ROLE_SERVER;
     enum exit_code code = EXIT_CODE_OK;
     char err[512];
 
-    if (files.server && !files.ca_file && !*c->tokens_file) {
+    if (server && !*c->tls_ca_file && !*c->tokens_file) {
         log_error("no client authentication configured: set tls_ca_file or tokens_file");
         return EXIT_CODE_NO_CLIENT_AUTH;
     }
     for (unsigned i = 0; i < c->n_allowed_clients; i++)
         inst->allowed[i] = c->allowed_clients[i];
-    if (c->n_allowed_clients)
-        files.allowed_names = inst->allowed;
-    if (quic_tls_creds_load(&files, &inst->creds, err, sizeof(err))) {
+    if (load_credentials(c, c->n_allowed_clients ? inst->allowed : NULL, &inst->creds, err,
+                         sizeof(err))) {
         log_error("tls: %s", err);
         return EXIT_CODE_CONFIG;
     }
     if (c->tls_insecure_skip_verify)
         log_error("tls: the server's certificate is NOT verified (tls_insecure_skip_verify)");
-    if (!files.server && *c->token_file)
+    if (!server && *c->token_file)
         code = load_client_token(inst);
-    if (files.server && *c->tokens_file)
+    if (server && *c->tokens_file)
         code = load_server_tokens(inst);
     return code;
 }

@@ -66,6 +66,11 @@ unsigned quic_endpoint_lanes(const struct quic_endpoint *ep)
     return ep->n_lanes;
 }
 
+void quic_endpoint_set_tls(struct quic_endpoint *ep, void *tls_ctx)
+{
+    ep->opts.tls_ctx = tls_ctx;
+}
+
 /* --- connection IDs -------------------------------------------------------------------- */
 
 int endpoint_cid_add(struct quic_endpoint *ep, struct quic_lane *lane, const uint8_t *cid,

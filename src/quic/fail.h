@@ -20,6 +20,8 @@
       "the peer's certificate was not issued by the CA in tls_ca_file")                         \
     X(QUIC_FAIL_CERT_EXPIRED, "certificate-expired", true,                                      \
       "the peer's certificate has expired or is not valid yet; check the clock and renew it")   \
+    X(QUIC_FAIL_CERT_REVOKED, "certificate-revoked", true,                                      \
+      "the peer's certificate has been revoked")                                                \
     X(QUIC_FAIL_CERT_NAME, "certificate-name", true,                                            \
       "the server's certificate is for another name; set tls_server_name or renew it")          \
     X(QUIC_FAIL_CERT_MISSING, "certificate-missing", true, "the peer showed no certificate")    \
@@ -29,6 +31,8 @@
     X(QUIC_FAIL_REJECTED, "rejected", true, "the peer rejected our certificate")                \
     X(QUIC_FAIL_REJECTED_EXPIRED, "rejected-expired", true,                                     \
       "the peer says that our certificate has expired; renew it, or check both clocks")         \
+    X(QUIC_FAIL_REJECTED_REVOKED, "rejected-revoked", true,                                     \
+      "the peer says that our certificate has been revoked; ask for a new one")                 \
     X(QUIC_FAIL_TLS, "tls", false, "the TLS handshake failed")                                  \
     X(QUIC_FAIL_PROTOCOL, "protocol", false, "the peer violated the protocol")                  \
     X(QUIC_FAIL_INTERNAL, "internal", false, "an internal error")

@@ -228,6 +228,18 @@ static void follow_remote(struct quic_lane *lane)
     lane->remote.len = path->remote.addrlen;
 }
 
+/* On a server the handshake is confirmed when it is complete (RFC 9001, 4.1.2). */
+static void settle(struct quic_lane *lane)
+{
+    const struct quic_tls_ops *tls = lane->ep->opts.tls;
+
+    if (!lane->ep->opts.server || lane->state != LANE_UP || lane->settled)
+        return;
+    lane->settled = true;
+    tls->settle(lane->tls);
+    ngtcp2_conn_set_tls_native_handle(lane->conn, tls->native(lane->tls));
+}
+
 void lane_rx(struct quic_lane *lane, const struct quic_rx *rx)
 {
     ngtcp2_path path = {
@@ -253,6 +265,7 @@ void lane_rx(struct quic_lane *lane, const struct quic_rx *rx)
         lane_close_if_wanted(lane);
     if (lane->state >= LANE_CLOSING)
         return;
+    settle(lane);
     follow_remote(lane);
     lane_mtu_check(lane);
     lane->write_due = true;

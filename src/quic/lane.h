@@ -58,6 +58,7 @@ struct quic_lane {
     bool close_wanted; /* quic_lane_close() during an event */
     struct quic_fail_info why;
     bool down_told;
+    bool settled; /* TLS has given up what only the handshake needed */
     uint64_t linger_until_ns;
     uint8_t close_pkt[LANE_CLOSE_PKT_MAX];
     size_t close_len;

@@ -28,6 +28,11 @@ const char *quic_lane_peer_name(const struct quic_lane *lane)
     return lane->ep->opts.tls->peer_name(lane->tls);
 }
 
+enum quic_fail quic_lane_recheck(const struct quic_lane *lane)
+{
+    return lane->ep->opts.tls->recheck(lane->tls, lane->ep->opts.tls_ctx);
+}
+
 const struct net_addr *quic_lane_remote(const struct quic_lane *lane)
 {
     return &lane->remote;

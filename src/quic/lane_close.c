@@ -24,6 +24,10 @@ static uint8_t alert_of(enum quic_fail f, uint8_t otherwise)
         return 48; /* unknown_ca */
     case QUIC_FAIL_CERT_EXPIRED:
         return 45; /* certificate_expired */
+    case QUIC_FAIL_CERT_REVOKED:
+        return 44; /* certificate_revoked */
+    case QUIC_FAIL_CERT_MISSING:
+        return 116; /* certificate_required */
     case QUIC_FAIL_CERT_NAME:
     case QUIC_FAIL_CERT_INVALID:
         return 42; /* bad_certificate */
@@ -63,7 +67,6 @@ static struct quic_fail_info peer_close(struct quic_lane *lane)
         return why;
     switch (e->error_code & 0xff) {
     case 42:  /* bad_certificate */
-    case 44:  /* certificate_revoked */
     case 46:  /* certificate_unknown */
     case 48:  /* unknown_ca */
     case 49:  /* access_denied */
@@ -72,6 +75,9 @@ static struct quic_fail_info peer_close(struct quic_lane *lane)
         break;
     case 45: /* certificate_expired */
         why.fail = QUIC_FAIL_REJECTED_EXPIRED;
+        break;
+    case 44: /* certificate_revoked */
+        why.fail = QUIC_FAIL_REJECTED_REVOKED;
         break;
     case 120: /* no_application_protocol */
         why.fail = QUIC_FAIL_ALPN;
@@ -133,11 +139,19 @@ void lane_fail(struct quic_lane *lane, const struct quic_fail_info *why, bool se
     fail_with(lane, why, send_close ? &err : NULL);
 }
 
+static void fail_alert(struct quic_lane *lane, struct quic_fail_info *why, uint8_t alert)
+{
+    ngtcp2_ccerr err;
+
+    why->code = NGTCP2_CRYPTO_ERROR | alert;
+    ngtcp2_ccerr_set_tls_alert(&err, alert, NULL, 0);
+    fail_with(lane, why, &err);
+}
+
 static void fail_crypto(struct quic_lane *lane)
 {
     struct quic_fail_info why = {.fail = QUIC_FAIL_NONE};
     uint8_t alert = ngtcp2_conn_get_tls_alert(lane->conn);
-    ngtcp2_ccerr err;
 
     why.fail = lane->ep->opts.tls->refusal(lane->tls, why.detail, sizeof(why.detail));
     alert = alert_of(why.fail, alert);
@@ -147,9 +161,7 @@ static void fail_crypto(struct quic_lane *lane)
                                   : QUIC_FAIL_TLS;
         snprintf(why.detail, sizeof(why.detail), "%s", quic_tls_alert_name(alert));
     }
-    why.code = NGTCP2_CRYPTO_ERROR | alert;
-    ngtcp2_ccerr_set_tls_alert(&err, alert, NULL, 0);
-    fail_with(lane, &why, &err);
+    fail_alert(lane, &why, alert);
 }
 
 void lane_fail_liberr(struct quic_lane *lane, int liberr)
@@ -203,7 +215,10 @@ void lane_close_if_wanted(struct quic_lane *lane)
     if (!lane->close_wanted || lane->state >= LANE_CLOSING)
         return;
     lane->close_wanted = false;
-    lane_fail(lane, &why, true);
+    if (why.app)
+        lane_fail(lane, &why, true);
+    else
+        fail_alert(lane, &why, (uint8_t)why.code);
 }
 
 void quic_lane_close(struct quic_lane *lane, uint64_t app_error, const char *reason)
@@ -213,5 +228,14 @@ void quic_lane_close(struct quic_lane *lane, uint64_t app_error, const char *rea
     lane->close_wanted = true;
     lane->why = (struct quic_fail_info){.fail = QUIC_FAIL_LOCAL, .app = true, .code = app_error};
     snprintf(lane->why.detail, sizeof(lane->why.detail), "%s", reason);
+    endpoint_ready(lane->ep, lane);
+}
+
+void quic_lane_reject(struct quic_lane *lane, enum quic_fail why)
+{
+    if (lane->close_wanted || lane->state >= LANE_CLOSING)
+        return;
+    lane->close_wanted = true;
+    lane->why = (struct quic_fail_info){.fail = why, .code = alert_of(why, 49)};
     endpoint_ready(lane->ep, lane);
 }

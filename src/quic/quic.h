@@ -97,7 +97,7 @@ struct quic_endpoint_opts {
     bool server;
     enum quic_cc cc;
     const struct quic_tls_ops *tls; /* borrowed, outlives the endpoint */
-    void *tls_ctx;                  /* borrowed */
+    void *tls_ctx;                  /* borrowed, until quic_endpoint_set_tls() */
     const char *server_name;        /* client: name in SNI and certificate; copied */
     struct pkt_pool *pool;          /* borrowed: where pulled packets are given back */
     struct drop_counters *drops;    /* borrowed */
@@ -166,6 +166,10 @@ void quic_endpoint_timeout(struct quic_endpoint *ep, uint64_t now_ns);
 
 unsigned quic_endpoint_lanes(const struct quic_endpoint *ep);
 
+/* Other credentials (tls_ctx) for connections that begin from now on; those that exist keep theirs
+ * until quic_lane_recheck() has something against them. The endpoint is done with the former. */
+void quic_endpoint_set_tls(struct quic_endpoint *ep, void *tls_ctx);
+
 /* client: make a path with no lane yet. NULL when out of memory. The endpoint owns it. */
 struct quic_path *quic_path_new(struct quic_endpoint *ep, const struct quic_path_ops *ops,
                                 void *user);
@@ -203,6 +207,16 @@ bool quic_lane_is_server(const struct quic_lane *lane);
 
 /* The authenticated name of the peer's certificate; "" when it showed none. */
 const char *quic_lane_peer_name(const struct quic_lane *lane);
+/* Whether the peer would still be let in by its certificate, with the endpoint's present
+ * credentials and at the present time: QUIC_FAIL_NONE, or why not. A peer that showed no
+ * certificate passes where none is required. Signatures are verified anew: about 0.2 ms. */
+enum quic_fail quic_lane_recheck(const struct quic_lane *lane);
+
+/* Close a lane whose peer may not stay: with the TLS alert for the reason, so that the peer
+ * learns why; lane_down follows with that reason as it does after quic_lane_close(). The first
+ * call of either counts. */
+void quic_lane_reject(struct quic_lane *lane, enum quic_fail why);
+
 const struct net_addr *quic_lane_remote(const struct quic_lane *lane);
 
 /* The time of the event being handled. */

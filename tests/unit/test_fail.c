@@ -38,9 +38,10 @@ static void permanent_or_not(void **state)
                                            QUIC_FAIL_PROTOCOL,
                                            QUIC_FAIL_INTERNAL};
     static const enum quic_fail never[] = {
-        QUIC_FAIL_ALPN,           QUIC_FAIL_CERT_UNTRUSTED, QUIC_FAIL_CERT_EXPIRED,
-        QUIC_FAIL_CERT_NAME,      QUIC_FAIL_CERT_MISSING,   QUIC_FAIL_CERT_INVALID,
-        QUIC_FAIL_CLIENT_UNKNOWN, QUIC_FAIL_REJECTED,       QUIC_FAIL_REJECTED_EXPIRED};
+        QUIC_FAIL_ALPN,           QUIC_FAIL_CERT_UNTRUSTED,  QUIC_FAIL_CERT_EXPIRED,
+        QUIC_FAIL_CERT_NAME,      QUIC_FAIL_CERT_MISSING,    QUIC_FAIL_CERT_INVALID,
+        QUIC_FAIL_CLIENT_UNKNOWN, QUIC_FAIL_REJECTED,        QUIC_FAIL_REJECTED_EXPIRED,
+        QUIC_FAIL_CERT_REVOKED,   QUIC_FAIL_REJECTED_REVOKED};
 
     for (unsigned i = 0; i < ARRAY_LEN(again); i++)
         assert_false(quic_fail_permanent(again[i]));

@@ -151,6 +151,20 @@ static int write_example(const char *file, const char *what)
     return 0;
 }
 
+/* What tokens_file and token_file hold. */
+static void write_tokens_file(void)
+{
+    printf(".Ss Files of tokens\nThe server's\n.Ic tokens_file :\n"
+           ".Bd -literal -offset indent\n"
+           "# NAME TOKEN\n"
+           "edge1 4nRzq8Xv0Yt2mKfWc1sLbA7pHdUeJg5o\n"
+           "edge2 Q9wVx3TnZr6yBkMd8hCjSf2aPgLuE1i7\n"
+           ".Ed\n.Pp\nand the\n.Ic token_file\nof the client that it calls edge1:\n"
+           ".Bd -literal -offset indent\n"
+           "4nRzq8Xv0Yt2mKfWc1sLbA7pHdUeJg5o\n"
+           ".Ed\n");
+}
+
 static int write_page_yaml(const char *client_example, const char *server_example)
 {
     write_head("mpquic.yaml", "MPQUIC.YAML", "5", "configuration of an mpquic tunnel");
@@ -168,11 +182,15 @@ static int write_page_yaml(const char *client_example, const char *server_exampl
     write_keys(&config_schema);
     printf(".Ss Keys of a path\nEach entry of\n.Ic multipath_paths\nis a mapping of these keys.\n");
     write_keys(&config_path_schema);
+    printf(".Ss Keys of a peer\nEach entry of\n.Ic peers\nis a mapping of these keys.\n");
+    write_keys(&config_peer_schema);
     printf(".Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");
     write_text("The usual place: a file per instance, called after it, as in 1.yaml.");
     printf(".It Pa /etc/mpquic/tls/\n");
     write_text("The usual place of certificates and keys.");
-    printf(".El\n.Sh EXAMPLES\n");
+    printf(".El\n");
+    write_tokens_file();
+    printf(".Sh EXAMPLES\n");
     if (write_example(client_example, "An edge"))
         return 1;
     printf(".Pp\n");

@@ -26,7 +26,7 @@ static int check_credentials(const struct tunnel_config *config, struct config_r
 static bool check_file(const char *file, bool look_at_files)
 {
     struct config_report report = {0};
-    struct tunnel_config config;
+    struct tunnel_config config = {0};
     int err = config_load(file, &config, &report);
 
     if (!err && look_at_files)
@@ -35,6 +35,7 @@ static bool check_file(const char *file, bool look_at_files)
     if (!err)
         printf("%s: ok\n", file);
     config_report_done(&report);
+    config_done(&config);
     return !err;
 }
 

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "config/config.h"
 
-static int print_config(const struct tunnel_config *config)
+static enum exit_code print_config(const struct tunnel_config *config)
 {
     char *text = config_print(config);
 
@@ -22,19 +22,21 @@ static int print_config(const struct tunnel_config *config)
 static int run(int argc, char **argv)
 {
     struct config_report report = {0};
-    struct tunnel_config config;
+    struct tunnel_config config = {0};
+    enum exit_code code = EXIT_CODE_CONFIG;
     const char *file;
-    int err;
 
     if (cli_getopt(&cli_print, argc, argv) != -1)
         return EXIT_CODE_USAGE;
     if (optind + 1 != argc)
         return cli_usage_error(&cli_print, "exactly one file is needed");
     file = argv[optind];
-    err = config_load(file, &config, &report);
+    if (!config_load(file, &config, &report))
+        code = print_config(&config);
     config_report_write(&report, file, stderr);
     config_report_done(&report);
-    return err ? EXIT_CODE_CONFIG : print_config(&config);
+    config_done(&config);
+    return (int)code;
 }
 
 const struct cli_verb cli_print = {

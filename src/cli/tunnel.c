@@ -33,7 +33,7 @@ static enum exit_code load(const char *file, struct tunnel_config *ret)
 static int run(int argc, char **argv)
 {
     const char *file = NULL;
-    struct tunnel_config config;
+    struct tunnel_config config = {0};
     enum exit_code code;
     int c;
 
@@ -47,7 +47,10 @@ static int run(int argc, char **argv)
     if (!file)
         return cli_usage_error(&cli_tunnel, "option -c FILE is missing");
     code = load(file, &config);
-    return (int)(code == EXIT_CODE_OK ? daemon_run(&config) : code);
+    if (code == EXIT_CODE_OK)
+        code = daemon_run(&config);
+    config_done(&config);
+    return (int)code;
 }
 
 static const struct cli_option options[] = {

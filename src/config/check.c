@@ -1,10 +1,14 @@
 #include "config/check.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "config/report.h"
+
+/* Of the kernel (rtnetlink.h). */
+enum { ROUTE_TABLE_MAIN = 254, ROUTE_TABLE_LOCAL = 255 };
 
 static const struct key_place *place(const struct check_input *in, enum config_key_id id)
 {
@@ -36,7 +40,10 @@ static void check_required(const struct check_input *in, struct config_report *r
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_key *k = &config_schema.keys[i];
 
-        if (!(k->required & (1u << role)) || !absent(in, (enum config_key_id)i))
+        if (!(k->required & (1u << role)))
+            continue;
+        if (!absent(in, (enum config_key_id)i) &&
+            !(good(in, (enum config_key_id)i) && !config_key_count(k, in->config)))
             continue;
         snprintf(hint, sizeof(hint), "add for example '%s: %s'", k->name, k->example);
         report_add(report, true, role_at(in), hint, "a %s needs %s", config_role_name(role),
@@ -93,6 +100,10 @@ static void check_server_auth(const struct check_input *in, struct config_report
                    "add tls_ca_file; which tokens are valid is what tokens_file says",
                    "allowed_clients names certificates, but no tls_ca_file is there to verify "
                    "them");
+    if (c->tls_crl_file[0] && absent(in, CONFIG_KEY_TLS_CA_FILE))
+        report_add(report, true, place(in, CONFIG_KEY_TLS_CRL_FILE)->at,
+                   "add tls_ca_file, or remove it; a token is withdrawn by removing its line",
+                   "tls_crl_file without tls_ca_file");
     for (unsigned i = 0; i < c->n_allowed_clients; i++)
         for (unsigned j = 0; j < i; j++)
             if (!strcmp(c->allowed_clients[i], c->allowed_clients[j])) {
@@ -130,6 +141,44 @@ static void check_tun_addresses(const struct check_input *in, struct config_repo
         report_add(report, true, place(in, CONFIG_KEY_TUN_CIDR)->at,
                    "give at most one IPv4 and one IPv6 address", "tun_cidr has two IPv%u addresses",
                    c->tun_addr[0].addr.family);
+}
+
+/* A route that holds the server's address sends the tunnel's own packets into the tunnel, unless
+ * the socket is bound to the interface of a WAN. Only the table main is sure to be looked into. */
+static void check_route_loop(const struct check_input *in, unsigned i, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+    char text[IP_PREFIX_STR_MAX];
+    struct ip_addr server;
+
+    if ((c->route_table && c->route_table != ROUTE_TABLE_MAIN) || c->bind.ifname[0] ||
+        ip_addr_parse(c->remote_addr, &server) || !ip_prefix_contains(&c->routes[i], &server))
+        return;
+    report_add(report, false, in->route_at[i], "write bind_ip: if:NAME",
+               "the route %s may lead the tunnel's own packets to %s into the tunnel",
+               ip_prefix_str(&c->routes[i], text), c->remote_addr);
+}
+
+static void check_routes(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    for (unsigned i = 0; i < c->n_routes; i++) {
+        check_route_loop(in, i, report);
+        for (unsigned j = 0; j < i; j++)
+            if (ip_prefix_equal(&c->routes[i], &c->routes[j])) {
+                report_add(report, false, in->route_at[i], "remove one",
+                           "routes lists this network twice");
+                break;
+            }
+    }
+    if (c->route_table == ROUTE_TABLE_LOCAL)
+        report_add(report, true, place(in, CONFIG_KEY_ROUTE_TABLE)->at, "choose another number",
+                   "table 255 is the kernel's own");
+    if (good(in, CONFIG_KEY_ROUTE_TABLE) && absent(in, CONFIG_KEY_ROUTES))
+        report_add(report, false, place(in, CONFIG_KEY_ROUTE_TABLE)->at,
+                   "list the networks in routes, or remove it",
+                   "route_table has no effect without routes");
 }
 
 /* A literal server address must be of the family of the address that the socket is bound to. */
@@ -200,11 +249,6 @@ static void check_unsupported(const struct check_input *in, struct config_report
         report_add(report, true, place(in, CONFIG_KEY_MULTIPATH_ENABLED)->at,
                    "set it to false and run one instance per WAN",
                    "this version cannot join several paths in one session (multipath_enabled)");
-    if (in->config->multi_conn_enabled)
-        report_add(report, true, place(in, CONFIG_KEY_MULTI_CONN_ENABLED)->at,
-                   "set it to false and run one instance, with a port of its own, per client",
-                   "this version cannot serve several clients in one instance "
-                   "(multi_conn_enabled)");
 }
 
 /* A relative name depends on the directory that the program happens to be started in. */
@@ -220,7 +264,7 @@ static void check_absolute(const struct check_input *in, struct config_report *r
     }
 }
 
-void check_rules(const struct check_input *in, struct config_report *report)
+int check_rules(const struct check_input *in, struct config_report *report)
 {
     check_required(in, report);
     check_tun_addresses(in, report);
@@ -228,10 +272,14 @@ void check_rules(const struct check_input *in, struct config_report *report)
     if (in->config->role == CONFIG_ROLE_SERVER) {
         check_server_auth(in, report);
         check_peer_prefixes(in, report);
+        if (check_peers(in, report))
+            return -ENOMEM;
     } else {
         check_client_tls(in, report);
         check_client_addresses(in, report);
         check_paths(in, report);
+        check_routes(in, report);
     }
     check_unsupported(in, report);
+    return 0;
 }

@@ -21,7 +21,13 @@ enum {
     CONFIG_PREFIXES_MAX = 64,
     CONFIG_CLIENTS_MAX = 64,
     CONFIG_PATHS_MAX = 16,
-    CONFIG_TUN_ADDRS_MAX = 2
+    CONFIG_TUN_ADDRS_MAX = 2,
+    CONFIG_INSTANCE_MAX = 33, /* an instance id has 1 to 32 characters */
+    CONFIG_ROUTES_MAX = 64,
+    CONFIG_POOL_MAX = 16,
+    CONFIG_PEERS_MAX = 1024,
+    CONFIG_PEER_ADDRS_MAX = 8,
+    CONFIG_PEER_PREFIXES_MAX = 16
 };
 
 enum config_role { CONFIG_ROLE_CLIENT, CONFIG_ROLE_SERVER };
@@ -45,6 +51,20 @@ struct config_path {
     uint32_t weight;
 };
 
+/* One entry of peers: what a hub keeps for one peer. The peer is known by the name that its
+ * certificate or its token gives it, and by its instance id. An entry without an instance id
+ * holds for every instance of that name that has no entry of its own. */
+struct config_peer {
+    char name[CONFIG_NAME_MAX];
+    char instance_id[CONFIG_INSTANCE_MAX]; /* "" = any */
+    struct ip_addr addr[CONFIG_PEER_ADDRS_MAX];
+    unsigned n_addr; /* 0 = from the pool */
+    struct ip_prefix prefix[CONFIG_PEER_PREFIXES_MAX];
+    unsigned n_prefix;
+};
+
+/* config_parse() and config_load() make one, config_done() releases it. A copy by assignment is
+ * complete but shares the peers: of all copies, one is to be released, and last. */
 struct tunnel_config {
     enum config_role role;
     struct config_bind bind;
@@ -53,12 +73,17 @@ struct tunnel_config {
 
     char tun_name[16];
     struct ip_prefix tun_addr[CONFIG_TUN_ADDRS_MAX]; /* at most one IPv4 and one IPv6 */
-    unsigned n_tun_addr;
-    uint32_t mtu; /* 0 = auto: follow the path, at least 1280 */
+    unsigned n_tun_addr;                             /* client: 0 = auto, the server assigns */
+    char instance_id[CONFIG_INSTANCE_MAX]; /* client; "" = after tun_name: config_instance_id() */
+    struct ip_prefix routes[CONFIG_ROUTES_MAX]; /* client: networks routed into the TUN */
+    unsigned n_routes;
+    uint32_t route_table; /* client: of those routes; 0 = main */
+    uint32_t mtu;         /* 0 = auto: follow the path, at least 1280 */
 
     char tls_cert_file[CONFIG_PATH_MAX]; /* server: mandatory; client: unless a token is used */
     char tls_key_file[CONFIG_PATH_MAX];
     char tls_ca_file[CONFIG_PATH_MAX];     /* server: clients' CA; client: the server's CA */
+    char tls_crl_file[CONFIG_PATH_MAX];    /* server: revoked client certificates */
     bool tls_insecure_skip_verify;         /* client only, never the default */
     char tls_server_name[CONFIG_HOST_MAX]; /* client: name in the server's certificate; "" =
                                               remote_addr */
@@ -66,14 +91,23 @@ struct tunnel_config {
     char tokens_file[CONFIG_PATH_MAX];     /* server: lines "NAME TOKEN" that are accepted */
     char allowed_clients[CONFIG_CLIENTS_MAX][CONFIG_NAME_MAX]; /* server: certificate names */
     unsigned n_allowed_clients;                                /* 0 = any client of the CA */
-    struct ip_prefix
-        peer_prefixes[CONFIG_PREFIXES_MAX]; /* server: sources allowed behind the peer */
+
+    /* server: sources allowed behind the peer; with multi_conn_enabled, where addresses behind
+     * peers are learned */
+    struct ip_prefix peer_prefixes[CONFIG_PREFIXES_MAX];
     unsigned n_peer_prefixes;
+    bool multi_conn_enabled; /* server: many peers; false: one at a time */
+    struct ip_prefix
+        address_pool[CONFIG_POOL_MAX]; /* server: what peers get their addresses from */
+    unsigned n_address_pool;           /* 0 = the networks of tun_addr */
+    struct config_peer *peers;         /* server; owned, n_peers of them */
+    unsigned n_peers;
+    bool peer_to_peer;  /* server: peers reach each other */
+    uint32_t max_peers; /* server: connected at a time */
 
     enum config_cc congestion_control;
     enum log_level log_level;
 
-    bool multi_conn_enabled;
     bool multipath_enabled;
     enum config_mp_policy multipath_policy;
     struct config_path paths[CONFIG_PATHS_MAX];
@@ -100,7 +134,7 @@ struct config_where {
     unsigned line, column;
 };
 
-enum { CONFIG_KEYS_MAX = 32, CONFIG_PROBLEMS_MAX = 200 };
+enum { CONFIG_KEYS_MAX = 48, CONFIG_PROBLEMS_MAX = 200 };
 
 /* Start from {0}; config_report_done() frees. At most CONFIG_PROBLEMS_MAX problems are kept;
  * n_errors counts all. */
@@ -137,5 +171,26 @@ void config_report_done(struct config_report *report);
 char *config_print(const struct tunnel_config *c);
 
 bool config_equal(const struct tunnel_config *a, const struct tunnel_config *b);
+
+/* Sets of keys: bit 1 << enum config_key_id (schema.h). */
+struct config_diff {
+    uint64_t changed;
+    uint64_t fixed; /* of these, the ones that a running instance cannot take over */
+};
+
+/* What differs between two configurations. Two values are equal when they print the same; what a
+ * file that is named holds is not looked at. */
+struct config_diff config_diff(const struct tunnel_config *a, const struct tunnel_config *b);
+
+/* The names of a set of keys, "mtu, peers", in the order of the schema; what does not fit is cut.
+ * Returns buf. */
+const char *config_key_names(uint64_t keys, char *buf, size_t size);
+
+/* The instance id that a client names to its server: instance_id, or else tun_name with every
+ * character that an id cannot have replaced by "_". */
+void config_instance_id(const struct tunnel_config *c, char ret[static CONFIG_INSTANCE_MAX]);
+
+/* Release what c owns, and clear it. c may be {0}. */
+void config_done(struct tunnel_config *c);
 
 #endif

@@ -23,6 +23,7 @@ static const struct {
     {"-----BEGIN CERTIFICATE-----", "certificate", CONFIG_KEY_TLS_CERT_FILE, false},
     {"PRIVATE KEY-----", "private key", CONFIG_KEY_TLS_KEY_FILE, true},
     {"-----BEGIN CERTIFICATE-----", "certificate", CONFIG_KEY_TLS_CA_FILE, false},
+    {"-----BEGIN X509 CRL-----", "revocation list", CONFIG_KEY_TLS_CRL_FILE, false},
     {NULL, "token", CONFIG_KEY_TOKEN_FILE, true},
     {NULL, "token", CONFIG_KEY_TOKENS_FILE, true},
 };

@@ -23,6 +23,8 @@ struct reader {
     struct tunnel_config config;
     struct check_input in;
     bool role_known;
+    struct peer_places *peer; /* of the entry of peers that is being read */
+    int err;                  /* -ENOMEM */
 };
 
 /* ---- keys ---- */
@@ -31,19 +33,25 @@ struct reader {
 static void report_unknown_key(struct reader *r, const struct config_section *s,
                                const struct yaml_value *key)
 {
-    bool top = s == &config_schema;
-    const struct config_section *other = top ? &config_path_schema : &config_schema;
+    static const struct config_section *const all[] = {&config_schema, &config_path_schema,
+                                                       &config_peer_schema};
+    bool text_ok = strlen(key->text) == key->len;
     struct nearest near = {.word = key->text};
     char quote[REPORT_QUOTE_MAX], hint[128] = "the keys are listed in mpquic.yaml(5)";
 
     for (unsigned i = 0; i < s->n_keys; i++)
         nearest_offer(&near, s->keys[i].name);
+    for (size_t i = 0; !near.best && text_ok && i < ARRAY_LEN(all); i++) {
+        if (!config_key_find(all[i], key->text))
+            continue;
+        if (all[i]->where)
+            snprintf(hint, sizeof(hint), "it belongs into an entry of %s", all[i]->where);
+        else
+            snprintf(hint, sizeof(hint), "it belongs to the instance, not to a %s", s->what);
+        break;
+    }
     if (near.best)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", near.best);
-    else if (strlen(key->text) == key->len && config_key_find(other, key->text))
-        snprintf(hint, sizeof(hint), "%s",
-                 top ? "it belongs into an entry of multipath_paths"
-                     : "it belongs to the instance, not to a path");
     report_add(r->report, true, key->at, hint, "unknown key '%s'",
                report_quote(key->text, key->len, quote));
 }
@@ -99,21 +107,59 @@ static bool read_scalar(struct reader *r, const struct config_key *k, const stru
     return false;
 }
 
-static bool read_path_entry(struct reader *r, const struct yaml_value *v, unsigned index);
+static bool read_entry(struct reader *r, const struct config_key *list, const struct yaml_value *v,
+                       unsigned index, void *entry);
 
-/* One element of a list, into place i. */
-static bool read_element(struct reader *r, const struct config_key *k, const struct yaml_value *v,
-                         unsigned i, void *object)
+/* Where the positions of a list's elements are kept, or NULL. */
+static struct config_where *element_places(struct reader *r, const struct config_key *k)
 {
-    char *field = (char *)object + k->offset + i * k->size;
+    const struct {
+        const struct config_key *key;
+        struct config_where *at;
+    } lists[] = {
+        {&config_schema.keys[CONFIG_KEY_PEER_PREFIXES], r->in.peer_prefix_at},
+        {&config_schema.keys[CONFIG_KEY_ALLOWED_CLIENTS], r->in.allowed_client_at},
+        {&config_schema.keys[CONFIG_KEY_ROUTES], r->in.route_at},
+        {&config_schema.keys[CONFIG_KEY_ADDRESS_POOL], r->in.pool_at},
+        {&config_peer_schema.keys[CONFIG_PEER_KEY_ADDRESSES], r->peer ? r->peer->addr_at : NULL},
+        {&config_peer_schema.keys[CONFIG_PEER_KEY_PREFIXES], r->peer ? r->peer->prefix_at : NULL},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        if (lists[i].key == k)
+            return lists[i].at;
+    return NULL;
+}
+
+/* One element of a list, into place i, where field is. */
+static bool read_element(struct reader *r, const struct config_key *k, const struct yaml_value *v,
+                         unsigned i, void *field)
+{
+    struct config_where *at = element_places(r, k);
 
     if (k->type == CONFIG_TYPE_SECTION)
-        return read_path_entry(r, v, i);
-    if (k == &config_schema.keys[CONFIG_KEY_PEER_PREFIXES])
-        r->in.peer_prefix_at[i] = v->at;
-    if (k == &config_schema.keys[CONFIG_KEY_ALLOWED_CLIENTS])
-        r->in.allowed_client_at[i] = v->at;
+        return read_entry(r, k, v, i, field);
+    if (at)
+        at[i] = v->at;
     return read_scalar(r, k, v, field);
+}
+
+/* Where the elements of a list go. Those of a list on the heap are made here, n of them, and
+ * the places of peers with them. NULL when memory is short. */
+static char *list_elements(struct reader *r, const struct config_key *k, unsigned n, void *object)
+{
+    char *first = (char *)object + k->offset;
+    void *made;
+
+    if (!k->list_heap)
+        return first;
+    made = calloc(n, k->size);
+    r->in.peers = calloc(n, sizeof(*r->in.peers));
+    memcpy(first, &made, sizeof(made));
+    if (made && r->in.peers)
+        return made;
+    r->err = -ENOMEM;
+    return NULL;
 }
 
 /* A list; a single value stands for a list of one. Elements that cannot be read take no place
@@ -124,14 +170,21 @@ static bool read_list(struct reader *r, const struct config_key *k, const struct
     const struct yaml_value *e = v->kind == YAML_KIND_LIST ? v->child : v;
     unsigned n = 0, seen = 0;
     bool ok = true;
+    char *first;
 
     if (v->bad)
         return false;
+    if (k->zero_word && v->kind == YAML_KIND_SCALAR && !strcmp(v->text, k->zero_word))
+        return true;
     if (!e) {
         report_add(r->report, true, v->at, "write an element, or remove the key",
                    "%s: the list is empty", k->name);
         return false;
     }
+    first = list_elements(r, k, v->kind == YAML_KIND_LIST ? (unsigned)MIN(v->n, k->list_max) : 1,
+                          object);
+    if (!first)
+        return false;
     for (; e; e = v->kind == YAML_KIND_LIST ? e->next : NULL) {
         if (seen++ == k->list_max) {
             report_add(r->report, true, e->at, NULL, "%s: more than %u elements", k->name,
@@ -139,7 +192,7 @@ static bool read_list(struct reader *r, const struct config_key *k, const struct
             ok = false;
             break;
         }
-        if (read_element(r, k, e, n, object))
+        if (read_element(r, k, e, n, first + n * k->size))
             n++;
         else
             ok = false;
@@ -182,20 +235,32 @@ static void read_map(struct reader *r, const struct config_section *s, const str
     }
 }
 
-/* One entry of multipath_paths. It takes its place even when some of its values are bad, so
+/* One entry of a list of mappings. It takes its place even when some of its values are bad, so
  * that the rules can look at the rest. */
-static bool read_path_entry(struct reader *r, const struct yaml_value *v, unsigned index)
+static bool read_entry(struct reader *r, const struct config_key *list, const struct yaml_value *v,
+                       unsigned index, void *entry)
 {
+    const struct config_section *s = list->section;
+    char hint[128];
+
     if (v->bad)
         return false;
     if (v->kind != YAML_KIND_MAP) {
-        report_add(r->report, true, v->at, "write '- name: wan1' and its other keys below",
-                   "a path must be a mapping of keys");
+        snprintf(hint, sizeof(hint), "write '- %s: %s' and its other keys below", s->keys[0].name,
+                 s->keys[0].example);
+        report_add(r->report, true, v->at, hint, "a %s must be a mapping of keys", s->what);
         return false;
     }
-    config_defaults(&config_path_schema, &r->config.paths[index], sizeof(r->config.paths[index]));
-    r->in.path_at[index] = v->at;
-    read_map(r, &config_path_schema, v, &r->config.paths[index], r->in.paths[index]);
+    config_defaults(s, entry, list->size);
+    if (s == &config_path_schema) {
+        r->in.path_at[index] = v->at;
+        read_map(r, s, v, entry, r->in.paths[index]);
+    } else {
+        r->peer = &r->in.peers[index];
+        r->peer->at = v->at;
+        read_map(r, s, v, entry, r->peer->keys);
+        r->peer = NULL;
+    }
     return true;
 }
 
@@ -237,8 +302,8 @@ static void read_tree(struct reader *r, const struct yaml_tree *tree)
     read_map(r, &config_schema, tree->root, &r->config, r->in.keys);
     if (!tree->complete)
         return; /* what seems to be missing may stand behind the syntax error */
-    if (r->role_known)
-        check_rules(&r->in, r->report);
+    if (r->role_known && !r->err)
+        r->err = check_rules(&r->in, r->report);
     else if (r->in.keys[CONFIG_KEY_ROLE].state == KEY_ABSENT)
         report_add(r->report, true, start, "add 'role: client' or 'role: server'",
                    "the role is missing");
@@ -260,10 +325,13 @@ int config_parse(const char *text, size_t len, struct tunnel_config *ret,
     if (!err)
         read_tree(r, &tree);
     yaml_tree_done(&tree);
-    if (err)
+    free(r->in.peers);
+    if (!err)
+        err = r->err ? r->err : report->n_errors ? -EINVAL : 0;
+    if (err) {
+        config_done(&r->config);
         return err;
-    if (report->n_errors)
-        return -EINVAL;
+    }
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++)
         if (r->in.keys[i].state == KEY_GOOD)
             report->where[i] = r->in.keys[i].at;

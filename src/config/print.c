@@ -63,40 +63,29 @@ static void write_scalar(FILE *f, const char *s)
 
 /* ---- walking the schema ---- */
 
-static unsigned element_count(const struct config_key *k, const void *object)
-{
-    unsigned n = 1;
-
-    if (k->list_max)
-        memcpy(&n, (const char *)object + k->count_offset, sizeof(n));
-    return MIN(n, k->list_max ? k->list_max : 1);
-}
-
-static const void *element(const struct config_key *k, const void *object, unsigned i)
-{
-    return (const char *)object + k->offset + i * k->size;
-}
-
 static void write_section(FILE *f, const struct config_section *s, unsigned roles,
                           const void *object, const char *first, const char *indent);
 
 static void write_key(FILE *f, const struct config_key *k, const void *object, const char *indent)
 {
-    unsigned n = element_count(k, object);
+    unsigned n = config_key_count(k, object);
     char text[VALUE_TEXT_MAX];
 
     if (k->type == CONFIG_TYPE_SECTION) {
         fprintf(f, "%s:\n", k->name);
         for (unsigned i = 0; i < n; i++)
-            write_section(f, k->section, CONFIG_FOR_BOTH, element(k, object, i), "  - ", "    ");
+            write_section(f, k->section, CONFIG_FOR_BOTH, config_key_value(k, object, i), "  - ",
+                          "    ");
         return;
     }
     fprintf(f, "%s:", k->name);
+    if (!n)
+        fprintf(f, " %s", k->zero_word);
     for (unsigned i = 0; i < n; i++) {
         if (n > 1)
             fprintf(f, "\n%s  -", indent);
         fputc(' ', f);
-        write_scalar(f, value_print(k, element(k, object, i), text));
+        write_scalar(f, value_print(k, config_key_value(k, object, i), text));
     }
     fputc('\n', f);
 }
@@ -106,8 +95,8 @@ static bool is_unset(const struct config_key *k, const void *object)
     char text[VALUE_TEXT_MAX];
 
     if (k->list_max)
-        return !element_count(k, object);
-    return !*value_print(k, element(k, object, 0), text);
+        return !config_key_count(k, object) && !k->zero_word;
+    return !*value_print(k, config_key_value(k, object, 0), text);
 }
 
 /* The keys of one mapping; first stands before the first of them, indent before the others. */
@@ -151,29 +140,64 @@ char *config_print(const struct tunnel_config *c)
 
 /* ---- comparing: two values are equal when they print the same ---- */
 
-static bool section_equal(const struct config_section *s, const void *a, const void *b)
+static bool section_equal(const struct config_section *s, const void *a, const void *b);
+
+static bool key_equal(const struct config_key *k, const void *a, const void *b)
 {
     char ta[VALUE_TEXT_MAX], tb[VALUE_TEXT_MAX];
+    unsigned n = config_key_count(k, a);
 
-    for (unsigned i = 0; i < s->n_keys; i++) {
-        const struct config_key *k = &s->keys[i];
-        unsigned n = element_count(k, a);
+    if (n != config_key_count(k, b))
+        return false;
+    for (unsigned i = 0; i < n; i++) {
+        const void *va = config_key_value(k, a, i), *vb = config_key_value(k, b, i);
 
-        if (n != element_count(k, b))
+        if (k->type == CONFIG_TYPE_SECTION
+                ? !section_equal(k->section, va, vb)
+                : strcmp(value_print(k, va, ta), value_print(k, vb, tb)) != 0)
             return false;
-        for (unsigned j = 0; j < n; j++) {
-            const void *ea = element(k, a, j), *eb = element(k, b, j);
-
-            if (k->type == CONFIG_TYPE_SECTION
-                    ? !section_equal(k->section, ea, eb)
-                    : strcmp(value_print(k, ea, ta), value_print(k, eb, tb)) != 0)
-                return false;
-        }
     }
     return true;
 }
 
+static bool section_equal(const struct config_section *s, const void *a, const void *b)
+{
+    for (unsigned i = 0; i < s->n_keys; i++)
+        if (!key_equal(&s->keys[i], a, b))
+            return false;
+    return true;
+}
+
+struct config_diff config_diff(const struct tunnel_config *a, const struct tunnel_config *b)
+{
+    struct config_diff d = {0};
+
+    for (unsigned i = 0; i < config_schema.n_keys; i++) {
+        const struct config_key *k = &config_schema.keys[i];
+
+        if (key_equal(k, a, b))
+            continue;
+        d.changed |= 1ull << i;
+        if (!k->live)
+            d.fixed |= 1ull << i;
+    }
+    return d;
+}
+
 bool config_equal(const struct tunnel_config *a, const struct tunnel_config *b)
 {
-    return section_equal(&config_schema, a, b);
+    return !config_diff(a, b).changed;
+}
+
+const char *config_key_names(uint64_t keys, char *buf, size_t size)
+{
+    size_t n = 0;
+
+    if (size)
+        *buf = 0;
+    for (unsigned i = 0; i < config_schema.n_keys && n < size; i++)
+        if (keys & 1ull << i)
+            n += (size_t)snprintf(buf + n, size - n, "%s%s", n ? ", " : "",
+                                  config_schema.keys[i].name);
+    return buf;
 }

@@ -16,6 +16,7 @@ static const char *const level_names[] = {"error", "info", "debug", NULL};
 #define LIST(type, field, max_n)                                                             \
     .offset = offsetof(struct type, field), .size = sizeof(((struct type *)NULL)->field[0]), \
     .count_offset = offsetof(struct type, n_##field), .list_max = (max_n)
+#define HEAP_LIST(type, field, max_n) LIST(type, field, max_n), .list_heap = true
 
 static const struct config_key path_keys[] = {
     [CONFIG_PATH_KEY_NAME] =
@@ -93,7 +94,68 @@ static const struct config_key path_keys[] = {
 };
 _Static_assert(ARRAY_LEN(path_keys) == CONFIG_PATH_KEY_COUNT, "a key of a path is missing");
 
-const struct config_section config_path_schema = {path_keys, ARRAY_LEN(path_keys)};
+const struct config_section config_path_schema = {path_keys, ARRAY_LEN(path_keys), "path",
+                                                  "multipath_paths"};
+
+static const struct config_key peer_keys[] = {
+    [CONFIG_PEER_KEY_NAME] =
+        {
+            .name = "name",
+            .type = CONFIG_TYPE_NAME,
+            .roles = CONFIG_FOR_SERVER,
+            .required = CONFIG_FOR_SERVER,
+            .live = true,
+            FIELD(config_peer, name),
+            .example = "edge1.example.net",
+            .help = "who the peer is",
+            .man = "The common name of its certificate, or the name of its token in tokens_file.",
+        },
+    [CONFIG_PEER_KEY_INSTANCE_ID] =
+        {
+            .name = "instance_id",
+            .type = CONFIG_TYPE_LABEL,
+            .roles = CONFIG_FOR_SERVER,
+            .live = true,
+            FIELD(config_peer, instance_id),
+            .unset = "every instance of this name that has no entry of its own",
+            .example = "cr5",
+            .help = "which of the peer's instances",
+            .man = "What the client has as its instance_id. Lets several tunnels of one edge share "
+                   "a certificate and still have an address each.",
+        },
+    [CONFIG_PEER_KEY_ADDRESSES] =
+        {
+            .name = "addresses",
+            .type = CONFIG_TYPE_ADDR,
+            .roles = CONFIG_FOR_SERVER,
+            .live = true,
+            LIST(config_peer, addr, CONFIG_PEER_ADDRS_MAX),
+            .unset = "one of each family out of address_pool",
+            .example = "10.200.10.1",
+            .help = "the addresses that this peer has inside the tunnel",
+            .man = "Addresses, without a length, of the networks of tun_cidr. Nobody else gets "
+                   "them, whether the peer is connected or not. A family without an address here "
+                   "gets one out of address_pool. An entry that has addresses and no instance_id "
+                   "serves one instance at a time.",
+        },
+    [CONFIG_PEER_KEY_PREFIXES] =
+        {
+            .name = "prefixes",
+            .type = CONFIG_TYPE_PREFIX,
+            .roles = CONFIG_FOR_SERVER,
+            .live = true,
+            LIST(config_peer, prefix, CONFIG_PEER_PREFIXES_MAX),
+            .unset = "no fixed network behind this peer",
+            .example = "172.16.5.0/30",
+            .help = "networks behind this peer",
+            .man = "Packets to them go to this peer, packets from them are accepted from no other, "
+                   "and while the instance runs they are routed into the TUN interface. Where the "
+                   "networks of two peers overlap, the longer prefix decides.",
+        },
+};
+_Static_assert(ARRAY_LEN(peer_keys) == CONFIG_PEER_KEY_COUNT, "a key of a peer is missing");
+
+const struct config_section config_peer_schema = {peer_keys, ARRAY_LEN(peer_keys), "peer", "peers"};
 
 static const struct config_key keys[] = {
     [CONFIG_KEY_ROLE] =
@@ -165,20 +227,70 @@ static const struct config_key keys[] = {
             .name = "tun_cidr",
             .type = CONFIG_TYPE_IFADDR,
             .roles = CONFIG_FOR_BOTH,
-            .required = CONFIG_FOR_BOTH,
+            .required = CONFIG_FOR_SERVER,
             LIST(tunnel_config, tun_addr, CONFIG_TUN_ADDRS_MAX),
+            .zero_word = "auto",
+            .unset = "auto",
             .example = "10.200.1.1/30",
             .help = "address of this end inside the tunnel, with prefix length",
             .man =
                 "One value, or a list of one IPv4 and one IPv6 value. The address must be a host "
                 "in its network, not the network or broadcast address. The two ends use two "
-                "addresses of one network.",
+                "addresses of one network. On a client auto, or nothing, means that the server "
+                "assigns "
+                "the addresses.",
+        },
+    [CONFIG_KEY_INSTANCE_ID] =
+        {
+            .name = "instance_id",
+            .type = CONFIG_TYPE_LABEL,
+            .roles = CONFIG_FOR_CLIENT,
+            FIELD(tunnel_config, instance_id),
+            .unset = "the tun_name",
+            .example = "cr5",
+            .help = "which of this client's tunnels to the server this is",
+            .man = "The server knows a client by the name in its certificate, or of its token, "
+                   "together with this id. Tunnels that share a certificate need an id each; one "
+                   "that comes with the name and id of another takes its place over.",
+        },
+    [CONFIG_KEY_ROUTES] =
+        {
+            .name = "routes",
+            .type = CONFIG_TYPE_PREFIX,
+            .roles = CONFIG_FOR_CLIENT,
+            .live = true,
+            LIST(tunnel_config, routes, CONFIG_ROUTES_MAX),
+            .unset = "no route is made",
+            .example = "10.0.0.0/8",
+            .help = "networks that are routed into the tunnel",
+            .man =
+                "One value or a list. A route for each is put into route_table when the instance "
+                "starts and taken out when it stops. They carry protocol number 109 and metric "
+                "4096, so that in the table main a default route of the system that has a smaller "
+                "metric goes before 0.0.0.0/0; 0.0.0.0/1 and 128.0.0.0/1 together go before it. "
+                "The address of the server must stay reachable past the tunnel; it does when "
+                "bind_ip is if:NAME.",
+        },
+    [CONFIG_KEY_ROUTE_TABLE] =
+        {
+            .name = "route_table",
+            .type = CONFIG_TYPE_UINT,
+            .roles = CONFIG_FOR_CLIENT,
+            FIELD(tunnel_config, route_table),
+            .min = 1,
+            .max = UINT32_MAX,
+            .zero_word = "main",
+            .def = "main",
+            .example = "104",
+            .help = "the kernel's routing table for routes",
+            .man = "Which traffic looks into a table other than main is for ip-rule(8) to say.",
         },
     [CONFIG_KEY_MTU] =
         {
             .name = "mtu",
             .type = CONFIG_TYPE_UINT,
             .roles = CONFIG_FOR_BOTH,
+            .live = true,
             FIELD(tunnel_config, mtu),
             .min = 1280,
             .max = 65535,
@@ -196,6 +308,7 @@ static const struct config_key keys[] = {
             .type = CONFIG_TYPE_PATH,
             .roles = CONFIG_FOR_BOTH,
             .required = CONFIG_FOR_SERVER,
+            .live = true,
             FIELD(tunnel_config, tls_cert_file),
             .unset = "no client certificate; token_file is needed",
             .example = "/etc/mpquic/tls/edge.crt",
@@ -209,6 +322,7 @@ static const struct config_key keys[] = {
             .type = CONFIG_TYPE_PATH,
             .roles = CONFIG_FOR_BOTH,
             .required = CONFIG_FOR_SERVER,
+            .live = true,
             FIELD(tunnel_config, tls_key_file),
             .unset = "no client certificate; token_file is needed",
             .example = "/etc/mpquic/tls/edge.key",
@@ -220,6 +334,7 @@ static const struct config_key keys[] = {
             .name = "tls_ca_file",
             .type = CONFIG_TYPE_PATH,
             .roles = CONFIG_FOR_BOTH,
+            .live = true,
             FIELD(tunnel_config, tls_ca_file),
             .unset = "no certificate of the peer is trusted",
             .example = "/etc/mpquic/tls/ca.crt",
@@ -228,6 +343,20 @@ static const struct config_key keys[] = {
                    "system's own list of authorities is never used. On a server it lets in the "
                    "clients whose certificates it signed. A server needs tls_ca_file or "
                    "tokens_file, or both.",
+        },
+    [CONFIG_KEY_TLS_CRL_FILE] =
+        {
+            .name = "tls_crl_file",
+            .type = CONFIG_TYPE_PATH,
+            .roles = CONFIG_FOR_SERVER,
+            .role_strict = true,
+            .live = true,
+            FIELD(tunnel_config, tls_crl_file),
+            .unset = "no certificate is taken for revoked",
+            .example = "/etc/mpquic/tls/crl.pem",
+            .help = "PEM file with the revocation list of tls_ca_file",
+            .man = "A client whose certificate is listed is refused, and cut off when it is "
+                   "connected. Needs tls_ca_file.",
         },
     [CONFIG_KEY_TLS_SERVER_NAME] =
         {
@@ -256,6 +385,7 @@ static const struct config_key keys[] = {
             .type = CONFIG_TYPE_PATH,
             .roles = CONFIG_FOR_CLIENT,
             .role_strict = true,
+            .live = true,
             FIELD(tunnel_config, token_file),
             .unset = "no token is sent",
             .example = "/etc/mpquic/token",
@@ -268,12 +398,15 @@ static const struct config_key keys[] = {
             .type = CONFIG_TYPE_PATH,
             .roles = CONFIG_FOR_SERVER,
             .role_strict = true,
+            .live = true,
             FIELD(tunnel_config, tokens_file),
             .unset = "no token is accepted",
             .example = "/etc/mpquic/tokens",
             .help = "file with the bearer tokens that the server accepts",
             .man = "One client a line: its name, a space, its token. Empty lines and lines that "
-                   "begin with # are skipped. Only its owner should be able to read it.",
+                   "begin with # are skipped. A name and a token stand once. A token has 16 "
+                   "characters or more, of letters, digits and - . _ ~ + / =, best made by chance: "
+                   "openssl rand -base64 24. Only its owner should be able to read the file.",
         },
     [CONFIG_KEY_ALLOWED_CLIENTS] =
         {
@@ -281,6 +414,7 @@ static const struct config_key keys[] = {
             .type = CONFIG_TYPE_NAME,
             .roles = CONFIG_FOR_SERVER,
             .role_strict = true,
+            .live = true,
             LIST(tunnel_config, allowed_clients, CONFIG_CLIENTS_MAX),
             .unset = "every client that tls_ca_file signed",
             .example = "edge1.example.net",
@@ -294,13 +428,89 @@ static const struct config_key keys[] = {
             .type = CONFIG_TYPE_PREFIX,
             .roles = CONFIG_FOR_SERVER,
             .role_strict = true,
+            .live = true,
             LIST(tunnel_config, peer_prefixes, CONFIG_PREFIXES_MAX),
             .unset = "only the peer's own tunnel address",
             .example = "172.16.1.0/30",
-            .help = "networks behind the peer",
+            .help = "networks behind the peers",
             .man =
                 "One value or a list. A packet from the peer is dropped unless its source is the "
-                "peer's tunnel address or lies in one of these.",
+                "peer's tunnel address or lies in one of these. With multi_conn_enabled these are "
+                "the "
+                "networks in which addresses behind clients are learned: the first packet from an "
+                "address binds it to the client that sent it, and another client can have it only "
+                "when it was not used for 5 minutes or its holder is gone. While the instance "
+                "runs, these networks are routed into the TUN interface, a /0 excepted.",
+        },
+    [CONFIG_KEY_MULTI_CONN_ENABLED] =
+        {
+            .name = "multi_conn_enabled",
+            .type = CONFIG_TYPE_BOOL,
+            .roles = CONFIG_FOR_SERVER,
+            FIELD(tunnel_config, multi_conn_enabled),
+            .def = "false",
+            .example = "true",
+            .help = "serve several clients on one port and one TUN interface",
+            .man = "With false the instance has one client at a time, and the next one takes its "
+                   "place. With true each client, known by its name and instance id, has its own "
+                   "address.",
+        },
+    [CONFIG_KEY_ADDRESS_POOL] =
+        {
+            .name = "address_pool",
+            .type = CONFIG_TYPE_PREFIX,
+            .roles = CONFIG_FOR_SERVER,
+            .live = true,
+            LIST(tunnel_config, address_pool, CONFIG_POOL_MAX),
+            .unset = "all of the networks of tun_cidr",
+            .example = "10.200.10.128/26",
+            .help = "where clients without a fixed address get theirs from",
+            .man = "One value or a list, inside the networks of tun_cidr. The addresses of this "
+                   "end and those that peers reserves are left out.",
+        },
+    [CONFIG_KEY_PEERS] =
+        {
+            .name = "peers",
+            .type = CONFIG_TYPE_SECTION,
+            .roles = CONFIG_FOR_SERVER,
+            .role_strict = true,
+            .live = true,
+            .section = &config_peer_schema,
+            HEAP_LIST(tunnel_config, peers, CONFIG_PEERS_MAX),
+            .unset = "every client gets its address from address_pool",
+            .help = "clients with fixed addresses, or with networks behind them",
+            .man = "A list; each entry has keys of its own. It lets nobody in: who may connect is "
+                   "what tls_ca_file, allowed_clients and tokens_file say, and a client without an "
+                   "entry gets an address out of address_pool. Needs multi_conn_enabled.",
+        },
+    [CONFIG_KEY_PEER_TO_PEER] =
+        {
+            .name = "peer_to_peer",
+            .type = CONFIG_TYPE_BOOL,
+            .roles = CONFIG_FOR_SERVER,
+            .role_strict = true,
+            .live = true,
+            FIELD(tunnel_config, peer_to_peer),
+            .def = "false",
+            .example = "false",
+            .help = "let clients reach each other through this server",
+            .man = "With false a packet from one client to the address or the network of another "
+                   "is dropped and counted. With true it is passed on directly: the kernel and its "
+                   "firewall do not see it.",
+        },
+    [CONFIG_KEY_MAX_PEERS] =
+        {
+            .name = "max_peers",
+            .type = CONFIG_TYPE_UINT,
+            .roles = CONFIG_FOR_SERVER,
+            .live = true,
+            FIELD(tunnel_config, max_peers),
+            .min = 1,
+            .max = 65536,
+            .def = "1024",
+            .example = "1024",
+            .help = "how many clients may be connected at a time",
+            .man = "The next one is refused. Counts with multi_conn_enabled only.",
         },
     [CONFIG_KEY_CONGESTION_CONTROL] =
         {
@@ -320,22 +530,12 @@ static const struct config_key keys[] = {
             .name = "log_level",
             .type = CONFIG_TYPE_ENUM,
             .roles = CONFIG_FOR_BOTH,
+            .live = true,
             FIELD(tunnel_config, log_level),
             .names = level_names,
             .def = "info",
             .example = "info",
             .help = "how much is logged",
-        },
-    [CONFIG_KEY_MULTI_CONN_ENABLED] =
-        {
-            .name = "multi_conn_enabled",
-            .type = CONFIG_TYPE_BOOL,
-            .roles = CONFIG_FOR_SERVER,
-            FIELD(tunnel_config, multi_conn_enabled),
-            .def = "false",
-            .example = "false",
-            .help = "serve several clients on one port and one TUN interface",
-            .man = "This version serves one client per instance and refuses true.",
         },
     [CONFIG_KEY_MULTIPATH_ENABLED] =
         {
@@ -374,7 +574,25 @@ static const struct config_key keys[] = {
 };
 _Static_assert(ARRAY_LEN(keys) == CONFIG_KEY_COUNT, "a key is missing");
 
-const struct config_section config_schema = {keys, ARRAY_LEN(keys)};
+const struct config_section config_schema = {keys, ARRAY_LEN(keys), "instance", NULL};
+
+unsigned config_key_count(const struct config_key *k, const void *object)
+{
+    unsigned n = 1;
+
+    if (k->list_max)
+        memcpy(&n, (const char *)object + k->count_offset, sizeof(n));
+    return MIN(n, k->list_max ? k->list_max : 1);
+}
+
+const void *config_key_value(const struct config_key *k, const void *object, unsigned i)
+{
+    const char *first = (const char *)object + k->offset;
+
+    if (k->list_heap)
+        memcpy(&first, first, sizeof(first));
+    return first + i * k->size;
+}
 
 const struct config_key *config_key_find(const struct config_section *s, const char *name)
 {
@@ -399,6 +617,21 @@ void config_defaults(const struct config_section *s, void *object, size_t size)
             value_read(&s->keys[i], s->keys[i].def, (char *)object + s->keys[i].offset, &e);
 }
 
+void config_instance_id(const struct tunnel_config *c, char ret[static CONFIG_INSTANCE_MAX])
+{
+    char *s = ret;
+
+    snprintf(ret, CONFIG_INSTANCE_MAX, "%s", c->instance_id[0] ? c->instance_id : c->tun_name);
+    while (*(s += strspn(s, VALUE_LABEL_CHARS)))
+        *s = '_';
+}
+
+void config_done(struct tunnel_config *c)
+{
+    free(c->peers);
+    *c = (struct tunnel_config){0};
+}
+
 const char *config_key_values(const struct config_key *k, char *buf, size_t size)
 {
     static const char *const text[CONFIG_TYPE_COUNT] = {
@@ -409,6 +642,7 @@ const char *config_key_values(const struct config_key *k, char *buf, size_t size
         [CONFIG_TYPE_NAME] = "name",
         [CONFIG_TYPE_LABEL] = "letters, digits, \"-\", \"_\" and \".\"",
         [CONFIG_TYPE_BIND] = "address, or if:NAME",
+        [CONFIG_TYPE_ADDR] = "address",
         [CONFIG_TYPE_IFADDR] = "ADDRESS/LENGTH",
         [CONFIG_TYPE_PREFIX] = "NETWORK/LENGTH",
         [CONFIG_TYPE_SECTION] = "mapping",

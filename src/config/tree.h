@@ -12,7 +12,7 @@
 
 #include "config/config.h"
 
-enum { YAML_DEPTH_MAX = 8, YAML_VALUES_MAX = 4096 };
+enum { YAML_DEPTH_MAX = 8, YAML_VALUES_MAX = 32768 };
 
 enum yaml_kind { YAML_KIND_SCALAR, YAML_KIND_LIST, YAML_KIND_MAP };
 

@@ -176,6 +176,8 @@ static bool read_ifname(const struct config_key *k, const char *s, void *field,
 
     if (fault)
         return refuse(err, s, fault);
+    if (!strcmp(s, "lo"))
+        return refuse(err, s, "is the loopback interface");
     return store_text(s, field, k->size, err);
 }
 
@@ -204,8 +206,10 @@ static bool read_label(const struct config_key *k, const char *s, void *field,
 {
     if (!*s)
         return refuse(err, s, "is empty");
+    if (!strcmp(s, ".") || !strcmp(s, ".."))
+        return refuse(err, s, "is reserved");
     for (const char *c = s; *c; c++)
-        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", *c))
+        if (!strchr(VALUE_LABEL_CHARS, *c))
             return refuse(err, s, "has characters other than letters, digits, \"-\", \"_\", \".\"");
     return store_text(s, field, k->size, err);
 }
@@ -317,6 +321,12 @@ static bool read_bind(const struct config_key *k, const char *s, void *field,
     return true;
 }
 
+static bool in_tunnel_space(const struct ip_addr *a)
+{
+    return !ip_addr_is_multicast(a) && !is_v4_mapped(a) && !is_loopback(a) &&
+           !ip_addr_is_linklocal(a);
+}
+
 /* The part of an address check that interface addresses and prefixes share. */
 static bool read_prefix_text(const char *s, struct ip_prefix *ret, struct value_error *err)
 {
@@ -331,9 +341,25 @@ static bool read_prefix_text(const char *s, struct ip_prefix *ret, struct value_
         set_hint(err, "write %s/LENGTH", ip_addr_str(&ret->addr, addr));
         return false;
     }
-    if (ip_addr_is_multicast(&ret->addr) || is_v4_mapped(&ret->addr) || is_loopback(&ret->addr) ||
-        ip_addr_is_linklocal(&ret->addr))
+    if (!in_tunnel_space(&ret->addr))
         return refuse(err, s, "is not in the unicast address space that a tunnel carries");
+    return true;
+}
+
+static bool read_addr(const struct config_key *k, const char *s, void *field,
+                      struct value_error *err)
+{
+    struct ip_addr a;
+
+    if (ip_addr_parse(s, &a)) {
+        refuse(err, s, "is not an address");
+        if (strchr(s, '/'))
+            set_hint(err, "write it without a length");
+        return false;
+    }
+    if (is_unspecified(&a) || !in_tunnel_space(&a))
+        return refuse(err, s, "is not in the unicast address space that a tunnel carries");
+    memcpy(field, &a, sizeof(a));
     return true;
 }
 
@@ -393,7 +419,7 @@ static const struct {
     [CONFIG_TYPE_HOST] = {read_host},     [CONFIG_TYPE_PATH] = {read_path},
     [CONFIG_TYPE_NAME] = {read_name},     [CONFIG_TYPE_LABEL] = {read_label},
     [CONFIG_TYPE_BIND] = {read_bind},     [CONFIG_TYPE_IFADDR] = {read_ifaddr},
-    [CONFIG_TYPE_PREFIX] = {read_prefix},
+    [CONFIG_TYPE_PREFIX] = {read_prefix}, [CONFIG_TYPE_ADDR] = {read_addr},
 };
 
 bool value_read(const struct config_key *k, const char *s, void *field, struct value_error *err)
@@ -417,6 +443,7 @@ const char *value_print(const struct config_key *k, const void *field,
 {
     struct config_bind bind;
     struct ip_prefix prefix;
+    struct ip_addr addr;
     unsigned word;
     bool flag;
     uint32_t v;
@@ -440,6 +467,10 @@ const char *value_print(const struct config_key *k, const void *field,
     case CONFIG_TYPE_BIND:
         memcpy(&bind, field, sizeof(bind));
         print_bind(&bind, buf);
+        break;
+    case CONFIG_TYPE_ADDR:
+        memcpy(&addr, field, sizeof(addr));
+        ip_addr_str(&addr, buf);
         break;
     case CONFIG_TYPE_IFADDR:
     case CONFIG_TYPE_PREFIX:

@@ -6,6 +6,9 @@
 
 enum { VALUE_TEXT_MAX = 512 };
 
+/* What a LABEL is made of. */
+#define VALUE_LABEL_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
+
 /* Why a value was refused. text follows the key's name: "remote_port: TEXT". */
 struct value_error {
     char text[160];

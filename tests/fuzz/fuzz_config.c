@@ -16,6 +16,7 @@ static void check_round_trip(const struct tunnel_config *c)
         return;
     if (config_parse(text, strlen(text), &back, &report) || !config_equal(c, &back))
         abort();
+    config_done(&back);
     config_report_done(&report);
     free(text);
 }
@@ -34,6 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 abort();
     if (!err)
         check_round_trip(&c);
+    if (!err)
+        config_done(&c);
     config_report_done(&report);
     return 0;
 }

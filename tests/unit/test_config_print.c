@@ -34,6 +34,7 @@ static void expect_round_trip(const struct tunnel_config *c)
     assert_true(config_equal(c, &back));
     again = config_print(&back);
     assert_string_equal(text, again);
+    config_done(&back);
     free(again);
     free(text);
 }
@@ -59,6 +60,9 @@ static void print_is_exact(void **state)
                         "tun_cidr:\n"
                         "  - 10.200.1.1/30\n"
                         "  - fd00:200:1::1/126\n"
+                        "# instance_id: not set (the tun_name)\n"
+                        "# routes: not set (no route is made)\n"
+                        "route_table: main\n"
                         "mtu: auto\n"
                         "# tls_cert_file: not set (no client certificate; token_file is needed)\n"
                         "# tls_key_file: not set (no client certificate; token_file is needed)\n"
@@ -128,6 +132,47 @@ static void awkward_text_survives(void **state)
     c.n_allowed_clients = ARRAY_LEN(names);
     expect_round_trip(&c);
     c.n_allowed_clients = 1;
+    expect_round_trip(&c);
+}
+
+static void peers_are_printed(void **state)
+{
+    struct tunnel_config c;
+    char *text = text_make(server_lines,
+                           "multi_conn_enabled: on\npeers: [{name: a b, instance_id: x, addresses: "
+                           "10.200.1.1, prefixes: [172.16.5.0/30, 'fd00:5::/64']}, {name: c}]\n",
+                           "");
+
+    parse_ok(text, &c);
+    free(text);
+    text = config_print(&c);
+    assert_non_null(strstr(text, "address_pool: not set (all of the networks of tun_cidr)\n"
+                                 "peers:\n"
+                                 "  - name: \"a b\"\n"
+                                 "    instance_id: x\n"
+                                 "    addresses: 10.200.1.1\n"
+                                 "    prefixes:\n"
+                                 "      - 172.16.5.0/30\n"
+                                 "      - fd00:5::/64\n"
+                                 "  - name: c\n"
+                                 "    # instance_id: not set (every instance of this name that has "
+                                 "no entry of its own)\n"));
+    free(text);
+    expect_round_trip(&c);
+    config_done(&c);
+}
+
+/* A client without addresses of its own. */
+static void auto_is_printed(void **state)
+{
+    struct tunnel_config c;
+    char *text = text_make(client_lines, "", "tun_cidr");
+
+    parse_ok(text, &c);
+    free(text);
+    text = config_print(&c);
+    assert_non_null(strstr(text, "\ntun_cidr: auto\n"));
+    free(text);
     expect_round_trip(&c);
 }
 
@@ -225,6 +270,40 @@ static void random_paths(struct rng *r, struct tunnel_config *c)
     }
 }
 
+/* Distinct ones, none in another or around an address of random_ifaddr(). */
+static struct ip_prefix random_nth_prefix(struct rng *r, unsigned n)
+{
+    struct ip_prefix p = {.addr = random_addr(r, chance(r) ? 4 : 6)};
+
+    p.addr.b[0] = p.addr.family == 4 ? 11 : 0xfc;
+    p.addr.b[1] = (uint8_t)(n >> 8);
+    p.addr.b[2] = (uint8_t)n;
+    p.len = (uint8_t)(24 + rng_below(r, ip_addr_bits(&p.addr) - 23));
+    return ip_prefix_network(&p);
+}
+
+static void random_peers(struct rng *r, struct tunnel_config *c)
+{
+    c->max_peers = 1 + (uint32_t)rng_below(r, 65536);
+    c->peer_to_peer = chance(r);
+    c->n_peers = chance(r) ? 0 : (unsigned)rng_below(r, 20);
+    c->peers = c->n_peers ? calloc(c->n_peers, sizeof(*c->peers)) : NULL;
+    for (unsigned i = 0; i < c->n_peers; i++) {
+        struct config_peer *p = &c->peers[i];
+
+        snprintf(p->name, sizeof(p->name), "peer %u", i / 2);
+        snprintf(p->instance_id, sizeof(p->instance_id), "%s", i % 2 ? "x" : "");
+        p->n_prefix = (unsigned)rng_below(r, CONFIG_PEER_PREFIXES_MAX + 1);
+        for (unsigned j = 0; j < p->n_prefix; j++)
+            p->prefix[j] = random_nth_prefix(r, i * CONFIG_PEER_PREFIXES_MAX + j);
+    }
+    if (c->n_peers) { /* the other host of the network that random_ifaddr() chose */
+        c->peers[0].addr[c->peers[0].n_addr] = c->tun_addr[0].addr;
+        c->peers[0].addr[c->peers[0].n_addr++].b[c->tun_addr[0].addr.family == 4 ? 3 : 15] ^= 3;
+        c->address_pool[c->n_address_pool++] = ip_prefix_network(&c->tun_addr[0]);
+    }
+}
+
 static void random_client(struct rng *r, struct tunnel_config *c)
 {
     bool cert = chance(r);
@@ -239,6 +318,15 @@ static void random_client(struct rng *r, struct tunnel_config *c)
         random_path(r, c->token_file);
     if (chance(r))
         random_host(r, c->tls_server_name);
+    if (chance(r))
+        random_text(r, c->instance_id, CONFIG_INSTANCE_MAX - 1, LABEL);
+    if (chance(r))
+        c->n_tun_addr = 0;
+    c->n_routes = (unsigned)rng_below(r, 4);
+    for (unsigned i = 0; i < c->n_routes; i++)
+        c->routes[i] = random_nth_prefix(r, i);
+    if (c->n_routes && chance(r))
+        c->route_table = 256 + (uint32_t)rng_below(r, UINT32_MAX - 256);
     c->multipath_policy = (enum config_mp_policy)rng_below(r, 3);
     random_paths(r, c);
 }
@@ -260,6 +348,11 @@ static void random_server(struct rng *r, struct tunnel_config *c)
         /* distinct, and no space at the ends */
         snprintf(c->allowed_clients[i] + strlen(c->allowed_clients[i]), 13, " %u", i);
     }
+    c->multi_conn_enabled = true;
+    if (!c->n_allowed_clients)
+        random_peers(r, c);
+    if (ca && chance(r))
+        random_path(r, c->tls_crl_file);
     c->n_peer_prefixes = (unsigned)rng_below(r, CONFIG_PREFIXES_MAX + 1);
     for (unsigned i = 0; i < c->n_peer_prefixes; i++) {
         bool twice;
@@ -303,6 +396,7 @@ static void random_configurations_round_trip(void **state)
 
         random_config(&r, &c);
         expect_round_trip(&c);
+        config_done(&c);
     }
 }
 
@@ -325,7 +419,9 @@ static void damaged_configurations(void **state)
         c.n_paths = MIN(c.n_paths, 2);
         c.n_peer_prefixes = MIN(c.n_peer_prefixes, 2);
         c.n_allowed_clients = MIN(c.n_allowed_clients, 2);
+        c.n_peers = MIN(c.n_peers, 2);
         text = config_print(&c);
+        config_done(&c);
         len = strlen(text);
         for (unsigned k = (unsigned)rng_below(&r, 4); k; k--)
             text[rng_below(&r, len)] = salt[rng_below(&r, sizeof(salt))];
@@ -334,6 +430,8 @@ static void damaged_configurations(void **state)
             again = config_print(&back);
             parse_ok(again, &c);
             assert_true(config_equal(&c, &back));
+            config_done(&c);
+            config_done(&back);
             free(again);
         } else {
             n_invalid++;
@@ -374,12 +472,20 @@ static void each_key_counts(void **state)
         [CONFIG_KEY_MULTI_CONN_ENABLED] = "true",
         [CONFIG_KEY_MULTIPATH_ENABLED] = "true",
         [CONFIG_KEY_MULTIPATH_POLICY] = "balanced",
+        [CONFIG_KEY_INSTANCE_ID] = "other",
+        [CONFIG_KEY_ROUTES] = "10.9.0.0/16",
+        [CONFIG_KEY_ROUTE_TABLE] = "9",
+        [CONFIG_KEY_TLS_CRL_FILE] = "/other",
+        [CONFIG_KEY_ADDRESS_POOL] = "10.9.0.0/16",
+        [CONFIG_KEY_PEER_TO_PEER] = "true",
+        [CONFIG_KEY_MAX_PEERS] = "9",
     };
     struct tunnel_config a, b;
     struct value_error err;
 
     config_defaults(&config_schema, &a, sizeof(a));
-    a.n_tun_addr = a.n_peer_prefixes = a.n_allowed_clients = a.n_paths = 1;
+    a.n_tun_addr = a.n_peer_prefixes = a.n_allowed_clients = a.n_paths = a.n_routes =
+        a.n_address_pool = 1;
     assert_true(config_equal(&a, &a));
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_key *k = &config_schema.keys[i];
@@ -422,7 +528,8 @@ static void leftovers_do_not_count(void **state)
 /* Every default is a value that the reader takes, every example too. */
 static void the_table_is_sound(void **state)
 {
-    static const struct config_section *const sections[] = {&config_schema, &config_path_schema};
+    static const struct config_section *const sections[] = {&config_schema, &config_path_schema,
+                                                            &config_peer_schema};
     char field[1024], text[VALUE_TEXT_MAX];
     struct value_error err;
 
@@ -502,6 +609,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(print_is_exact),
         cmocka_unit_test(awkward_text_survives),
+        cmocka_unit_test(peers_are_printed),
+        cmocka_unit_test(auto_is_printed),
         cmocka_unit_test(random_configurations_round_trip),
         cmocka_unit_test(damaged_configurations),
         cmocka_unit_test(each_key_counts),

@@ -181,11 +181,18 @@ class Lab:
 
     def command(self, node, *command, etc=None):
         """The full command line that runs `command` at a node. With etc, a directory, that
-        directory is /etc for the command, in a mount namespace of its own."""
-        line = ["ip", "netns", "exec", self.ns(node)]
+        directory is /etc for the command, in a mount namespace of its own. All nodes share the
+        machine's file system, so each has a run and a state directory of its own for mpquic."""
+        line = ["ip", "netns", "exec", self.ns(node), "env",
+                *(f"{name}={path}" for name, path in self.directories(node).items())]
         if etc:
             line += ["sh", "-c", 'mount --bind "$0" /etc && exec "$@"', etc]
         return [str(c) for c in line + list(command)]
+
+    def directories(self, node):
+        """Where mpquic at a node keeps its control sockets and its state: environment variables."""
+        return {"MPQUIC_RUN_DIR": self.state / f"run-{node}",
+                "MPQUIC_STATE_DIR": self.state / f"state-{node}"}
 
     def exec(self, node, *command, check=True, timeout=60, etc=None, input=None):
         return run(*self.command(node, *command, etc=etc), check=check, timeout=timeout, input=input)
@@ -217,6 +224,9 @@ class Lab:
             raise LabError("the laboratory needs root (network namespaces)")
         self.down()
         self.state.mkdir(parents=True)
+        for node in self.nodes():
+            for path in self.directories(node).values():
+                path.mkdir()
         try:
             self._namespaces()
             self._links()

@@ -3,6 +3,7 @@ import itertools
 import os
 import pathlib
 import sys
+import tempfile
 
 import pytest
 
@@ -10,6 +11,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "lab"), str(pathlib.Path(__file__).resolve().parent)]
 
 serial = itertools.count(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def directories():
+    """Programs that are started outside the laboratory do not touch the machine's /run and
+    /var/lib either."""
+    with tempfile.TemporaryDirectory(prefix="mpquic-") as name:
+        os.chmod(name, 0o755)
+        for kind in ("RUN", "STATE"):
+            path = pathlib.Path(name) / kind.lower()
+            path.mkdir()
+            os.environ[f"MPQUIC_{kind}_DIR"] = str(path)
+        yield
 
 
 @pytest.fixture(scope="session")

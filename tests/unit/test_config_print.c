@@ -557,16 +557,24 @@ static void the_table_is_sound(void **state)
 
 /* ---- the shipped files ---- */
 
-static void load_example(const char *end, int i, struct tunnel_config *ret)
+static void load_file(const char *name, struct tunnel_config *ret)
 {
     struct config_report report = {0};
     char file[512];
 
-    snprintf(file, sizeof(file), EXAMPLES "/edge-six/%s/%d.yaml", end, i);
+    snprintf(file, sizeof(file), EXAMPLES "/%s.yaml", name);
     assert_int_equal(config_load(file, ret, &report), 0);
     assert_int_equal(report.n, 0);
     config_report_done(&report);
     expect_round_trip(ret);
+}
+
+static void load_example(const char *end, int i, struct tunnel_config *ret)
+{
+    char name[64];
+
+    snprintf(name, sizeof(name), "edge-six/%s/%d", end, i);
+    load_file(name, ret);
 }
 
 static void expect_tun(const struct tunnel_config *c, int i, int host)
@@ -604,6 +612,40 @@ static void the_examples_hold_the_values_of_the_site(void **state)
     }
 }
 
+/* The three tunnels on one WAN: what the hub keeps for each is what the edge says it is. */
+static void the_tunnels_of_one_link_agree(void **state)
+{
+    static const char *const names[] = {"cr5", "df5", "bk5"};
+    struct tunnel_config hub, edge;
+    char want[64];
+
+    load_file("multi-tunnel/server/mt1", &hub);
+    assert_string_equal(hub.tun_name, "mt1");
+    assert_int_equal(hub.remote_port, 45010);
+    assert_true(hub.multi_conn_enabled);
+    assert_string_equal(ip_prefix_str(&hub.tun_addr[0], want), "10.200.10.254/24");
+    assert_int_equal(hub.n_peers, ARRAY_LEN(names));
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        const struct config_peer *p = &hub.peers[i];
+
+        snprintf(want, sizeof(want), "multi-tunnel/client/%s", names[i]);
+        load_file(want, &edge);
+        assert_string_equal(edge.tun_name, names[i]);
+        assert_string_equal(edge.instance_id, names[i]);
+        assert_string_equal(edge.bind.ifname, "enp7s7");
+        assert_int_equal(edge.remote_port, hub.remote_port);
+        assert_string_equal(p->name, "edge");
+        assert_string_equal(p->instance_id, names[i]);
+        assert_int_equal(p->n_addr, edge.n_tun_addr);
+        for (unsigned j = 0; j < p->n_addr; j++) {
+            assert_true(ip_addr_equal(&p->addr[j], &edge.tun_addr[j].addr));
+            assert_int_equal(edge.tun_addr[j].len, hub.tun_addr[j].len);
+        }
+        config_done(&edge);
+    }
+    config_done(&hub);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +658,7 @@ int main(void)
         cmocka_unit_test(each_key_counts),
         cmocka_unit_test(leftovers_do_not_count),
         cmocka_unit_test(the_table_is_sound),
+        cmocka_unit_test(the_tunnels_of_one_link_agree),
         cmocka_unit_test(the_examples_hold_the_values_of_the_site),
     };
 

@@ -1,0 +1,242 @@
+#include "status/schema.h"
+
+#include <stdbool.h>
+
+#include "status/status.h"
+
+#define SIZE_OF(owner, member) sizeof(((owner *)0)->member)
+#define AT(owner, member) .offset = offsetof(owner, member), .size = SIZE_OF(owner, member)
+#define TEXT(owner, member, what)                                              \
+    {                                                                          \
+        .name = #member, .type = FIELD_TEXT, AT(owner, member), .text = (what) \
+    }
+#define UINT(owner, member, what)                                              \
+    {                                                                          \
+        .name = #member, .type = FIELD_UINT, AT(owner, member), .text = (what) \
+    }
+#define BOOL(owner, member, what)                                              \
+    {                                                                          \
+        .name = #member, .type = FIELD_BOOL, AT(owner, member), .text = (what) \
+    }
+#define STRINGS(owner, member, what)                                              \
+    {                                                                             \
+        .name = #member, .type = FIELD_STRINGS, AT(owner, member), .text = (what) \
+    }
+#define NAMED(json_name, kind, owner, member, what)                            \
+    {                                                                          \
+        .name = (json_name), .type = (kind), AT(owner, member), .text = (what) \
+    }
+#define GROUP(json_name, table)                                  \
+    {                                                            \
+        .name = (json_name), .type = FIELD_GROUP, .sub = (table) \
+    }
+#define OBJECT(owner, member, table, what)                                                       \
+    {                                                                                            \
+        .name = #member, .type = FIELD_OBJECT, AT(owner, member), .sub = (table), .text = (what) \
+    }
+#define OPTIONAL(owner, member, table, what)                                                       \
+    {                                                                                              \
+        .name = #member, .type = FIELD_OPTIONAL, AT(owner, member), .sub = (table), .text = (what) \
+    }
+#define LIST(owner, member, element, bound, table, what)                                      \
+    {                                                                                         \
+        .name = #member, .type = FIELD_LIST, .offset = offsetof(owner, member),               \
+        .size = sizeof(element), .sub = (table), .count_offset = offsetof(owner, n_##member), \
+        .max = (bound), .text = (what)                                                        \
+    }
+
+enum { PATHS_MAX = 64 };
+
+static const struct field counts[] = {
+    UINT(struct status_counts, rx_packets, "packets received"),
+    UINT(struct status_counts, rx_bytes, "bytes received"),
+    UINT(struct status_counts, tx_packets, "packets sent"),
+    UINT(struct status_counts, tx_bytes, "bytes sent"),
+    {0},
+};
+
+static const struct field queue[] = {
+    UINT(struct status_queue, bytes, "bytes that wait"),
+    UINT(struct status_queue, packets, "packets that wait"),
+    UINT(struct status_queue, max_bytes, "the bound; beyond it packets are dropped as queue-full"),
+    {0},
+};
+
+static const struct field cert[] = {
+    TEXT(struct status_cert, subject, "subject, as CN=NAME,O=..."),
+    STRINGS(struct status_cert, names, "DNS names and addresses that it is for"),
+    TEXT(struct status_cert, serial, "serial number, hexadecimal"),
+    NAMED("not_before", FIELD_TIME, struct status_cert, not_before_s, "valid from"),
+    NAMED("not_after", FIELD_TIME, struct status_cert, not_after_s, "valid until"),
+    NAMED("days_left", FIELD_INT, struct status_cert, days_left,
+          "whole days until not_after; negative: expired"),
+    {0},
+};
+
+static const struct field path_rtt[] = {
+    NAMED("latest", FIELD_UINT, struct status_path, rtt_latest_us, "the last sample"),
+    NAMED("min", FIELD_UINT, struct status_path, rtt_min_us, "the least so far"),
+    NAMED("smoothed", FIELD_UINT, struct status_path, rtt_smoothed_us, "RFC 9002, 5.3"),
+    NAMED("variance", FIELD_UINT, struct status_path, rtt_variance_us, "RFC 9002, 5.3: rttvar"),
+    {0},
+};
+
+static const struct field path_datagrams[] = {
+    NAMED("tx", FIELD_UINT, struct status_path, datagrams_tx, "sent"),
+    NAMED("acked", FIELD_UINT, struct status_path, datagrams_acked, "acknowledged by the peer"),
+    NAMED("lost", FIELD_UINT, struct status_path, datagrams_lost, "found to be lost"),
+    NAMED("rx", FIELD_UINT, struct status_path, datagrams_rx, "received"),
+    {0},
+};
+
+static const struct field path[] = {
+    TEXT(struct status_path, name, "name of the path; empty when there is only one"),
+    TEXT(struct status_path, local, "our address and UDP port; empty while there is none"),
+    TEXT(struct status_path, remote, "the other end's address and UDP port"),
+    TEXT(struct status_path, interface,
+         "interface that the socket is bound to; empty: routing decides"),
+    UINT(struct status_path, lanes, "QUIC connections of the path; 0: none is established"),
+    GROUP("rtt_us", path_rtt),
+    UINT(struct status_path, cwnd_bytes, "congestion window"),
+    UINT(struct status_path, in_flight_bytes, "sent and not yet acknowledged"),
+    OBJECT(struct status_path, udp, counts, "UDP datagrams and their payload bytes"),
+    GROUP("datagrams", path_datagrams),
+    UINT(struct status_path, udp_payload_bytes,
+         "the largest UDP payload that the path is known to carry"),
+    UINT(struct status_path, packet_max_bytes, "the largest IP packet that one datagram carries"),
+    BOOL(struct status_path, mtu_known, "false while the path MTU is searched: both are at least"),
+    {0},
+};
+
+static const struct field peer[] = {
+    TEXT(struct status_peer, name, "name of the certificate or of the token"),
+    TEXT(struct status_peer, instance, "instance id that the peer told; empty: none"),
+    TEXT(struct status_peer, remote, "its address and UDP port"),
+    NAMED("since", FIELD_TIME, struct status_peer, since_s, "connected since"),
+    UINT(struct status_peer, age_s, "the same in seconds ago"),
+    STRINGS(struct status_peer, addresses, "its tunnel addresses"),
+    STRINGS(struct status_peer, prefixes, "prefixes behind it, by configuration"),
+    STRINGS(struct status_peer, learned, "addresses behind it that were learned"),
+    OBJECT(struct status_peer, traffic, counts, "inner packets"),
+    OBJECT(struct status_peer, queue, queue, "egress queue"),
+    LIST(struct status_peer, paths, struct status_path, PATHS_MAX, path, "its paths"),
+    {0},
+};
+
+static const struct field server[] = {
+    TEXT(struct status_server, host, "remote_addr of the configuration"),
+    UINT(struct status_server, port, "remote_port"),
+    TEXT(struct status_server, address, "what the host is resolved to; empty: not yet"),
+    TEXT(struct status_server, name, "name of its certificate; empty: not seen yet"),
+    OPTIONAL(struct status_server, certificate, cert, "its certificate, while connected"),
+    {0},
+};
+
+static const struct field tunnel[] = {
+    TEXT(struct status_tunnel, interface, "the TUN interface"),
+    UINT(struct status_tunnel, mtu_bytes, "its MTU"),
+    BOOL(struct status_tunnel, mtu_automatic, "whether the MTU follows the path"),
+    STRINGS(struct status_tunnel, addresses, "its addresses"),
+    STRINGS(struct status_tunnel, assigned, "client: the addresses that the server has given"),
+    {0},
+};
+
+static const struct field last_error[] = {
+    TEXT(struct status_error, text, "what happened"),
+    NAMED("time", FIELD_TIME, struct status_error, time_s, "when"),
+    UINT(struct status_error, age_s, "seconds since"),
+    {0},
+};
+
+static const struct field handshakes[] = {
+    UINT(struct status_handshakes, begun, "connections begun"),
+    UINT(struct status_handshakes, completed, "authenticated"),
+    UINT(struct status_handshakes, failed, "ended before that"),
+    UINT(struct status_handshakes, retried, "server: asked to prove their address first (Retry)"),
+    UINT(struct status_handshakes, refused, "server: turned away: a limit, or not allowed"),
+    {0},
+};
+
+#define ANSWER_HEAD                                            \
+    UINT(struct status, schema, "version of this schema: 1"),  \
+        TEXT(struct status, instance, "name of the instance"), \
+        TEXT(struct status, role, "`client` or `server`"),     \
+        NAMED("now", FIELD_TIME, struct status, now_s, "when the snapshot was taken")
+
+const struct field schema_status[] = {
+    ANSWER_HEAD,
+    TEXT(struct status, version, "version of the program"),
+    UINT(struct status, pid, "process that carries the packets"),
+    TEXT(struct status, state,
+         "server: `listening`; client: `idle`, `connecting`, `up`, `pause` or `failed`"),
+    TEXT(struct status, reason, "why, when the state is not a working one"),
+    NAMED("started", FIELD_TIME, struct status, started_s, "when the instance started"),
+    UINT(struct status, uptime_s, "the same in seconds ago"),
+    UINT(struct status, state_age_s, "how long the state lasts, in seconds"),
+    STRINGS(struct status, warnings, "what someone should look at"),
+    STRINGS(struct status, listen, "server: addresses and UDP ports that it listens on"),
+    OPTIONAL(struct status, server, server, "client: the server"),
+    OBJECT(struct status, tunnel, tunnel, "our end of the tunnel"),
+    OBJECT(struct status, traffic, counts, "inner packets, of all peers"),
+    OBJECT(struct status, queue, queue, "egress queue, of all peers"),
+    LIST(struct status, paths, struct status_path, PATHS_MAX, path, "client: its paths"),
+    NAMED("peers_up", FIELD_UINT, struct status, n_peers_up, "server: connected peers"),
+    LIST(struct status, peers, struct status_peer, STATUS_PEERS_MAX, peer, "server: its peers"),
+    NAMED("drops", FIELD_DROPS, struct status, drops,
+          "dropped packets: a member for every reason, 0 included"),
+    OBJECT(struct status, handshakes, handshakes, "QUIC handshakes"),
+    OPTIONAL(struct status, certificate, cert, "our own certificate"),
+    OPTIONAL(struct status, last_error, last_error, "the last thing that went wrong"),
+    {0},
+};
+
+const struct field schema_peers[] = {
+    ANSWER_HEAD,
+    NAMED("peers_up", FIELD_UINT, struct status, n_peers_up, "server: connected peers"),
+    LIST(struct status, peers, struct status_peer, STATUS_PEERS_MAX, peer, "server: its peers"),
+    {0},
+};
+
+static const char *const type_names[] = {
+    [FIELD_TEXT] = "string",           [FIELD_UINT] = "integer",
+    [FIELD_INT] = "integer",           [FIELD_BOOL] = "boolean",
+    [FIELD_TIME] = "time or null",     [FIELD_STRINGS] = "array of strings",
+    [FIELD_DROPS] = "object",          [FIELD_GROUP] = "object",
+    [FIELD_OBJECT] = "object",         [FIELD_OPTIONAL] = "object or null",
+    [FIELD_LIST] = "array of objects",
+};
+
+/* Names of enclosing objects go down the calls as a linked list. */
+struct trail {
+    const struct trail *up;
+    const char *name;
+    bool list;
+};
+
+static void write_trail(const struct trail *t, FILE *out)
+{
+    if (!t)
+        return;
+    write_trail(t->up, out);
+    fprintf(out, "%s%s.", t->name, t->list ? "[]" : "");
+}
+
+static void write_fields(const struct field *fields, const struct trail *up, FILE *out)
+{
+    for (const struct field *f = fields; f->name; f++) {
+        struct trail here = {.up = up, .name = f->name, .list = f->type == FIELD_LIST};
+
+        if (f->text) {
+            fputs("| `", out);
+            write_trail(up, out);
+            fprintf(out, "%s` | %s | %s |\n", f->name, type_names[f->type], f->text);
+        }
+        if (f->sub)
+            write_fields(f->sub, &here, out);
+    }
+}
+
+void status_write_schema(FILE *out)
+{
+    write_fields(schema_status, NULL, out);
+}

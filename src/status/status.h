@@ -1,0 +1,191 @@
+/* A snapshot of one instance, as plain values: filled by the daemon, written as JSON and read back
+ * from it, rendered as text. It holds no live object, so every renderer works from the same facts.
+ *
+ *      daemon -> struct status -> status_json() -> control socket -> status_from_json()
+ *             -> struct status -> status_write_text()
+ *
+ * The names, types and meanings of the JSON stand in one table (schema.c); doc/status.md holds
+ * the same table for people, and a test compares the two. A name never changes its meaning; new
+ * ones may come, and a reader ignores what it does not know.
+ *
+ * Texts are valid UTF-8 without control characters: they may have come from a peer.
+ */
+#ifndef STATUS_STATUS_H
+#define STATUS_STATUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/drop.h"
+
+enum {
+    STATUS_SCHEMA = 1, /* grows when a name changes its meaning or goes */
+    STATUS_NAME_MAX = 64,
+    STATUS_WORD_MAX = 32,
+    STATUS_ADDR_MAX = 64,
+    STATUS_HOST_MAX = 256,
+    STATUS_TEXT_MAX = 320,
+    STATUS_PEERS_MAX = 65536,     /* what a reader takes */
+    STATUS_STRINGS_MAX = 65536,   /* of one list */
+    STATUS_EXPIRY_WARN_DAYS = 14, /* below that a certificate is a warning */
+    STATUS_TEXT_PEERS = 16        /* peers that the text of `status` lists */
+};
+
+/* Texts, each from malloc(). */
+struct status_strings {
+    char **v;
+    size_t n;
+};
+
+struct status_counts {
+    uint64_t rx_packets, rx_bytes; /* out of the tunnel */
+    uint64_t tx_packets, tx_bytes; /* into the tunnel */
+};
+
+struct status_queue {
+    uint64_t bytes, packets, max_bytes;
+};
+
+struct status_cert {
+    bool present;
+    char subject[STATUS_TEXT_MAX];
+    struct status_strings names; /* DNS names and addresses */
+    char serial[STATUS_ADDR_MAX];
+    int64_t not_before_s, not_after_s; /* seconds since 1970 */
+    int64_t days_left;                 /* whole days; negative: expired */
+};
+
+/* One path; without a connection (lanes 0) only the names and addresses are known. */
+struct status_path {
+    char name[STATUS_NAME_MAX];
+    char local[STATUS_ADDR_MAX], remote[STATUS_ADDR_MAX];
+    char interface[STATUS_WORD_MAX];
+    uint64_t lanes;
+    uint64_t rtt_latest_us, rtt_min_us, rtt_smoothed_us, rtt_variance_us;
+    uint64_t cwnd_bytes, in_flight_bytes;
+    struct status_counts udp;
+    uint64_t datagrams_tx, datagrams_acked, datagrams_lost, datagrams_rx;
+    uint64_t udp_payload_bytes; /* of one UDP datagram, as found by the path MTU search */
+    uint64_t packet_max_bytes;  /* largest IP packet that one datagram carries */
+    bool mtu_known;             /* false: still searching, the sizes are lower bounds */
+};
+
+struct status_peer {
+    char name[STATUS_NAME_MAX], instance[STATUS_NAME_MAX];
+    char remote[STATUS_ADDR_MAX];
+    int64_t since_s;
+    uint64_t age_s;
+    struct status_strings addresses, prefixes, learned;
+    struct status_counts traffic;
+    struct status_queue queue;
+    struct status_path *paths;
+    size_t n_paths;
+};
+
+/* client: the hub. */
+struct status_server {
+    bool present;
+    char host[STATUS_HOST_MAX]; /* as configured */
+    uint64_t port;
+    char address[STATUS_ADDR_MAX]; /* what the host resolved to; "" not yet */
+    char name[STATUS_HOST_MAX];    /* of its certificate */
+    struct status_cert certificate;
+};
+
+struct status_tunnel {
+    char interface[STATUS_WORD_MAX];
+    uint64_t mtu_bytes;
+    bool mtu_automatic;              /* follows the path */
+    struct status_strings addresses; /* of the interface */
+    struct status_strings assigned;  /* client: what the hub has given */
+};
+
+struct status_error {
+    bool present;
+    char text[STATUS_TEXT_MAX];
+    int64_t time_s;
+    uint64_t age_s;
+};
+
+struct status_handshakes {
+    uint64_t begun, completed, failed; /* connections */
+    uint64_t retried;                  /* server: answered with Retry */
+    uint64_t refused;                  /* server: limits, or not allowed */
+};
+
+/* Start from {0} or status_init(); status_done() frees what it holds. */
+struct status {
+    uint64_t schema;
+    char instance[STATUS_NAME_MAX];
+    char role[STATUS_WORD_MAX]; /* client, server */
+    char version[STATUS_WORD_MAX];
+    uint64_t pid;
+    char state[STATUS_WORD_MAX]; /* client: idle connecting up pause failed; server: listening */
+    char reason[STATUS_TEXT_MAX];
+    int64_t now_s, started_s;
+    uint64_t uptime_s, state_age_s;
+    struct status_strings warnings;
+    struct status_strings listen; /* server */
+    struct status_server server;  /* client */
+    struct status_tunnel tunnel;
+    struct status_counts traffic;
+    struct status_queue queue;
+    struct status_path *paths; /* client */
+    size_t n_paths;
+    uint64_t n_peers_up; /* server */
+    struct status_peer *peers;
+    size_t n_peers;
+    struct drop_counters drops;
+    struct status_handshakes handshakes;
+    struct status_cert certificate; /* our own */
+    struct status_error last_error;
+};
+
+void status_init(struct status *s);
+void status_done(struct status *s);
+
+/* Copy src to dst, cut to fit at a character's border; what is not printable UTF-8 becomes '?'. */
+void status_set_text(char *dst, size_t size, const char *src);
+
+/* Append such a text. Returns 0 or -ENOMEM. */
+int status_add_string(struct status_strings *l, const char *src);
+
+/* Room for n elements, zeroed; NULL when out of memory or n is 0. */
+struct status_peer *status_make_peers(struct status *s, size_t n);
+struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, size_t n);
+
+/* Fill days_left from not_after_s, and append a warning when the certificate has expired or does
+ * so in fewer than STATUS_EXPIRY_WARN_DAYS; whose names it ("the certificate", "the server's
+ * certificate"). Returns 0 or -ENOMEM. */
+int status_note_expiry(struct status *s, struct status_cert *cert, const char *whose);
+
+/* The instance works: a server listens, a client's tunnel is up. */
+bool status_is_up(const struct status *s);
+
+/* One line of JSON (indent 0) or several, without a newline at the end. status_json() holds
+ * everything, status_peers_json() who is asked and the peers only. Free the result; NULL when out
+ * of memory. */
+char *status_json(const struct status *s, unsigned indent);
+char *status_peers_json(const struct status *s, unsigned indent);
+
+/* Read either back. Fields that are missing stay empty, unknown ones are ignored. Returns 0, or
+ * -EINVAL when it is not such JSON, -E2BIG, -ENOMEM; *ret is then as status_init() leaves it. */
+int status_from_json(const char *text, size_t len, struct status *ret);
+
+/* For people. */
+void status_write_text(const struct status *s, FILE *out);
+void status_write_peers(const struct status *s, FILE *out);
+
+/* "13.2 MiB", "512 B"; "3d 4h", "12m 5s", "7s". Return buf. */
+char *status_bytes_str(uint64_t bytes, char buf[static STATUS_WORD_MAX]);
+char *status_duration_str(uint64_t s, char buf[static STATUS_WORD_MAX]);
+
+/* "2026-01-31T12:00:00Z"; "" for 0. Return buf. */
+char *status_time_str(int64_t s, char buf[static STATUS_WORD_MAX]);
+
+/* The schema as lines of a Markdown table: | `path.rtt_us.min` | integer | meaning | */
+void status_write_schema(FILE *out);
+
+#endif

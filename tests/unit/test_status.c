@@ -1,0 +1,554 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "status/reload.h"
+#include "status/status.h"
+
+#define DAY 86400
+
+static void set(char *dst, const char *src)
+{
+    strcpy(dst, src);
+}
+
+static struct status_path a_path(void)
+{
+    struct status_path p = {
+        .lanes = 1,
+        .rtt_latest_us = 20100,
+        .rtt_min_us = 20000,
+        .rtt_smoothed_us = 20250,
+        .rtt_variance_us = 340,
+        .cwnd_bytes = 123456,
+        .in_flight_bytes = 1500,
+        .udp = {.rx_packets = 1, .rx_bytes = 1200, .tx_packets = 1500, .tx_bytes = 2000000},
+        .datagrams_tx = 1000,
+        .datagrams_acked = 990,
+        .datagrams_lost = 5,
+        .datagrams_rx = 800,
+        .udp_payload_bytes = 1472,
+        .packet_max_bytes = 1438,
+        .mtu_known = true,
+    };
+
+    set(p.local, "192.0.2.5:41234");
+    set(p.remote, "203.0.113.1:45001");
+    set(p.interface, "enp7s3");
+    return p;
+}
+
+static void make_client(struct status *s)
+{
+    status_init(s);
+    set(s->instance, "six1");
+    set(s->role, "client");
+    set(s->version, "0.1.0");
+    s->pid = 1234;
+    set(s->state, "up");
+    s->now_s = 1767268800; /* 2026-01-01T12:00:00Z */
+    s->started_s = s->now_s - 7500;
+    s->uptime_s = 7500;
+    s->state_age_s = 125;
+    s->server.present = true;
+    set(s->server.host, "hub.example");
+    s->server.port = 45001;
+    set(s->server.address, "203.0.113.1:45001");
+    set(s->server.name, "hub");
+    set(s->tunnel.interface, "mpq1");
+    s->tunnel.mtu_bytes = 1438;
+    s->tunnel.mtu_automatic = true;
+    assert_int_equal(status_add_string(&s->tunnel.addresses, "10.200.1.1/30"), 0);
+    assert_int_equal(status_add_string(&s->tunnel.addresses, "fd00:200:1::1/126"), 0);
+    assert_int_equal(status_add_string(&s->tunnel.assigned, "10.200.1.1/32"), 0);
+    s->traffic = (struct status_counts){1, 84, 20, 3145728};
+    s->queue = (struct status_queue){0, 0, 1048576};
+    assert_non_null(status_make_paths(&s->paths, &s->n_paths, 1));
+    s->paths[0] = a_path();
+    s->drops.n[DROP_MULTICAST] = 3;
+    s->drops.n[DROP_NOT_QUIC] = 1;
+    s->handshakes = (struct status_handshakes){.begun = 3, .completed = 2, .failed = 1};
+    s->certificate.present = true;
+    set(s->certificate.subject, "CN=edge");
+    set(s->certificate.serial, "2a");
+    s->certificate.not_before_s = s->now_s - 10 * DAY;
+    s->certificate.not_after_s = s->now_s + 5 * DAY + 10;
+    assert_int_equal(status_note_expiry(s, &s->certificate, "our certificate"), 0);
+    s->last_error.present = true;
+    set(s->last_error.text, "no answer");
+    s->last_error.time_s = s->now_s - 184;
+    s->last_error.age_s = 184;
+}
+
+static void make_server(struct status *s)
+{
+    struct status_peer *p;
+
+    status_init(s);
+    set(s->instance, "mt1");
+    set(s->role, "server");
+    set(s->version, "0.1.0");
+    s->pid = 77;
+    set(s->state, "listening");
+    s->now_s = 1767268800;
+    s->started_s = s->now_s - 90;
+    s->uptime_s = s->state_age_s = 90;
+    assert_int_equal(status_add_string(&s->listen, "0.0.0.0:45010"), 0);
+    set(s->tunnel.interface, "mt1");
+    s->tunnel.mtu_bytes = 1400;
+    s->n_peers_up = 2;
+    p = status_make_peers(s, 2);
+    assert_non_null(p);
+    set(p[0].name, "edge");
+    set(p[0].instance, "cr5");
+    set(p[0].remote, "198.51.100.2:50000");
+    p[0].since_s = s->now_s - 60;
+    p[0].age_s = 60;
+    assert_int_equal(status_add_string(&p[0].addresses, "10.200.10.1"), 0);
+    assert_int_equal(status_add_string(&p[0].prefixes, "172.16.5.0/30"), 0);
+    assert_int_equal(status_add_string(&p[0].learned, "172.16.5.2"), 0);
+    p[0].traffic = (struct status_counts){10, 1000, 20, 2048};
+    assert_non_null(status_make_paths(&p[0].paths, &p[0].n_paths, 1));
+    p[0].paths[0] = a_path();
+    set(p[1].name, "edge-with-a-longer-name");
+    p[1].age_s = 90061;
+}
+
+/* Whatever is written, reading it back gives it again. */
+static void json_is_read_back(void **state)
+{
+    struct status s, back;
+    char *first, *second;
+
+    make_client(&s);
+    first = status_json(&s, 0);
+    assert_non_null(first);
+    assert_int_equal(status_from_json(first, strlen(first), &back), 0);
+    assert_string_equal(back.server.address, "203.0.113.1:45001");
+    assert_int_equal(back.certificate.days_left, 5);
+    assert_int_equal(back.drops.n[DROP_MULTICAST], 3);
+    assert_int_equal(back.started_s, s.started_s);
+    second = status_json(&back, 0);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    status_done(&s);
+    status_done(&back);
+
+    make_server(&s);
+    first = status_json(&s, 2);
+    assert_int_equal(status_from_json(first, strlen(first), &back), 0);
+    assert_int_equal(back.n_peers, 2);
+    assert_string_equal(back.peers[0].learned.v[0], "172.16.5.2");
+    assert_int_equal(back.peers[0].paths[0].rtt_min_us, 20000);
+    assert_false(back.server.present);
+    second = status_json(&back, 2);
+    assert_string_equal(first, second);
+    free(first);
+    free(second);
+    status_done(&s);
+    status_done(&back);
+}
+
+static void json_of_peers_is_exact(void **state)
+{
+    static const char expected[] =
+        "{\"schema\":1,\"instance\":\"mt1\",\"role\":\"server\",\"now\":\"2026-01-01T12:00:00Z\","
+        "\"peers_up\":2,\"peers\":["
+        "{\"name\":\"edge\",\"instance\":\"cr5\",\"remote\":\"198.51.100.2:50000\","
+        "\"since\":\"2026-01-01T11:59:00Z\",\"age_s\":60,\"addresses\":[\"10.200.10.1\"],"
+        "\"prefixes\":[\"172.16.5.0/30\"],\"learned\":[\"172.16.5.2\"],"
+        "\"traffic\":{\"rx_packets\":10,\"rx_bytes\":1000,\"tx_packets\":20,\"tx_bytes\":2048},"
+        "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},"
+        "\"paths\":[{\"name\":\"\",\"local\":\"192.0.2.5:41234\",\"remote\":\"203.0.113.1:45001\","
+        "\"interface\":\"enp7s3\",\"lanes\":1,"
+        "\"rtt_us\":{\"latest\":20100,\"min\":20000,\"smoothed\":20250,\"variance\":340},"
+        "\"cwnd_bytes\":123456,\"in_flight_bytes\":1500,"
+        "\"udp\":{\"rx_packets\":1,\"rx_bytes\":1200,\"tx_packets\":1500,\"tx_bytes\":2000000},"
+        "\"datagrams\":{\"tx\":1000,\"acked\":990,\"lost\":5,\"rx\":800},"
+        "\"udp_payload_bytes\":1472,\"packet_max_bytes\":1438,\"mtu_known\":true}]},"
+        "{\"name\":\"edge-with-a-longer-name\",\"instance\":\"\",\"remote\":\"\",\"since\":null,"
+        "\"age_s\":90061,\"addresses\":[],\"prefixes\":[],\"learned\":[],"
+        "\"traffic\":{\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0},"
+        "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},\"paths\":[]}]}";
+    struct status s;
+    char *json;
+
+    make_server(&s);
+    json = status_peers_json(&s, 0);
+    assert_string_equal(json, expected);
+    free(json);
+    status_done(&s);
+}
+
+static char *text_of(const struct status *s, void (*write)(const struct status *, FILE *))
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+
+    assert_non_null(f);
+    write(s, f);
+    fclose(f);
+    return text;
+}
+
+static void text_of_a_client_is_exact(void **state)
+{
+    static const char expected[] =
+        "six1: up for 2m 5s (client, mpquic 0.1.0, pid 1234, running for 2h 5m)\n"
+        "  warning       our certificate expires in 5 days, at 2026-01-06T12:00:10Z\n"
+        "  server        hub.example port 45001 at 203.0.113.1:45001, hub\n"
+        "  tunnel        mpq1, MTU 1438 (follows the path)\n"
+        "    addresses   10.200.1.1/30, fd00:200:1::1/126\n"
+        "    assigned    10.200.1.1/32\n"
+        "  traffic       in 1 packet (84 B), out 20 packets (3.0 MiB)\n"
+        "  queue         0 packets, 0 B of 1.0 MiB\n"
+        "  path          192.0.2.5:41234 on enp7s3 to 203.0.113.1:45001, 1 lane\n"
+        "    RTT         20.2 ms (latest 20.1, min 20.0, variance 0.3)\n"
+        "    window      120.6 KiB, 1.5 KiB in flight\n"
+        "    path MTU    UDP payload 1472 B, packets 1438 B\n"
+        "    UDP         in 1 packet (1.2 KiB), out 1500 packets (1.9 MiB)\n"
+        "    datagrams   1000 sent, 990 acknowledged, 5 lost (0.50 %), 800 received\n"
+        "  drops         multicast 3, not-quic 1\n"
+        "  handshakes    3 begun, 2 completed, 1 failed\n"
+        "  certificate   CN=edge, until 2026-01-06T12:00:10Z (5 days)\n"
+        "  last error    2026-01-01T11:56:56Z (3m 4s ago): no answer\n";
+    struct status s;
+    char *text;
+
+    make_client(&s);
+    text = text_of(&s, status_write_text);
+    assert_string_equal(text, expected);
+    free(text);
+    status_done(&s);
+}
+
+static void text_of_a_waiting_client_tells_why(void **state)
+{
+    static const char expected[] =
+        "six2: idle: waiting: no IPv4 address on enp7s4 for 1d 1h (client, mpquic 0.1.0, pid 9, "
+        "running for 1d 1h)\n"
+        "  server        203.0.113.1 port 45002\n"
+        "  tunnel        mpq2, MTU 1280\n"
+        "  traffic       in 0 packets (0 B), out 0 packets (0 B)\n"
+        "  queue         0 packets, 0 B of 0 B\n"
+        "  path          no address on enp7s4 to 203.0.113.1:45002, 0 lanes\n"
+        "  handshakes    0 begun, 0 completed, 0 failed\n";
+    struct status s;
+    char *text;
+
+    status_init(&s);
+    set(s.instance, "six2");
+    set(s.role, "client");
+    set(s.version, "0.1.0");
+    s.pid = 9;
+    set(s.state, "idle");
+    set(s.reason, "waiting: no IPv4 address on enp7s4");
+    s.uptime_s = s.state_age_s = 90061;
+    s.server.present = true;
+    set(s.server.host, "203.0.113.1");
+    s.server.port = 45002;
+    set(s.server.address, "203.0.113.1:45002");
+    set(s.tunnel.interface, "mpq2");
+    s.tunnel.mtu_bytes = 1280;
+    assert_non_null(status_make_paths(&s.paths, &s.n_paths, 1));
+    set(s.paths[0].interface, "enp7s4");
+    set(s.paths[0].remote, "203.0.113.1:45002");
+    text = text_of(&s, status_write_text);
+    assert_string_equal(text, expected);
+    assert_false(status_is_up(&s));
+    free(text);
+    status_done(&s);
+}
+
+static void text_of_peers_is_a_table(void **state)
+{
+    static const char expected[] =
+        "mt1: 2 peers up\n"
+        "  NAME                     INSTANCE  REMOTE              ADDRESSES    PREFIXES       "
+        "LEARNED  CONNECTED      RTT      IN      OUT    LOST\n"
+        "  edge                     cr5       198.51.100.2:50000  10.200.10.1  172.16.5.0/30  "
+        "      1      1m 0s  20.2 ms  1000 B  2.0 KiB  0.50 %\n"
+        "  edge-with-a-longer-name  -         -                   -            -              "
+        "      -      1d 1h        -     0 B      0 B       -\n";
+    struct status s;
+    char *text;
+
+    make_server(&s);
+    text = text_of(&s, status_write_peers);
+    assert_string_equal(text, expected);
+    assert_true(status_is_up(&s));
+    free(text);
+    text = text_of(&s, status_write_text);
+    assert_non_null(strstr(text, "\n  listening on  0.0.0.0:45010\n"));
+    assert_non_null(strstr(text, "\n  peers         2 up\n    NAME "));
+    free(text);
+    status_done(&s);
+}
+
+static void many_peers_are_cut_in_the_text_only(void **state)
+{
+    struct status s;
+    char *text;
+
+    status_init(&s);
+    set(s.instance, "mt1");
+    set(s.role, "server");
+    s.n_peers_up = 100;
+    assert_non_null(status_make_peers(&s, 100));
+    text = text_of(&s, status_write_text);
+    assert_non_null(strstr(text, "    and 84 more: mpquic peers mt1\n"));
+    free(text);
+    text = status_json(&s, 0);
+    status_done(&s);
+    assert_int_equal(status_from_json(text, strlen(text), &s), 0);
+    assert_int_equal(s.n_peers, 100);
+    free(text);
+    status_done(&s);
+}
+
+static void long_lists_are_cut_in_cells(void **state)
+{
+    struct status s;
+    char *text;
+
+    status_init(&s);
+    set(s.instance, "mt1");
+    assert_non_null(status_make_peers(&s, 1));
+    for (unsigned i = 0; i < 1000; i++)
+        assert_int_equal(status_add_string(&s.peers[0].prefixes, "172.16.0.0/16"), 0);
+    text = text_of(&s, status_write_peers);
+    assert_non_null(strstr(text, "172.16.0.0/16,172.16.0.0/16"));
+    assert_non_null(strstr(text, " more "));
+    free(text);
+    status_done(&s);
+}
+
+static void text_from_peers_is_made_safe(void **state)
+{
+    char buf[16];
+
+    status_set_text(buf, sizeof(buf), "a\x1b[31m\nb\x7f");
+    assert_string_equal(buf, "a?[31m?b?");
+    status_set_text(buf, sizeof(buf), "caf\xc3\xa9");
+    assert_string_equal(buf, "caf\xc3\xa9");
+    status_set_text(buf, sizeof(buf), "\xc3(\xff\xc0\x80\xed\xa0\x80\xc2\x9b");
+    assert_string_equal(buf, "?(????????");
+    status_set_text(buf, 4, "ab\xc3\xa9"); /* no half characters */
+    assert_string_equal(buf, "ab");
+    status_set_text(buf, 1, "ab");
+    assert_string_equal(buf, "");
+    status_set_text(buf, sizeof(buf), "\xf0\x9f\x98\x80 ok");
+    assert_string_equal(buf, "\xf0\x9f\x98\x80 ok");
+    status_set_text(buf, sizeof(buf), "x\xf0\x9f");
+    assert_string_equal(buf, "x??");
+}
+
+static void bytes_that_are_no_text_stay_valid_json(void **state)
+{
+    struct status s, back;
+    char *json;
+
+    status_init(&s);
+    set(s.reason, "bad \xff\xfe bytes");
+    json = status_json(&s, 0);
+    assert_non_null(json);
+    assert_int_equal(status_from_json(json, strlen(json), &back), 0);
+    assert_string_equal(back.reason, "bad ?? bytes");
+    free(json);
+    status_done(&back);
+}
+
+static void strange_json_is_refused_or_ignored(void **state)
+{
+    static const char *const refused[] = {"",
+                                          "{",
+                                          "[]",
+                                          "null",
+                                          "{}",
+                                          "{\"schema\":\"1\"}",
+                                          "{\"schema\":1,\"schema\":1}",
+                                          "{\"schema\":1} x"};
+    static const char odd[] =
+        "{\"schema\":1,\"instance\":5,\"pid\":\"x\",\"peers\":{\"a\":1},\"drops\":[1],"
+        "\"paths\":[1,null,\"x\",{\"lanes\":\"many\",\"udp\":7}],\"server\":[],\"unknown\":{},"
+        "\"warnings\":[1,\"two\",null],\"now\":\"yesterday\",\"rtt_us\":1}";
+    struct status s;
+
+    for (unsigned i = 0; i < sizeof(refused) / sizeof(*refused); i++)
+        assert_int_equal(status_from_json(refused[i], strlen(refused[i]), &s), -EINVAL);
+    assert_int_equal(status_from_json(odd, strlen(odd), &s), 0);
+    assert_string_equal(s.instance, "");
+    assert_int_equal(s.pid, 0);
+    assert_int_equal(s.n_peers, 0);
+    assert_int_equal(s.n_paths, 4);
+    assert_int_equal(s.paths[3].lanes, 0);
+    assert_false(s.server.present);
+    assert_int_equal(s.warnings.n, 1);
+    assert_string_equal(s.warnings.v[0], "two");
+    assert_int_equal(s.now_s, 0);
+    status_done(&s);
+}
+
+static void lists_are_bounded(void **state)
+{
+    char text[1024] = "{\"schema\":1,\"paths\":[";
+    struct status s;
+
+    for (unsigned i = 0; i < 65; i++)
+        strcat(text, i ? ",{}" : "{}");
+    strcat(text, "]}");
+    assert_int_equal(status_from_json(text, strlen(text), &s), -E2BIG);
+}
+
+static void units_are_rounded_for_people(void **state)
+{
+    char buf[STATUS_WORD_MAX];
+
+    assert_string_equal(status_bytes_str(0, buf), "0 B");
+    assert_string_equal(status_bytes_str(1023, buf), "1023 B");
+    assert_string_equal(status_bytes_str(1024, buf), "1.0 KiB");
+    assert_string_equal(status_bytes_str(1048575, buf), "1.0 MiB");
+    assert_string_equal(status_bytes_str(UINT64_MAX, buf), "16.0 EiB");
+    assert_string_equal(status_duration_str(0, buf), "0s");
+    assert_string_equal(status_duration_str(61, buf), "1m 1s");
+    assert_string_equal(status_duration_str(3600, buf), "1h 0m");
+    assert_string_equal(status_duration_str(86400, buf), "1d 0h");
+    assert_string_equal(status_time_str(0, buf), "");
+    assert_string_equal(status_time_str(1767268800, buf), "2026-01-01T12:00:00Z");
+}
+
+static void expiry(int64_t left_s, int64_t days, const char *warning)
+{
+    struct status s;
+    struct status_cert c = {.present = true};
+
+    status_init(&s);
+    s.now_s = 1767268800;
+    c.not_before_s = s.now_s - DAY;
+    c.not_after_s = s.now_s + left_s;
+    assert_int_equal(status_note_expiry(&s, &c, "it"), 0);
+    assert_int_equal(c.days_left, days);
+    assert_int_equal(s.warnings.n, warning ? 1 : 0);
+    if (warning)
+        assert_string_equal(s.warnings.v[0], warning);
+    status_done(&s);
+}
+
+static void expiry_is_warned_of(void **state)
+{
+    expiry(14 * DAY, 14, NULL);
+    expiry(14 * DAY - 1, 13, "it expires in 13 days, at 2026-01-15T11:59:59Z");
+    expiry(3, 0, "it expires in 0 days, at 2026-01-01T12:00:03Z");
+    expiry(-1, -1, "it has expired at 2026-01-01T11:59:59Z");
+    expiry(-DAY - 1, -2, "it has expired at 2025-12-31T11:59:59Z");
+}
+
+static void a_reload_is_told(void **state)
+{
+    static const char *const expected[RELOAD_RESULT_COUNT] = {
+        [RELOAD_UNCHANGED] = "six1: unchanged: nothing has changed\n",
+        [RELOAD_APPLIED] = "six1: applied: what has changed is in force\n"
+                           "  changed: log_level, mtu\n",
+        [RELOAD_INVALID] = "/etc/mpquic/six1.yaml:3:7: error: out of range\n"
+                           "six1: invalid: the configuration has errors; nothing was changed\n",
+        [RELOAD_RESTART] = "six1: restart-needed: something has changed that a running instance "
+                           "cannot take; nothing was changed\n"
+                           "  needs a restart: tun_name\n"
+                           "  restart the instance to apply: systemctl restart mpquic@six1\n",
+        [RELOAD_FAILED] = "six1: failed: the new configuration could not be put in force\n",
+    };
+
+    for (int i = 0; i < RELOAD_RESULT_COUNT; i++) {
+        struct reload_outcome o = {.instance = "six1"}, back;
+        char *json, *text = NULL;
+        size_t len = 0;
+        FILE *f;
+
+        reload_outcome_set(&o, (enum reload_result)i);
+        assert_int_equal(status_add_string(&o.changed, "log_level"), 0);
+        assert_int_equal(status_add_string(&o.changed, "mtu"), 0);
+        assert_int_equal(status_add_string(&o.restart, "tun_name"), 0);
+        if (i == RELOAD_INVALID)
+            assert_int_equal(
+                status_add_string(&o.problems, "/etc/mpquic/six1.yaml:3:7: error: out of range"),
+                0);
+        json = reload_outcome_json(&o);
+        assert_non_null(json);
+        assert_int_equal(reload_outcome_from_json(json, strlen(json), &back), 0);
+        assert_int_equal(reload_outcome_result(&back), i);
+        f = open_memstream(&text, &len);
+        assert_non_null(f);
+        reload_outcome_write(&back, f);
+        fclose(f);
+        assert_string_equal(text, expected[i]);
+        free(json);
+        free(text);
+        reload_outcome_done(&o);
+        reload_outcome_done(&back);
+    }
+}
+
+static void what_is_no_outcome_is_refused(void **state)
+{
+    struct reload_outcome o;
+
+    assert_int_equal(reload_outcome_from_json("{}", 2, &o), -EINVAL);
+    assert_int_equal(reload_outcome_from_json("{\"result\":1}", 12, &o), -EINVAL);
+    assert_int_equal(reload_outcome_from_json("{\"result\":\"?\"}", 14, &o), 0);
+    assert_int_equal(reload_outcome_result(&o), RELOAD_FAILED);
+    reload_outcome_done(&o);
+}
+
+/* doc/status.md holds the schema, line by line. */
+static void the_schema_is_documented(void **state)
+{
+    FILE *doc = fopen(STATUS_DOC, "re"), *f;
+    char *text = NULL, *schema = NULL, *line, *save = NULL;
+    size_t size = 0, len = 0;
+
+    assert_non_null(doc);
+    assert_true(getdelim(&text, &size, 0, doc) > 0);
+    fclose(doc);
+    f = open_memstream(&schema, &len);
+    assert_non_null(f);
+    status_write_schema(f);
+    fclose(f);
+    for (line = strtok_r(schema, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        if (!strstr(text, line))
+            fail_msg("doc/status.md lacks the line: %s", line);
+    free(text);
+    free(schema);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(json_is_read_back),
+        cmocka_unit_test(json_of_peers_is_exact),
+        cmocka_unit_test(text_of_a_client_is_exact),
+        cmocka_unit_test(text_of_a_waiting_client_tells_why),
+        cmocka_unit_test(text_of_peers_is_a_table),
+        cmocka_unit_test(many_peers_are_cut_in_the_text_only),
+        cmocka_unit_test(long_lists_are_cut_in_cells),
+        cmocka_unit_test(text_from_peers_is_made_safe),
+        cmocka_unit_test(bytes_that_are_no_text_stay_valid_json),
+        cmocka_unit_test(strange_json_is_refused_or_ignored),
+        cmocka_unit_test(lists_are_bounded),
+        cmocka_unit_test(units_are_rounded_for_people),
+        cmocka_unit_test(expiry_is_warned_of),
+        cmocka_unit_test(a_reload_is_told),
+        cmocka_unit_test(what_is_no_outcome_is_refused),
+        cmocka_unit_test(the_schema_is_documented),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -25,6 +25,10 @@ check: prepare-test ## format, static analysis and include layers
 	@tools/build $(BUILD)
 	@tools/lint all $(BUILD)
 
+deb: prepare-test ## the Debian package, in build-deb/
+	@tools/deb build-deb
+	@ls build-deb/*.deb
+
 undo: ## remove the packages and files that were installed from here
 	@tools/prepare undo
 

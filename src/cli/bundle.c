@@ -1,0 +1,178 @@
+/* The file that an edge gets: put together from the authority's directory. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/util.h"
+#include "cli/pki.h"
+
+enum { ROUTE_TABLE = 100 };
+
+static const char *const default_routes[] = {"0.0.0.0/0", "::/0"};
+
+/* The name that the hub's certificate is for: the hub's address when a server certificate is for
+ * it; the name of the only one there is otherwise. */
+static int find_server_name(const struct pki *p, struct bundle *b, struct pki_error *e)
+{
+    struct index_table t = {0};
+    const char *only = NULL;
+    unsigned n = 0;
+    bool found = false;
+    int rv = pki_list(p, &t, e);
+
+    for (size_t i = 0; !rv && i < t.n; i++) {
+        const struct index_entry *x = &t.v[i];
+        _cleanup_text_ struct file_text cert = {0};
+        struct pki_error ignored;
+
+        if (x->kind != PKI_KIND_SERVER || x->revoked || x->not_after <= p->now_s ||
+            pki_newest(&t, x->name, PKI_KIND_SERVER) != x ||
+            pki_read(p, PKI_KIND_SERVER, x->name, PKI_CERT_FILE, &cert, &ignored))
+            continue;
+        n++;
+        only = x->name;
+        found |= cert_is_for_host(&cert, b->hub);
+    }
+    if (!rv && !found && n == 1)
+        snprintf(b->server_name, sizeof(b->server_name), "%s", only);
+    index_done(&t);
+    return rv;
+}
+
+static int set_hub(const struct pki *p, const struct cli_bundle_opts *opts, struct bundle *b,
+                   struct pki_error *e)
+{
+    char remembered[PKI_HUB_MAX];
+    const char *hub = opts->hub;
+    int rv;
+
+    b->port = BUNDLE_PORT;
+    if (!hub) {
+        rv = pki_read_hub(p, remembered, e);
+        if (rv == -ENOENT)
+            return pki_error_set(e, rv,
+                                 "where is the hub? Add --hub ADDRESS:PORT, or run mpquic init on "
+                                 "the hub first");
+        if (rv)
+            return rv;
+        hub = remembered;
+    }
+    if (bundle_hub_parse(hub, b->hub, &b->port))
+        return pki_error_set(e, -EINVAL, "'%.80s' is not ADDRESS or ADDRESS:PORT", hub);
+    if (!opts->server_name)
+        return find_server_name(p, b, e);
+    snprintf(b->server_name, sizeof(b->server_name), "%s", opts->server_name);
+    return 0;
+}
+
+static int set_prefixes(const char *option, const char *const *text, unsigned n, bool network,
+                        struct ip_prefix *ret, unsigned max, unsigned *ret_n, struct pki_error *e)
+{
+    if (n > max)
+        return pki_error_set(e, -EINVAL, "%s: more than %u", option, max);
+    for (unsigned i = 0; i < n; i++) {
+        struct ip_prefix whole;
+
+        if (ip_prefix_parse(text[i], &ret[i]))
+            return pki_error_set(e, -EINVAL, "%s: '%.80s' is not ADDRESS/LENGTH", option, text[i]);
+        whole = ip_prefix_network(&ret[i]);
+        if (network && !ip_prefix_equal(&ret[i], &whole))
+            return pki_error_set(e, -EINVAL, "%s: '%.80s' has bits set behind its length", option,
+                                 text[i]);
+    }
+    *ret_n = n;
+    return 0;
+}
+
+static int set_table(const char *text, uint32_t *ret, struct pki_error *e)
+{
+    unsigned long long v;
+    char *end;
+
+    *ret = ROUTE_TABLE;
+    if (!text)
+        return 0;
+    errno = 0;
+    v = strtoull(text, &end, 10);
+    if (errno || *end || !*text || *text == '-' || v > UINT32_MAX)
+        return pki_error_set(e, -EINVAL, "--route-table: '%.80s' is not a number of a table", text);
+    *ret = (uint32_t)v;
+    return 0;
+}
+
+int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bundle_opts *opts,
+                     struct bundle *ret, struct pki_error *e)
+{
+    const char *const *routes = opts->routes.n ? opts->routes.v : default_routes;
+    unsigned n_routes = opts->routes.n ? opts->routes.n : ARRAY_LEN(default_routes);
+    struct bundle b = {.created = p->now_s};
+    int rv;
+
+    if (!bundle_name_ok(name))
+        return pki_error_set(e, -EINVAL,
+                             "'%.80s' cannot be the name of a tunnel: take up to %d letters, "
+                             "digits, '.', '_' and '-'",
+                             name, BUNDLE_NAME_MAX);
+    snprintf(b.name, sizeof(b.name), "%s", name);
+    snprintf(b.tunnel, sizeof(b.tunnel), "%s", opts->tunnel ? opts->tunnel : "mpq0");
+    rv = set_hub(p, opts, &b, e);
+    if (!rv)
+        rv = set_prefixes("--address", opts->addresses.v, opts->addresses.n, false, b.addr,
+                          BUNDLE_ADDRS_MAX, &b.n_addr, e);
+    if (!rv)
+        rv = set_prefixes("--route", routes, n_routes, true, b.route, BUNDLE_ROUTES_MAX, &b.n_route,
+                          e);
+    if (!rv)
+        rv = set_table(opts->table, &b.route_table, e);
+    if (!rv)
+        *ret = b;
+    return rv;
+}
+
+/* Into the directory that the path names. */
+static int write_out(const char *path, const struct file_text *text, struct pki_error *e)
+{
+    char dir[FILE_PATH_MAX];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t n = slash ? (size_t)(slash - path) : 1;
+
+    if (!*name || n >= sizeof(dir))
+        return pki_error_set(e, -EINVAL, "%.200s: not the name of a file", path);
+    memcpy(dir, slash ? path : ".", n);
+    dir[n] = 0;
+    return file_write(*dir ? dir : "/", name, 0600, text, e);
+}
+
+int cli_bundle_finish(const struct pki *p, const struct cli_bundle_opts *opts, struct bundle *b,
+                      char ret_file[static FILE_PATH_MAX], struct pki_error *e)
+{
+    _cleanup_text_ struct file_text text = {0};
+    struct bundle back = {0};
+    int rv = pki_read_ca(p, &b->ca, e);
+
+    if (!rv)
+        rv = pki_read(p, PKI_KIND_CLIENT, b->name, PKI_CERT_FILE, &b->cert, e);
+    if (!rv)
+        rv = pki_read(p, PKI_KIND_CLIENT, b->name, PKI_KEY_FILE, &b->key, e);
+    if (!rv)
+        rv = bundle_check(b, e);
+    if (!rv)
+        rv = bundle_print(b, &text, e);
+    if (!rv) /* what the edge will read */
+        rv = bundle_parse(text.data, text.len, &back, e);
+    bundle_done(&back);
+    if (rv)
+        return rv;
+    if (opts->out && !strcmp(opts->out, "-")) {
+        snprintf(ret_file, FILE_PATH_MAX, "-");
+        return fwrite(text.data, 1, text.len, stdout) == text.len
+                   ? 0
+                   : pki_error_set(e, -EIO, "cannot write the output");
+    }
+    if (opts->out)
+        rv = snprintf(ret_file, FILE_PATH_MAX, "%s", opts->out) >= FILE_PATH_MAX;
+    else
+        snprintf(ret_file, FILE_PATH_MAX, "%s.mpquic", b->name);
+    return rv ? pki_error_set(e, -ENAMETOOLONG, "--out: the path is too long")
+              : write_out(ret_file, &text, e);
+}

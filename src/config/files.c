@@ -7,12 +7,14 @@
 #include "base/util.h"
 #include "config/report.h"
 #include "config/schema.h"
+#include "config/tokens.h"
 
 /* The files that a configuration names. Whether a certificate is valid is for TLS to say; here
  * the everyday mistakes are caught: a missing file, one that cannot be read, the key where the
  * certificate belongs, a secret that everybody can read. */
 
-enum { SNIFF_BYTES = 64 * 1024 };
+/* As much as is read of a file when an instance starts. */
+enum { READ_BYTES_MAX = 1024 * 1024 };
 
 static const struct {
     const char *marker; /* text that a file of this kind holds, or NULL */
@@ -55,20 +57,41 @@ static bool is_blank(const char *s, size_t len)
     return true;
 }
 
+static void check_tokens(char *buf, size_t len, size_t i, struct config_where at,
+                         struct config_report *report)
+{
+    const char *name = config_schema.keys[files[i].key].name;
+
+    buf[len] = 0;
+    if (strlen(buf) != len)
+        report_add(report, true, at, NULL, "%s: the file has NUL characters", name);
+    else if (files[i].key == CONFIG_KEY_TOKEN_FILE)
+        tokens_check_client(buf, at, report);
+    else if (tokens_check_server(buf, at, report))
+        report_add(report, true, at, NULL, "%s: cannot check the file: out of memory", name);
+}
+
 static void check_content(int fd, size_t i, const char *name, struct config_where at,
                           struct config_report *report)
 {
-    _cleanup_free_ char *buf = malloc(SNIFF_BYTES);
-    ssize_t n = buf ? read_head(fd, buf, SNIFF_BYTES) : -ENOMEM;
+    char *buf = malloc(READ_BYTES_MAX + 1);
+    ssize_t n = buf ? read_head(fd, buf, READ_BYTES_MAX + 1) : -ENOMEM;
     const char *marker = files[i].marker;
 
     if (n < 0)
         report_add(report, true, at, NULL, "%s: cannot read the file: %s", name, strerror((int)-n));
+    else if (n > READ_BYTES_MAX)
+        report_add(report, true, at, NULL, "%s: the file is larger than 1 MiB", name);
     else if (is_blank(buf, (size_t)n))
         report_add(report, true, at, NULL, "%s: the file is empty", name);
     else if (marker && !memmem(buf, (size_t)n, marker, strlen(marker)))
         report_add(report, true, at, "the file must be PEM: text between BEGIN and END lines",
                    "%s: the file holds no %s", name, files[i].what);
+    else if (!marker)
+        check_tokens(buf, (size_t)n, i, at, report);
+    if (buf && n > 0)
+        explicit_bzero(buf, (size_t)n); /* keys and tokens */
+    free(buf);
 }
 
 static void check_file(size_t i, const char *path, struct config_where at,

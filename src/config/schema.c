@@ -404,8 +404,9 @@ static const struct config_key keys[] = {
             .example = "/etc/mpquic/tokens",
             .help = "file with the bearer tokens that the server accepts",
             .man = "One client a line: its name, a space, its token. Empty lines and lines that "
-                   "begin with # are skipped. A name and a token stand once. A token has 16 "
-                   "characters or more, of letters, digits and - . _ ~ + / =, best made by chance: "
+                   "begin with # are skipped. No two clients have the same token; a client may "
+                   "have two while the one replaces the other. A token has 16 characters or more, "
+                   "of letters, digits and - . _ ~ + / =, best made by chance: "
                    "openssl rand -base64 24. Only its owner should be able to read the file.",
         },
     [CONFIG_KEY_ALLOWED_CLIENTS] =

@@ -13,6 +13,7 @@
 #include "config_text.h"
 
 #define CERT "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
+#define TOKEN "4nRzq8Xv0Yt2mKfWc1sLbA7pHdUeJg5o"
 #define KEY "-----BEGIN EC PRIVATE KEY-----\nAA==\n-----END EC PRIVATE KEY-----\n"
 
 /* A directory with the files of a client and of a server, all in order. */
@@ -43,7 +44,12 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->dir));
     for (int i = 0; i < 5; i++) {
         snprintf(path, sizeof(path), "%s/%s", f->dir, names[i]);
-        write_file(path, i == 1 ? KEY : i < 3 ? CERT : "a 123\n", i == 0 || i == 2 ? 0644 : 0600);
+        write_file(path,
+                   i == 1   ? KEY
+                   : i < 3  ? CERT
+                   : i == 3 ? TOKEN "\n"
+                            : "a " TOKEN "\n",
+                   i == 0 || i == 2 ? 0644 : 0600);
     }
     snprintf(f->client.tls_cert_file, CONFIG_PATH_MAX, "%s/cert", f->dir);
     snprintf(f->client.tls_key_file, CONFIG_PATH_MAX, "%s/key", f->dir);
@@ -176,6 +182,115 @@ static void problems_of_several_files_in_order(void **state)
     assert_int_equal(f->report.v[1].line, CONFIG_KEY_TOKEN_FILE + 1);
 }
 
+/* ---- what token files hold ---- */
+
+/* The problems of a text in the place of file, a line each: "E: TEXT; HINT" or "W: ...". */
+static void expect_problems(struct fixture *f, const struct tunnel_config *c, const char *file,
+                            const char *text, const char *want)
+{
+    char got[2048] = "";
+    size_t n = 0;
+
+    write_file(file, text, 0600);
+    config_report_done(&f->report);
+    config_check_files(c, &f->report);
+    for (size_t i = 0; i < f->report.n; i++)
+        n += (size_t)snprintf(got + n, sizeof(got) - n, "%c: %s\n",
+                              f->report.v[i].fatal ? 'E' : 'W', f->report.v[i].text);
+    assert_string_equal(got, want);
+}
+
+static void tokens_of_a_server(void **state)
+{
+    struct fixture *f = *state;
+    const char *file = f->server.tokens_file;
+    char text[1024];
+
+    expect_problems(f, &f->server, file, "# a\n\n \t\r\n  edge1 \t" TOKEN "\r\nb " TOKEN "=", "");
+    expect_problems(f, &f->server, file, "# nobody\n", "E: tokens_file: the file holds no token\n");
+    expect_problems(f, &f->server, file, "\na\nb " TOKEN " x\n",
+                    "E: tokens_file: line 2: a token is missing behind the name\n"
+                    "W: tokens_file: line 3: what stands behind the token is not used\n");
+    expect_problems(f, &f->server, file, "a 123456789012345\nb 1234567890123456\n",
+                    "W: tokens_file: line 1: the token has only 15 characters and can be "
+                    "guessed\n");
+    expect_problems(f, &f->server, file, "a 1234567890=23456\nb \"" TOKEN "\"\nc =\n",
+                    "E: tokens_file: line 1: the token has characters other than letters, digits "
+                    "and - . _ ~ + / =\n"
+                    "E: tokens_file: line 2: the token has characters other than letters, digits "
+                    "and - . _ ~ + / =\n"
+                    "E: tokens_file: line 3: the token has characters other than letters, digits "
+                    "and - . _ ~ + / =\n");
+    snprintf(text, sizeof(text), "a %0255d\nb %0256d\n%064d " TOKEN "\n", 1, 1, 1);
+    expect_problems(f, &f->server, file, text,
+                    "E: tokens_file: line 2: the token has more than 255 characters\n"
+                    "E: tokens_file: line 3: the name has more than 63 characters\n");
+}
+
+static void tokens_that_stand_twice(void **state)
+{
+    struct fixture *f = *state;
+
+    expect_problems(f, &f->server, f->server.tokens_file,
+                    "a " TOKEN "\nb " TOKEN "2\n\nc " TOKEN "\na " TOKEN "3\nb " TOKEN "2\n",
+                    "E: tokens_file: line 4: this token stands in line 1 already\n"
+                    "E: tokens_file: line 6: this token stands in line 2 already\n"
+                    "W: tokens_file: line 5: 'a' has another token in line 1\n");
+}
+
+static void the_token_of_a_client(void **state)
+{
+    struct fixture *f = *state;
+    const char *file = f->client.token_file;
+
+    expect_problems(f, &f->client, file, TOKEN, "");
+    expect_problems(f, &f->client, file, TOKEN "\r\n\n", "");
+    expect_problems(f, &f->client, file, "\n" TOKEN "\n",
+                    "E: token_file: the file does not begin with a token\n");
+    expect_problems(f, &f->client, file, "secret\n",
+                    "W: token_file: the token has only 6 characters and can be guessed\n");
+    expect_problems(f, &f->client, file, "edge1 " TOKEN "\n",
+                    "W: token_file: the token has only 5 characters and can be guessed\n"
+                    "W: token_file: the first word is taken for the token, but there is more in "
+                    "the file\n");
+}
+
+/* No message shows a token. */
+static void tokens_are_not_quoted(void **state)
+{
+    struct fixture *f = *state;
+
+    write_file(f->server.tokens_file,
+               "a " TOKEN "\nb " TOKEN "\nc " TOKEN "!\nd short\n" TOKEN "\n", 0600);
+    config_check_files(&f->server, &f->report);
+    assert_int_equal(f->report.n, 4);
+    for (size_t i = 0; i < f->report.n; i++) {
+        assert_null(strstr(f->report.v[i].text, TOKEN));
+        assert_null(strstr(f->report.v[i].text, "short"));
+    }
+}
+
+static void bytes_that_are_no_text(void **state)
+{
+    struct fixture *f = *state;
+    FILE *out = fopen(f->server.tokens_file, "w");
+
+    fwrite("a\0b", 1, 3, out);
+    fclose(out);
+    expect_one(f, &f->server, CONFIG_KEY_TOKENS_FILE, true, "the file has NUL characters");
+}
+
+static void a_file_without_end(void **state)
+{
+    struct fixture *f = *state;
+    FILE *out = fopen(f->server.tokens_file, "w");
+
+    for (int i = 0; i <= 1024 * 1024; i++)
+        fputc('#', out);
+    fclose(out);
+    expect_one(f, &f->server, CONFIG_KEY_TOKENS_FILE, true, "the file is larger than 1 MiB");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +304,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_key_that_others_may_read, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens_that_others_may_read, setup, teardown),
         cmocka_unit_test_setup_teardown(problems_of_several_files_in_order, setup, teardown),
+        cmocka_unit_test_setup_teardown(tokens_of_a_server, setup, teardown),
+        cmocka_unit_test_setup_teardown(tokens_that_stand_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_token_of_a_client, setup, teardown),
+        cmocka_unit_test_setup_teardown(tokens_are_not_quoted, setup, teardown),
+        cmocka_unit_test_setup_teardown(bytes_that_are_no_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_file_without_end, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

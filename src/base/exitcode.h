@@ -7,6 +7,12 @@
     X(EXIT_CODE_OK, 0, "ok", "success; a tunnel was asked to stop and stopped")                 \
     X(EXIT_CODE_CONFIG, 1, "config", "the configuration has errors")                            \
     X(EXIT_CODE_USAGE, 2, "usage", "the command line is wrong")                                 \
+    X(EXIT_CODE_NOT_RUNNING, 3, "not-running", "the instance is not running")                   \
+    X(EXIT_CODE_NOT_UP, 4, "not-up", "the instance runs, but its tunnel is not up")             \
+    X(EXIT_CODE_RESTART_NEEDED, 5, "restart-needed",                                            \
+      "a reload was asked for, but a key has changed that needs a restart")                     \
+    X(EXIT_CODE_UNREACHABLE, 6, "unreachable",                                                  \
+      "the instance did not answer, or may not be asked by this user")                          \
     X(EXIT_CODE_START, 10, "start",                                                             \
       "the tunnel cannot start: the TUN interface or the UDP socket cannot be set up")          \
     X(EXIT_CODE_SERVER_UNTRUSTED, 20, "server-untrusted",                                       \

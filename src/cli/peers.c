@@ -1,0 +1,58 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/ask.h"
+#include "status/status.h"
+
+/* A client has a server, not peers: it is told so when it was asked for by its name. */
+static enum exit_code skip_client(const struct ask *a, const char *name)
+{
+    if (!a->named)
+        return EXIT_CODE_OK;
+    fprintf(stderr, "mpquic peers: %s is a client: see mpquic status %s\n", name, name);
+    return EXIT_CODE_USAGE;
+}
+
+static enum exit_code answer(struct ask *a, const char *name, const char *text, size_t len)
+{
+    enum exit_code code = EXIT_CODE_OK;
+    struct status s;
+
+    if (status_from_json(text, len, &s)) {
+        fprintf(stderr, "mpquic peers: %s: cannot read the answer\n", name);
+        return EXIT_CODE_INTERNAL;
+    }
+    if (strcmp(s.role, "server") != 0) {
+        code = skip_client(a, name);
+    } else if (a->json) {
+        code = ask_print_json(a, status_peers_json(&s, 2));
+    } else {
+        if (!a->first)
+            putchar('\n');
+        a->first = false;
+        status_write_peers(&s, stdout);
+    }
+    status_done(&s);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct ask a = {.verb = &cli_peers, .cmd = CONTROL_PEERS, .answer = answer};
+
+    return ask_run(&a, argc, argv);
+}
+
+const struct cli_verb cli_peers = {
+    .name = "peers",
+    .summary = "list who is connected to a server",
+    .args = "[NAME]",
+    .text = "Asks the server instance NAME, or all servers in the run directory, and prints a line "
+            "for each connected peer: the name of its certificate or token, its instance id, the "
+            "address and UDP port that it comes from, its tunnel addresses, the prefixes behind "
+            "it and the number of addresses learned there, how long it has been connected, the "
+            "smoothed round-trip time, bytes received from it and sent to it, and the share of "
+            "datagrams to it that were lost.",
+    .options = ask_options,
+    .run = run,
+};

@@ -16,9 +16,7 @@
 
 struct tun {
     int fd;
-    char name[IFNAMSIZ];
-    int ifindex;
-    bool created, offload, uso;
+    struct tun_info info;
     struct drop_counters *drops;
     /* What does not fit the packet being read lands here. */
     uint8_t spill[PKT_LARGE_MAX];
@@ -39,95 +37,127 @@ static bool name_is_valid(const char *name)
 }
 
 /* Attach the descriptor to the interface: first as a new one, then as one that exists. */
-static int attach(struct tun *t)
+static int attach(int fd, struct tun_info *info)
 {
     struct ifreq ifr = {.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR};
 
-    memcpy(ifr.ifr_name, t->name, sizeof(ifr.ifr_name));
+    memcpy(ifr.ifr_name, info->name, sizeof(ifr.ifr_name));
     ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_TUN_EXCL);
-    t->created = ioctl(t->fd, TUNSETIFF, &ifr) == 0;
-    if (t->created)
+    info->created = ioctl(fd, TUNSETIFF, &ifr) == 0;
+    if (info->created)
         return 0;
     if (errno != EBUSY)
         return -errno;
     ifr.ifr_flags = (short)(ifr.ifr_flags & ~IFF_TUN_EXCL);
-    if (ioctl(t->fd, TUNSETIFF, &ifr) == 0)
+    if (ioctl(fd, TUNSETIFF, &ifr) == 0)
         return 0;
     /* The name is valid and taken: EINVAL is the kernel's word for "by another kind". */
     return errno == EINVAL ? -EEXIST : -errno;
 }
 
-static int set_offload(struct tun *t, bool want)
+static int set_offload(int fd, struct tun_info *info, bool want)
 {
     unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 
-    t->offload = t->uso = false;
-    if (want && ioctl(t->fd, TUNSETOFFLOAD, (unsigned long)(tso | TUN_F_USO4 | TUN_F_USO6)) == 0)
-        t->offload = t->uso = true;
-    else if (want && ioctl(t->fd, TUNSETOFFLOAD, (unsigned long)tso) == 0)
-        t->offload = true;
-    else if (ioctl(t->fd, TUNSETOFFLOAD, 0ul) < 0)
+    info->offload = info->uso = false;
+    if (want && ioctl(fd, TUNSETOFFLOAD, (unsigned long)(tso | TUN_F_USO4 | TUN_F_USO6)) == 0)
+        info->offload = info->uso = true;
+    else if (want && ioctl(fd, TUNSETOFFLOAD, (unsigned long)tso) == 0)
+        info->offload = true;
+    else if (ioctl(fd, TUNSETOFFLOAD, 0ul) < 0)
         return -errno;
     return 0;
 }
 
-static int set_up(struct tun *t, const struct tun_opts *opts)
+static int set_persist(int fd, bool persist)
 {
-    int header = VNET_HDR_SIZE, r;
+    return ioctl(fd, TUNSETPERSIST, (unsigned long)persist) < 0 ? -errno : 0;
+}
 
-    t->fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (t->fd < 0)
-        return -errno;
-    r = attach(t);
+static int set_up(int fd, const struct tun_opts *opts, struct tun_info *info)
+{
+    int header = VNET_HDR_SIZE, r = attach(fd, info);
+
     if (r < 0)
         return r;
-    if (ioctl(t->fd, TUNSETVNETHDRSZ, &header) < 0)
+    if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
         return -errno;
-    r = set_offload(t, opts->offload);
+    r = set_offload(fd, info, opts->offload);
     if (r < 0)
         return r;
-    if (opts->set_owner && (ioctl(t->fd, TUNSETOWNER, (unsigned long)opts->owner) < 0 ||
-                            ioctl(t->fd, TUNSETGROUP, (unsigned long)opts->group) < 0))
+    if (opts->set_owner && (ioctl(fd, TUNSETOWNER, (unsigned long)opts->owner) < 0 ||
+                            ioctl(fd, TUNSETGROUP, (unsigned long)opts->group) < 0))
         return -errno;
-    t->ifindex = (int)if_nametoindex(t->name);
-    if (!t->ifindex)
+    info->ifindex = (int)if_nametoindex(info->name);
+    if (!info->ifindex)
         return -errno;
-    return opts->persist ? tun_set_persist(t, true) : 0;
+    return opts->persist ? set_persist(fd, true) : 0;
+}
+
+int tun_fd_open(const char *name, const struct tun_opts *opts, struct tun_info *ret_info)
+{
+    struct tun_info info = {0};
+    int fd, r;
+
+    if (!name_is_valid(name))
+        return -EINVAL;
+    memcpy(info.name, name, strlen(name));
+    fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    r = set_up(fd, opts, &info);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    *ret_info = info;
+    return fd;
+}
+
+int tun_adopt(int fd, const struct tun_info *info, struct drop_counters *drops, struct tun **ret)
+{
+    struct tun *t = calloc(1, sizeof(*t));
+
+    if (!t)
+        return -ENOMEM;
+    t->fd = fd;
+    t->info = *info;
+    t->drops = drops;
+    *ret = t;
+    return 0;
 }
 
 int tun_open(const char *name, const struct tun_opts *opts, struct tun **ret)
 {
-    struct tun *t;
-    int r;
+    struct tun_info info;
+    int fd = tun_fd_open(name, opts, &info), r;
 
-    if (!name_is_valid(name))
-        return -EINVAL;
-    t = calloc(1, sizeof(*t));
-    if (!t)
-        return -ENOMEM;
-    memcpy(t->name, name, strlen(name));
-    t->drops = opts->drops;
-    r = set_up(t, opts);
-    if (r < 0) {
-        tun_close(t);
-        return r;
-    }
-    *ret = t;
-    return 0;
+    if (fd < 0)
+        return fd;
+    r = tun_adopt(fd, &info, opts->drops, ret);
+    if (r < 0)
+        close(fd);
+    return r;
+}
+
+bool tun_fd_is_alive(int fd)
+{
+    struct ifreq ifr = {0};
+
+    return ioctl(fd, TUNGETIFF, &ifr) == 0;
 }
 
 void tun_close(struct tun *t)
 {
     if (!t)
         return;
-    if (t->fd >= 0)
-        close(t->fd);
+    close(t->fd);
     free(t);
 }
 
 int tun_set_persist(struct tun *t, bool persist)
 {
-    return ioctl(t->fd, TUNSETPERSIST, (unsigned long)persist) < 0 ? -errno : 0;
+    return set_persist(t->fd, persist);
 }
 
 int tun_fd(const struct tun *t)
@@ -137,27 +167,27 @@ int tun_fd(const struct tun *t)
 
 const char *tun_name(const struct tun *t)
 {
-    return t->name;
+    return t->info.name;
 }
 
 int tun_ifindex(const struct tun *t)
 {
-    return t->ifindex;
+    return t->info.ifindex;
 }
 
 bool tun_was_created(const struct tun *t)
 {
-    return t->created;
+    return t->info.created;
 }
 
 bool tun_has_offload(const struct tun *t)
 {
-    return t->offload;
+    return t->info.offload;
 }
 
 bool tun_has_uso(const struct tun *t)
 {
-    return t->uso;
+    return t->info.uso;
 }
 
 /* The packet to read into, kept from the last turn or new: a large one where super-packets may
@@ -166,7 +196,7 @@ static struct pkt *target_get(struct tun *t, struct pkt_pool *pool, struct pkt *
 {
     struct pkt *pkt = kept;
 
-    if (!pkt && t->offload)
+    if (!pkt && t->info.offload)
         pkt = pkt_new(pool, PKT_LARGE_MAX);
     if (!pkt)
         pkt = pkt_new(pool, PKT_SMALL_MAX);

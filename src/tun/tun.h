@@ -35,10 +35,27 @@ struct tun_opts {
  * -ENOMEM, other -errno of the kernel. */
 int tun_open(const char *name, const struct tun_opts *opts, struct tun **ret);
 
+/* What is known of an open TUN beside its descriptor: enough to use it in another process. */
+struct tun_info {
+    char name[16];
+    int ifindex;
+    bool created, offload, uso;
+};
+
+/* Open as tun_open() does. Returns the bare descriptor (owned by the caller), or -errno. */
+int tun_fd_open(const char *name, const struct tun_opts *opts, struct tun_info *ret_info);
+
+/* A TUN from what tun_fd_open() returned, here or in another process. Needs no privilege. Owns fd
+ * when it succeeds. Returns 0 or -ENOMEM. */
+int tun_adopt(int fd, const struct tun_info *info, struct drop_counters *drops, struct tun **ret);
+
+/* Does the descriptor still belong to an interface? False once that was deleted. */
+bool tun_fd_is_alive(int fd);
+
 /* Close the descriptor and free; an interface that is not persistent vanishes. Accepts NULL. */
 void tun_close(struct tun *t);
 
-/* Make the interface outlive the descriptor, or not. Returns 0 or -errno. */
+/* Make the interface outlive the descriptor, or not. Returns 0 or -errno. Needs TUN ioctls. */
 int tun_set_persist(struct tun *t, bool persist);
 
 int tun_fd(const struct tun *t);

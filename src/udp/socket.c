@@ -52,14 +52,20 @@ static int set_v6(int fd)
     return 0;
 }
 
-/* The kernel doubles what is asked (for its own bookkeeping) and reports the double. */
-static uint32_t set_buffer(int fd, int force_option, int option, uint32_t bytes)
+static void set_buffer(int fd, int force_option, int option, uint32_t bytes)
 {
-    int want = (int)MIN(bytes ? bytes : UDP_BUFFER_BYTES, 1u << 30), got = 0;
-    socklen_t len = sizeof(got);
+    int want = (int)MIN(bytes ? bytes : UDP_BUFFER_BYTES, 1u << 30);
 
     if (set_int(fd, SOL_SOCKET, force_option, want) < 0)
         set_int(fd, SOL_SOCKET, option, want);
+}
+
+/* The kernel doubles what is asked (for its own bookkeeping) and reports the double. */
+static uint32_t get_buffer(int fd, int option)
+{
+    int got = 0;
+    socklen_t len = sizeof(got);
+
     getsockopt(fd, SOL_SOCKET, option, &got, &len);
     return (uint32_t)got / 2;
 }
@@ -84,22 +90,18 @@ static void set_offloads(struct udp_socket *s, const struct udp_socket_opts *opt
     s->gso = !opts->no_gso && getsockopt(s->fd, IPPROTO_UDP, UDP_SEGMENT, &value, &len) == 0;
 }
 
-static int set_up(struct udp_socket *s, const struct udp_socket_opts *opts)
+static int set_up(int fd, const struct udp_socket_opts *opts)
 {
-    int r = bind_device(s->fd, opts->device);
+    int r = bind_device(fd, opts->device);
 
     if (r == 0)
-        r = opts->bind.sa.sa_family == AF_INET6 ? set_v6(s->fd) : set_v4(s->fd);
+        r = opts->bind.sa.sa_family == AF_INET6 ? set_v6(fd) : set_v4(fd);
     if (r < 0)
         return r;
-    s->rcvbuf_bytes = set_buffer(s->fd, SO_RCVBUFFORCE, SO_RCVBUF, opts->rcvbuf_bytes);
-    s->sndbuf_bytes = set_buffer(s->fd, SO_SNDBUFFORCE, SO_SNDBUF, opts->sndbuf_bytes);
-    set_int(s->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
-    set_offloads(s, opts);
-    if (bind(s->fd, &opts->bind.sa, opts->bind.len) < 0)
-        return -errno;
-    s->local.len = sizeof(s->local.ss);
-    return getsockname(s->fd, &s->local.sa, &s->local.len) < 0 ? -errno : 0;
+    set_buffer(fd, SO_RCVBUFFORCE, SO_RCVBUF, opts->rcvbuf_bytes);
+    set_buffer(fd, SO_SNDBUFFORCE, SO_SNDBUF, opts->sndbuf_bytes);
+    set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+    return bind(fd, &opts->bind.sa, opts->bind.len) < 0 ? -errno : 0;
 }
 
 static int make_buffers(struct udp_socket *s)
@@ -121,27 +123,63 @@ static int make_buffers(struct udp_socket *s)
     return 0;
 }
 
-int udp_socket_open(const struct udp_socket_opts *opts, struct udp_socket **ret)
+int udp_fd_open(const struct udp_socket_opts *opts)
 {
-    int family = opts->bind.len ? opts->bind.sa.sa_family : AF_UNSPEC, r;
-    struct udp_socket *s;
+    int family = opts->bind.len ? opts->bind.sa.sa_family : AF_UNSPEC, fd, r;
 
     if (family != AF_INET && family != AF_INET6)
         return -EINVAL;
-    s = calloc(1, sizeof(*s));
+    fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
+    if (fd < 0)
+        return -errno;
+    r = set_up(fd, opts);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+static int take_over(struct udp_socket *s, const struct udp_socket_opts *opts)
+{
+    s->local.len = sizeof(s->local.ss);
+    if (getsockname(s->fd, &s->local.sa, &s->local.len) < 0)
+        return -errno;
+    s->rcvbuf_bytes = get_buffer(s->fd, SO_RCVBUF);
+    s->sndbuf_bytes = get_buffer(s->fd, SO_SNDBUF);
+    set_offloads(s, opts);
+    return make_buffers(s);
+}
+
+int udp_socket_adopt(int fd, const struct udp_socket_opts *opts, struct udp_socket **ret)
+{
+    struct udp_socket *s = calloc(1, sizeof(*s));
+    int r;
+
     if (!s)
         return -ENOMEM;
+    s->fd = fd;
     s->drops = opts->drops;
-    s->fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP);
-    r = s->fd < 0 ? -errno : set_up(s, opts);
-    if (r == 0)
-        r = make_buffers(s);
+    r = take_over(s, opts);
     if (r < 0) {
+        s->fd = -1; /* stays the caller's */
         udp_socket_close(s);
         return r;
     }
     *ret = s;
     return 0;
+}
+
+int udp_socket_open(const struct udp_socket_opts *opts, struct udp_socket **ret)
+{
+    int fd = udp_fd_open(opts), r;
+
+    if (fd < 0)
+        return fd;
+    r = udp_socket_adopt(fd, opts, ret);
+    if (r < 0)
+        close(fd);
+    return r;
 }
 
 void udp_socket_close(struct udp_socket *s)

@@ -51,6 +51,12 @@ struct udp_stats {
  * Offloads that the kernel lacks are left out silently. */
 int udp_socket_open(const struct udp_socket_opts *opts, struct udp_socket **ret);
 
+/* The two halves of udp_socket_open(): what may need privilege, returning the bound descriptor
+ * (owned by the caller) or -errno as above; and what does not, in this process or in another that
+ * was handed the descriptor, which *ret owns when 0 is returned. */
+int udp_fd_open(const struct udp_socket_opts *opts);
+int udp_socket_adopt(int fd, const struct udp_socket_opts *opts, struct udp_socket **ret);
+
 /* Close and free. Accepts NULL. */
 void udp_socket_close(struct udp_socket *s);
 

@@ -1,8 +1,10 @@
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "base/place.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "daemon/daemon.h"
@@ -30,31 +32,51 @@ static enum exit_code load(const char *file, struct tunnel_config *ret)
     return code;
 }
 
+/* The name that was given, else the file's, else (standard input, odd characters) the TUN's. */
+static void find_name(const char *file, const char *given, const struct tunnel_config *config,
+                      char name[static PLACE_NAME_MAX])
+{
+    if (given)
+        snprintf(name, PLACE_NAME_MAX, "%s", given);
+    else if (place_instance_name(file, name) && place_instance_name(config->tun_name, name))
+        snprintf(name, PLACE_NAME_MAX, "tunnel");
+}
+
 static int run(int argc, char **argv)
 {
-    const char *file = NULL;
+    const char *file = NULL, *given = NULL;
     struct tunnel_config config = {0};
+    char name[PLACE_NAME_MAX];
     enum exit_code code;
     int c;
 
     while ((c = cli_getopt(&cli_tunnel, argc, argv)) != -1) {
-        if (c != 'c')
+        if (c == 'c')
+            file = optarg;
+        else if (c == 'n')
+            given = optarg;
+        else
             return EXIT_CODE_USAGE;
-        file = optarg;
     }
     if (optind < argc)
         return cli_usage_error(&cli_tunnel, "unexpected argument '%s'", argv[optind]);
     if (!file)
         return cli_usage_error(&cli_tunnel, "option -c FILE is missing");
+    if (given && place_name_check(given))
+        return cli_usage_error(&cli_tunnel, "'%s' cannot be the name of an instance", given);
     code = load(file, &config);
+    find_name(file, given, &config, name);
     if (code == EXIT_CODE_OK)
-        code = daemon_run(&config);
+        code = daemon_run(&config, strcmp(file, "-") != 0 ? file : NULL, name);
     config_done(&config);
     return (int)code;
 }
 
 static const struct cli_option options[] = {
     {'c', NULL, "FILE", "The configuration of the instance; see mpquic.yaml(5).", true},
+    {'n', "name", "NAME",
+     "The name of the instance, by which the other verbs find it. Without this option it is the "
+     "name of FILE without directory and \".yaml\"."},
     {0},
 };
 

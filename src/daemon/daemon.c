@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "daemon/instance.h"
-#include "daemon/privilege.h"
 
 enum { POOL_SMALL = 4096, POOL_LARGE = 64 };
 #define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
@@ -69,6 +68,24 @@ static void on_telemetry(struct loop_timer *timer)
     log_telemetry(inst);
     log_drops(inst);
     loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
+}
+
+/* --- watchdog: the loop turns, so the service manager need not restart us ---------------- */
+
+static void on_watchdog(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+
+    helper_notify(inst->helper, HELPER_NOTIFY_WATCHDOG);
+    loop_timer_set(inst->loop, timer,
+                   loop_now_ns(inst->loop) + helper_watchdog_ns(inst->helper) / 2);
+}
+
+static void start_watchdog(struct instance *inst)
+{
+    inst->watchdog = (struct loop_timer){.cb = on_watchdog, .user = inst};
+    if (helper_watchdog_ns(inst->helper))
+        on_watchdog(&inst->watchdog);
 }
 
 /* --- where the hub is ------------------------------------------------------------------ */
@@ -152,6 +169,7 @@ static void on_stop_signal(struct loop_signal *sig, int signo)
     if (inst->stopping)
         return;
     inst->stopping = true;
+    helper_notify(inst->helper, HELPER_NOTIFY_STOPPING);
     log_info("tunnel: stopping: %s", strsignal(signo));
     if (inst->edge)
         edge_shutdown(inst->edge, loop_now_ns(inst->loop));
@@ -176,19 +194,19 @@ static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
     o->server = c->role == CONFIG_ROLE_SERVER;
     o->cc = c->congestion_control == CONFIG_CC_BBR ? QUIC_CC_BBR : QUIC_CC_CUBIC;
     o->tls = &quic_tls_gnutls;
-    o->tls_ctx = inst->creds;
+    o->tls_ctx = inst->cred.tls;
     o->server_name = *c->tls_server_name ? c->tls_server_name : c->remote_addr;
     o->pool = inst->pool;
     o->drops = &inst->drops;
     o->random = quic_random_system;
-    quic_tls_reset_secret(inst->creds, o->reset_secret);
+    quic_tls_reset_secret(inst->cred.tls, o->reset_secret);
 }
 
 static int make_edge(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
     struct edge_opts o = {.authority = inst->authority,
-                          .token = *inst->token ? inst->token : NULL,
+                          .token = *inst->cred.token ? inst->cred.token : NULL,
                           .events = &instance_edge_events,
                           .user = inst};
 
@@ -205,8 +223,8 @@ static int make_hub(struct instance *inst)
     const struct tunnel_config *c = inst->config;
     struct hub_opts o = {.peer_prefixes = c->peer_prefixes,
                          .n_peer_prefixes = c->n_peer_prefixes,
-                         .tokens = inst->tokens,
-                         .n_tokens = inst->n_tokens,
+                         .tokens = inst->cred.tokens,
+                         .n_tokens = inst->cred.n_tokens,
                          .events = &instance_hub_events,
                          .user = inst};
 
@@ -228,12 +246,28 @@ static int open_netlink(struct instance *inst)
     return loop_io_add(inst->loop, &inst->monitor_io, netlink_monitor_fd(inst->monitor), EPOLLIN);
 }
 
+/* The helper passes on the signals that it gets: the service manager knows only its process. */
+static void on_helper(struct loop_io *io, uint32_t events)
+{
+    struct instance *inst = io->user;
+    int signo = helper_event(inst->helper);
+
+    if (signo < 0)
+        loop_stop(inst->loop, EXIT_CODE_INTERNAL);
+    else if (signo == SIGHUP)
+        on_hangup(&inst->sighup, signo);
+    else if (signo)
+        on_stop_signal(&inst->sigterm, signo);
+}
+
 static int add_signals(struct instance *inst)
 {
+    inst->helper_io = (struct loop_io){.cb = on_helper, .user = inst};
     inst->sigterm = (struct loop_signal){.cb = on_stop_signal, .user = inst, .signo = SIGTERM};
     inst->sigint = (struct loop_signal){.cb = on_stop_signal, .user = inst, .signo = SIGINT};
     inst->sighup = (struct loop_signal){.cb = on_hangup, .user = inst, .signo = SIGHUP};
-    return loop_signal_add(inst->loop, &inst->sigterm) ||
+    return loop_io_add(inst->loop, &inst->helper_io, helper_event_fd(inst->helper), EPOLLIN) ||
+           loop_signal_add(inst->loop, &inst->sigterm) ||
            loop_signal_add(inst->loop, &inst->sigint) || loop_signal_add(inst->loop, &inst->sighup);
 }
 
@@ -276,11 +310,12 @@ static enum exit_code setup(struct instance *inst)
         instance_resolve(inst);
     else
         code = instance_open_listeners(inst);
-    rv = code ? 0 : privilege_drop();
-    if (rv)
-        return out_of(strerror(-rv));
+    if (code)
+        return code;
+    start_watchdog(inst);
+    helper_notify(inst->helper, HELPER_NOTIFY_READY);
     loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
-    return code;
+    return EXIT_CODE_OK;
 }
 
 /* The tunnel stack first, because its packets belong to the pool; the TUN stays, so that routes
@@ -297,21 +332,15 @@ static void teardown(struct instance *inst)
     netlink_close(inst->netlink);
     pkt_pool_free(inst->pool);
     loop_free(inst->loop);
-    quic_tls_creds_unref(inst->creds);
-    explicit_bzero(inst->token, sizeof(inst->token));
-    if (inst->tokens)
-        explicit_bzero(inst->tokens, HUB_TOKENS_MAX * sizeof(*inst->tokens));
-    free(inst->tokens);
+    credentials_done(&inst->cred);
     free(inst->tx);
 }
 
-enum exit_code daemon_run(const struct tunnel_config *config)
+static enum exit_code run_data_plane(struct helper *h, void *user)
 {
-    struct instance inst = {.config = config};
-    enum exit_code code;
+    struct instance inst = {.config = user, .helper = h};
+    enum exit_code code = setup(&inst);
 
-    log_set_level(config->log_level);
-    code = setup(&inst);
     if (code == EXIT_CODE_OK) {
         int rv = loop_run(inst.loop);
 
@@ -321,4 +350,12 @@ enum exit_code daemon_run(const struct tunnel_config *config)
     }
     teardown(&inst);
     return code;
+}
+
+enum exit_code daemon_run(struct tunnel_config *config, const char *file, const char *name)
+{
+    struct helper_opts opts = {.config = config, .file = file, .name = name};
+
+    log_set_level(config->log_level);
+    return helper_run(&opts, run_data_plane, config);
 }

@@ -7,8 +7,10 @@
 #include "config/config.h"
 
 /* Run the instance until SIGTERM or SIGINT (returns EXIT_CODE_OK) or until going on is useless
- * (any other exit code; one line has been logged that says why). Uses the process's signals. */
-enum exit_code daemon_run(const struct tunnel_config *config);
+ * (any other exit code; one line has been logged that says why). file is the configuration's, NULL
+ * when it cannot be read again; name is the instance's (base/place.h). Forks, and returns in both
+ * processes (helper/helper.h). */
+enum exit_code daemon_run(struct tunnel_config *config, const char *file, const char *name);
 
 /* Load what the configuration names for TLS, as daemon_run() would, and forget it. Returns 0, or a
  * negative errno with one line in err that says which file is wrong and why. */

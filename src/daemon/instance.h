@@ -11,7 +11,9 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "config/config.h"
+#include "daemon/credentials.h"
 #include "daemon/resolve.h"
+#include "helper/helper.h"
 #include "loop/loop.h"
 #include "netlink/netlink.h"
 #include "packet/pkt.h"
@@ -22,7 +24,7 @@
 #include "tun/tun.h"
 #include "udp/udp.h"
 
-enum { INSTANCE_SOCKETS = 2, INSTANCE_TOKEN_MAX = 256 };
+enum { INSTANCE_SOCKETS = 2 };
 
 /* One UDP socket and what waits for it to become writable. */
 struct instance_socket {
@@ -34,14 +36,12 @@ struct instance_socket {
 
 struct instance {
     const struct tunnel_config *config;
+    struct helper *helper;
+    struct loop_io helper_io;
     struct loop *loop;
     struct pkt_pool *pool;
     struct drop_counters drops;
-    struct quic_tls_creds *creds;
-    const char *allowed[CONFIG_CLIENTS_MAX + 1];
-    char token[INSTANCE_TOKEN_MAX];
-    struct hub_token *tokens;
-    unsigned n_tokens;
+    struct credentials cred;
     char authority[CONFIG_HOST_MAX + 16];
 
     struct netlink *netlink;
@@ -68,7 +68,7 @@ struct instance {
     uint32_t tx_sent;
 
     struct loop_signal sigterm, sigint, sighup;
-    struct loop_timer telemetry;
+    struct loop_timer telemetry, watchdog;
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
     struct log_limit refused_limit;

@@ -1,205 +1,40 @@
 /* What an instance makes once: credentials and the TUN interface. */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "daemon/daemon.h"
 #include "daemon/instance.h"
 
-enum { TOKEN_FILE_MAX = 64 * 1024, TUN_MTU_MIN = 1280, TUN_ADDRESSES_MAX = 64 };
+enum { TUN_MTU_MIN = 1280, TUN_ADDRESSES_MAX = 64 };
 
-/* --- tokens ---------------------------------------------------------------------------- */
-
-static char *read_text_file(const char *file)
-{
-    char *text = calloc(1, TOKEN_FILE_MAX + 1);
-    FILE *f = fopen(file, "re");
-
-    if (f && text && fread(text, 1, TOKEN_FILE_MAX, f) == 0 && ferror(f)) {
-        free(text);
-        text = NULL;
-    }
-    if (!f || !text)
-        log_error("%s: cannot read the token file: %m", file);
-    if (f)
-        fclose(f);
-    else
-        free(text);
-    return f ? text : NULL;
-}
-
-static enum exit_code load_client_token(struct instance *inst)
-{
-    _cleanup_free_ char *text = read_text_file(inst->config->token_file);
-    size_t n;
-
-    if (!text)
-        return EXIT_CODE_CONFIG;
-    n = strcspn(text, " \t\r\n");
-    if (!n || n >= sizeof(inst->token)) {
-        log_error("%s: the first word must be a token of 1 to %zu characters",
-                  inst->config->token_file, sizeof(inst->token) - 1);
-        return EXIT_CODE_CONFIG;
-    }
-    memcpy(inst->token, text, n);
-    explicit_bzero(text, TOKEN_FILE_MAX);
-    return EXIT_CODE_OK;
-}
-
-/* Lines "NAME TOKEN"; empty ones and those that begin with # are skipped. */
-static enum exit_code load_server_tokens(struct instance *inst)
-{
-    const char *file = inst->config->tokens_file;
-    _cleanup_free_ char *text = read_text_file(file);
-    char *save = NULL, *line;
-    unsigned number = 0;
-
-    inst->tokens = calloc(HUB_TOKENS_MAX, sizeof(*inst->tokens));
-    if (!text || !inst->tokens)
-        return EXIT_CODE_CONFIG;
-    for (char *at = text; (line = strsep(&at, "\n"));) {
-        struct hub_token *t = &inst->tokens[inst->n_tokens];
-        char *name = strtok_r(line, " \t\r", &save), *token;
-
-        number++;
-        if (!name || *name == '#')
-            continue;
-        token = strtok_r(NULL, " \t\r", &save);
-        if (!token || strlen(name) >= sizeof(t->name) || strlen(token) >= sizeof(t->token) ||
-            inst->n_tokens == HUB_TOKENS_MAX) {
-            log_error("%s:%u: not a line \"NAME TOKEN\", or more than %d of them", file, number,
-                      HUB_TOKENS_MAX);
-            return EXIT_CODE_CONFIG;
-        }
-        snprintf(t->name, sizeof(t->name), "%s", name);
-        snprintf(t->token, sizeof(t->token), "%s", token);
-        inst->n_tokens++;
-    }
-    explicit_bzero(text, TOKEN_FILE_MAX);
-    if (!inst->n_tokens) {
-        log_error("%s: no token in the file", file);
-        return EXIT_CODE_CONFIG;
-    }
-    return EXIT_CODE_OK;
-}
-
-/* --- TLS ------------------------------------------------------------------------------- */
-
-enum { PEM_FILE_MAX = 1024 * 1024 };
-
-/* The PEM texts that a configuration names, in memory. */
-struct tls_texts {
-    char *cert, *key, *ca, *crl;
-};
-
-static void cleanup_texts(struct tls_texts *t)
-{
-    if (t->key)
-        explicit_bzero(t->key, strlen(t->key));
-    free(t->cert);
-    free(t->key);
-    free(t->ca);
-    free(t->crl);
-}
-
-static int read_pem(FILE *f, char **ret)
-{
-    char *text = calloc(1, PEM_FILE_MAX + 1);
-    size_t n = text ? fread(text, 1, PEM_FILE_MAX + 1, f) : 0;
-
-    if (!text || n > PEM_FILE_MAX || ferror(f)) {
-        free(text);
-        return text ? -EFBIG : -ENOMEM;
-    }
-    text[n] = 0;
-    *ret = text;
-    return 0;
-}
-
-/* Load one file, unless none is named. */
-static int load_pem(const char *file, const char *what, char **text, struct quic_tls_blob *blob,
-                    char *err, size_t len)
-{
-    FILE *f;
-    int rv;
-
-    if (!*file)
-        return 0;
-    f = fopen(file, "re");
-    rv = f ? read_pem(f, text) : -errno;
-    if (f)
-        fclose(f);
-    if (rv)
-        snprintf(err, len, "%s: cannot read %s: %s", file, what, strerror(-rv));
-    else
-        *blob = (struct quic_tls_blob){.name = file, .data = *text, .len = strlen(*text)};
-    return rv;
-}
-
-static int load_texts(const struct tunnel_config *c, struct tls_texts *t, struct quic_tls_files *f,
-                      char *err, size_t len)
-{
-    int rv = load_pem(c->tls_cert_file, "certificate", &t->cert, &f->cert, err, len);
-
-    if (!rv)
-        rv = load_pem(c->tls_key_file, "private key", &t->key, &f->key, err, len);
-    if (!rv)
-        rv = load_pem(c->tls_ca_file, "CA certificate", &t->ca, &f->ca, err, len);
-    return rv;
-}
-
-static int load_credentials(const struct tunnel_config *c, const char *const *allowed,
-                            struct quic_tls_creds **ret, char *err, size_t len)
-{
-    __attribute__((cleanup(cleanup_texts))) struct tls_texts texts = {0};
-    struct quic_tls_files files = {
-        .server = c->role == CONFIG_ROLE_SERVER,
-        .insecure_skip_verify = c->tls_insecure_skip_verify,
-        .require_client_cert = !*c->tokens_file,
-        .allowed_names = allowed,
-    };
-    int rv = load_texts(c, &texts, &files, err, len);
-
-    return rv ? rv : quic_tls_creds_load(&files, ret, err, len);
-}
+/* --- credentials ----------------------------------------------------------------------- */
 
 int daemon_check_credentials(const struct tunnel_config *config, char *err, size_t len)
 {
-    struct quic_tls_creds *creds;
-    int rv = load_credentials(config, NULL, &creds, err, len);
+    struct credentials cred = {0};
+    int rv = credentials_load(config, NULL, false, &cred, err, len);
 
-    if (!rv)
-        quic_tls_creds_unref(creds);
+    credentials_done(&cred);
     return rv;
 }
 
 enum exit_code instance_load_credentials(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
-    bool server = c->role == CONFIG_ROLE_SERVER;
-    enum exit_code code = EXIT_CODE_OK;
     char err[512];
 
-    if (server && !*c->tls_ca_file && !*c->tokens_file) {
+    if (c->role == CONFIG_ROLE_SERVER && !*c->tls_ca_file && !*c->tokens_file) {
         log_error("no client authentication configured: set tls_ca_file or tokens_file");
         return EXIT_CODE_NO_CLIENT_AUTH;
     }
-    for (unsigned i = 0; i < c->n_allowed_clients; i++)
-        inst->allowed[i] = c->allowed_clients[i];
-    if (load_credentials(c, c->n_allowed_clients ? inst->allowed : NULL, &inst->creds, err,
-                         sizeof(err))) {
-        log_error("tls: %s", err);
+    if (credentials_load(c, inst->helper, false, &inst->cred, err, sizeof(err))) {
+        log_error("credentials: %s", err);
         return EXIT_CODE_CONFIG;
     }
     if (c->tls_insecure_skip_verify)
         log_error("tls: the server's certificate is NOT verified (tls_insecure_skip_verify)");
-    if (!server && *c->token_file)
-        code = load_client_token(inst);
-    if (server && *c->tokens_file)
-        code = load_server_tokens(inst);
-    return code;
+    return EXIT_CODE_OK;
 }
 
 /* --- TUN ------------------------------------------------------------------------------- */
@@ -239,7 +74,7 @@ static void remove_stale_addresses(struct instance *inst)
     for (int i = 0; i < MIN(n, TUN_ADDRESSES_MAX); i++) {
         if (!v[i].ours || is_configured(inst->config, &v[i].prefix))
             continue;
-        if (!netlink_addr_del(inst->netlink, tun_ifindex(inst->tun), &v[i].prefix))
+        if (!helper_addr_del(inst->helper, &v[i].prefix))
             log_info("tun %s: removed %s: no longer in tun_cidr", inst->config->tun_name,
                      ip_prefix_str(&v[i].prefix, buf));
     }
@@ -251,7 +86,7 @@ static int add_addresses(struct instance *inst)
     char buf[IP_PREFIX_STR_MAX];
 
     for (unsigned i = 0; i < c->n_tun_addr; i++) {
-        int rv = netlink_addr_add(inst->netlink, tun_ifindex(inst->tun), &c->tun_addr[i], NULL);
+        int rv = helper_addr_add(inst->helper, &c->tun_addr[i]);
 
         if (rv) {
             log_error("tun %s: cannot add %s: %s", c->tun_name, ip_prefix_str(&c->tun_addr[i], buf),
@@ -265,15 +100,14 @@ static int add_addresses(struct instance *inst)
 enum exit_code instance_setup_tun(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
-    struct tun_opts opts = {.persist = true, .drops = &inst->drops};
-    int rv = tun_open(c->tun_name, &opts, &inst->tun);
+    int rv = helper_tun_open(inst->helper, &inst->drops, &inst->tun);
 
     if (rv)
         return tun_error(c->tun_name, rv);
     inst->tun_mtu = c->mtu ? c->mtu : TUN_MTU_MIN;
-    rv = netlink_link_set_mtu(inst->netlink, tun_ifindex(inst->tun), inst->tun_mtu);
+    rv = helper_tun_mtu(inst->helper, inst->tun_mtu);
     if (!rv)
-        rv = netlink_link_set_up(inst->netlink, tun_ifindex(inst->tun), true);
+        rv = helper_tun_up(inst->helper);
     if (rv) {
         log_error("tun %s: cannot set up: %s", c->tun_name, strerror(-rv));
         return EXIT_CODE_START;
@@ -315,7 +149,7 @@ void instance_set_mtu(struct instance *inst, size_t packet_max)
     }
     if (mtu == inst->tun_mtu)
         return;
-    rv = netlink_link_set_mtu(inst->netlink, tun_ifindex(inst->tun), mtu);
+    rv = helper_tun_mtu(inst->helper, mtu);
     if (rv) {
         log_error("tun %s: cannot set mtu %u: %s", c->tun_name, mtu, strerror(-rv));
         return;

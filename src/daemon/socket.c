@@ -27,7 +27,7 @@ static int open_socket(struct instance *inst, unsigned slot, const struct net_ad
 {
     struct instance_socket *s = &inst->sockets[slot];
     struct udp_socket_opts opts = {.bind = *bind, .device = device, .drops = &inst->drops};
-    int rv = udp_socket_open(&opts, &s->udp);
+    int rv = helper_udp_open(inst->helper, &opts, &s->udp);
 
     if (rv)
         return rv;

@@ -1,0 +1,294 @@
+/* Requests of the data plane: each is one exchange with the helper. */
+#include "helper/client.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "helper/message.h"
+
+/* --- one exchange ---------------------------------------------------------------------- */
+
+static int send_request(struct helper *h, const struct helper_request *q)
+{
+    ssize_t n;
+
+    do
+        n = send(h->fd, q, sizeof(*q), MSG_NOSIGNAL);
+    while (n < 0 && errno == EINTR);
+    return n == (ssize_t)sizeof(*q) ? 0 : -EPIPE;
+}
+
+static int take_fd(struct msghdr *m)
+{
+    int fd = -1;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+            c->cmsg_len == CMSG_LEN(sizeof(fd)))
+            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+    return fd;
+}
+
+static int receive_answer(struct helper *h, struct helper_answer *ret, int *ret_fd)
+{
+    union {
+        struct cmsghdr align;
+        char b[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
+    struct msghdr m = {.msg_iov = &iov,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
+    ssize_t n;
+
+    do
+        n = recvmsg(h->fd, &m, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof(*ret))
+        return -EPIPE;
+    *ret_fd = take_fd(&m);
+    return 0;
+}
+
+/* Ask; *ret_fd may be NULL for what opens nothing. */
+static int ask(struct helper *h, const struct helper_request *q, struct helper_answer *ret,
+               int *ret_fd)
+{
+    int fd = -1, r = send_request(h, q);
+
+    if (!r)
+        r = receive_answer(h, ret, &fd);
+    if (!r)
+        r = ret->error;
+    if (!r && ret_fd && fd < 0)
+        r = -EMFILE; /* the answer came without it: no room in our table */
+    if (fd >= 0 && (r || !ret_fd)) {
+        close(fd);
+        fd = -1;
+    }
+    if (!r && ret_fd)
+        *ret_fd = fd;
+    return r;
+}
+
+static int ask_plain(struct helper *h, const struct helper_request *q)
+{
+    struct helper_answer a;
+
+    return ask(h, q, &a, NULL);
+}
+
+/* --- events ---------------------------------------------------------------------------- */
+
+const char *helper_name(const struct helper *h)
+{
+    return h->name;
+}
+
+uint64_t helper_watchdog_ns(const struct helper *h)
+{
+    return h->watchdog_ns;
+}
+
+int helper_event_fd(const struct helper *h)
+{
+    return h->event_fd;
+}
+
+int helper_event(struct helper *h)
+{
+    uint8_t signo;
+    ssize_t n;
+
+    do
+        n = read(h->event_fd, &signo, 1);
+    while (n < 0 && errno == EINTR);
+    if (n == 1)
+        return signo;
+    return n < 0 && errno == EAGAIN ? 0 : -EPIPE;
+}
+
+/* --- TUN ------------------------------------------------------------------------------- */
+
+int helper_tun_open(struct helper *h, struct drop_counters *drops, struct tun **ret)
+{
+    struct helper_request q = {.op = HELPER_OP_TUN_OPEN};
+    struct helper_answer a;
+    int fd = -1, r = ask(h, &q, &a, &fd);
+
+    if (r)
+        return r;
+    r = tun_adopt(fd, &a.tun, drops, ret);
+    if (r)
+        close(fd);
+    return r;
+}
+
+int helper_tun_up(struct helper *h)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_TUN_UP});
+}
+
+int helper_tun_mtu(struct helper *h, uint32_t mtu)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_TUN_MTU, .which = mtu});
+}
+
+int helper_addr_add(struct helper *h, const struct ip_prefix *p)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ADDR_ADD, .prefix = *p});
+}
+
+int helper_addr_del(struct helper *h, const struct ip_prefix *p)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ADDR_DEL, .prefix = *p});
+}
+
+int helper_route_add(struct helper *h, const struct ip_prefix *dst)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ROUTE_ADD, .prefix = *dst});
+}
+
+int helper_route_del(struct helper *h, const struct ip_prefix *dst)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ROUTE_DEL, .prefix = *dst});
+}
+
+/* --- UDP ------------------------------------------------------------------------------- */
+
+int helper_udp_open(struct helper *h, const struct udp_socket_opts *opts, struct udp_socket **ret)
+{
+    struct helper_request q = {.op = HELPER_OP_UDP_OPEN};
+    size_t len = opts->device ? strlen(opts->device) : 0;
+    struct helper_answer a;
+    int fd = -1, r;
+
+    if (len >= sizeof(q.udp.device))
+        return -EINVAL;
+    if (len)
+        memcpy(q.udp.device, opts->device, len);
+    q.udp.addr = net_addr_ip(&opts->bind);
+    q.udp.port = net_addr_port(&opts->bind);
+    r = ask(h, &q, &a, &fd);
+    if (r)
+        return r;
+    r = udp_socket_adopt(fd, opts, ret);
+    if (r)
+        close(fd);
+    return r;
+}
+
+/* --- files ----------------------------------------------------------------------------- */
+
+static ssize_t read_all(int fd, char *buf, size_t max)
+{
+    size_t have = 0;
+
+    while (have < max) {
+        ssize_t n = read(fd, buf + have, max - have);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (!n)
+            break;
+        have += (size_t)n;
+    }
+    return (ssize_t)have;
+}
+
+/* Read all of fd and close it. */
+static int slurp(int fd, char **ret, size_t *len)
+{
+    char *buf = malloc(HELPER_FILE_MAX + 1), *fitting;
+    ssize_t n = buf ? read_all(fd, buf, HELPER_FILE_MAX + 1) : -ENOMEM;
+
+    close(fd);
+    if (n > HELPER_FILE_MAX)
+        n = -EFBIG;
+    fitting = n < 0 ? NULL : malloc((size_t)n + 1);
+    if (fitting) {
+        memcpy(fitting, buf, (size_t)n);
+        fitting[n] = 0;
+        *ret = fitting;
+        *len = (size_t)n;
+    }
+    if (buf && n > 0)
+        explicit_bzero(buf, (size_t)n);
+    free(buf);
+    return n < 0 ? (int)n : fitting ? 0 : -ENOMEM;
+}
+
+int helper_file_read(struct helper *h, enum helper_file file, bool staged, char **ret, size_t *len)
+{
+    struct helper_request q = {.op = HELPER_OP_FILE_OPEN, .which = file, .flag = staged};
+    struct helper_answer a;
+    int fd = -1, r = ask(h, &q, &a, &fd);
+
+    return r ? r : slurp(fd, ret, len);
+}
+
+int helper_file_stat(struct helper *h, enum helper_file file, bool staged, struct helper_stamp *ret)
+{
+    struct helper_request q = {.op = HELPER_OP_FILE_STAT, .which = file, .flag = staged};
+    struct helper_answer a;
+    int r = ask(h, &q, &a, NULL);
+
+    if (!r)
+        *ret = a.stamp;
+    return r;
+}
+
+/* --- configuration --------------------------------------------------------------------- */
+
+int helper_config_stage(struct helper *h, char **ret, size_t *len)
+{
+    struct helper_request q = {.op = HELPER_OP_CONFIG_STAGE};
+    struct helper_answer a;
+    int fd = -1, r = ask(h, &q, &a, &fd);
+
+    return r ? r : slurp(fd, ret, len);
+}
+
+int helper_config_commit(struct helper *h, bool commit)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_CONFIG_COMMIT, .flag = commit});
+}
+
+/* --- the rest -------------------------------------------------------------------------- */
+
+int helper_control_socket(struct helper *h)
+{
+    struct helper_request q = {.op = HELPER_OP_CONTROL_SOCKET};
+    struct helper_answer a;
+    int fd = -1, r = ask(h, &q, &a, &fd);
+
+    return r ? r : fd;
+}
+
+int helper_notify(struct helper *h, enum helper_notify what)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_NOTIFY, .which = what});
+}
+
+int helper_time_load(struct helper *h, int64_t *ret)
+{
+    struct helper_request q = {.op = HELPER_OP_TIME_LOAD};
+    struct helper_answer a;
+    int r = ask(h, &q, &a, NULL);
+
+    if (!r)
+        *ret = a.time_s;
+    return r;
+}
+
+void helper_time_save(struct helper *h, int64_t now_s)
+{
+    ask_plain(h, &(struct helper_request){.op = HELPER_OP_TIME_SAVE, .time_s = now_s});
+}

@@ -1,0 +1,301 @@
+#include "helper/effects.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#if HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "base/clock.h"
+#include "base/util.h"
+
+/* How long to wait for what a process that was killed a moment ago still holds. */
+enum { BUSY_TRIES = 100, BUSY_PAUSE_MS = 10 };
+
+static void busy_pause(void)
+{
+    struct timespec ts = {.tv_nsec = (long)(BUSY_PAUSE_MS * NS_PER_MS)};
+
+    nanosleep(&ts, NULL);
+}
+
+/* --- TUN ------------------------------------------------------------------------------- */
+
+static int fx_tun_open(void *user, const char *name, struct tun_info *ret)
+{
+    const struct effects *e = user;
+    /* "nobody" is not one user but everybody who has no better one: it owns nothing. */
+    struct tun_opts opts = {.persist = true,
+                            .set_owner = e->user->changes && e->user->is_service,
+                            .owner = e->user->uid,
+                            .group = e->user->gid};
+    int fd = tun_fd_open(name, &opts, ret);
+
+    for (int i = 0; i < BUSY_TRIES && fd == -EBUSY; i++) {
+        busy_pause();
+        fd = tun_fd_open(name, &opts, ret);
+    }
+    return fd;
+}
+
+static bool fx_tun_is_alive(void *user, int fd)
+{
+    return tun_fd_is_alive(fd);
+}
+
+static int fx_link_up(void *user, int ifindex)
+{
+    return netlink_link_set_up(((struct effects *)user)->netlink, ifindex, true);
+}
+
+static int fx_link_mtu(void *user, int ifindex, uint32_t mtu)
+{
+    return netlink_link_set_mtu(((struct effects *)user)->netlink, ifindex, mtu);
+}
+
+/* --- addresses and routes -------------------------------------------------------------- */
+
+enum { ADDRESSES_MAX = 256 };
+
+static int fx_addr_add(void *user, int ifindex, const struct ip_prefix *p)
+{
+    return netlink_addr_add(((struct effects *)user)->netlink, ifindex, p, NULL);
+}
+
+static int fx_addr_del(void *user, int ifindex, const struct ip_prefix *p)
+{
+    return netlink_addr_del(((struct effects *)user)->netlink, ifindex, p);
+}
+
+static int fx_addr_is_ours(void *user, int ifindex, const struct ip_prefix *p)
+{
+    struct netlink_addr v[ADDRESSES_MAX];
+    int n = netlink_addr_list(((struct effects *)user)->netlink, ifindex, v, ADDRESSES_MAX);
+
+    for (int i = 0; i < MIN(n, (int)ADDRESSES_MAX); i++)
+        if (v[i].ours && ip_prefix_equal(&v[i].prefix, p))
+            return 1;
+    return MIN(n, 0);
+}
+
+static int fx_route_add(void *user, const struct netlink_route *r)
+{
+    return netlink_route_add(((struct effects *)user)->netlink, r, NULL);
+}
+
+static int fx_route_del(void *user, const struct netlink_route *r)
+{
+    return netlink_route_del(((struct effects *)user)->netlink, r);
+}
+
+/* --- UDP ------------------------------------------------------------------------------- */
+
+static int fx_device_holds(void *user, const char *device, const struct ip_addr *a)
+{
+    struct netlink *nl = ((struct effects *)user)->netlink;
+    struct netlink_addr v[ADDRESSES_MAX];
+    struct netlink_link link;
+    int n = netlink_link_by_name(nl, device, &link);
+
+    if (!n)
+        n = netlink_addr_list(nl, link.index, v, ADDRESSES_MAX);
+    for (int i = 0; i < MIN(n, (int)ADDRESSES_MAX); i++)
+        if (ip_addr_equal(&v[i].prefix.addr, a))
+            return 1;
+    return MIN(n, 0);
+}
+
+static int fx_udp_open(void *user, const struct udp_socket_opts *opts)
+{
+    int fd = udp_fd_open(opts);
+
+    if (!net_addr_port(&opts->bind))
+        return fd;
+    for (int i = 0; i < BUSY_TRIES && fd == -EADDRINUSE; i++) {
+        busy_pause();
+        fd = udp_fd_open(opts);
+    }
+    return fd;
+}
+
+/* --- control socket -------------------------------------------------------------------- */
+
+static bool somebody_listens(const struct sockaddr_un *addr)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int r = fd < 0 ? 0 : connect(fd, (const struct sockaddr *)addr, sizeof(*addr));
+    bool yes = fd >= 0 && (!r || errno == EAGAIN);
+
+    if (fd >= 0)
+        close(fd);
+    return yes;
+}
+
+/* Make room for the socket: a directory, and no socket file of a dead instance. */
+static int clear_place(const struct sockaddr_un *addr)
+{
+    char dir[PLACE_PATH_MAX];
+    struct stat st;
+    int r = place_run_dir(dir, sizeof(dir));
+
+    if (r)
+        return r;
+    if (mkdir(dir, 0755) && errno != EEXIST)
+        return -errno;
+    if (lstat(addr->sun_path, &st))
+        return errno == ENOENT ? 0 : -errno;
+    if (!S_ISSOCK(st.st_mode))
+        return -EEXIST;
+    if (somebody_listens(addr))
+        return -EADDRINUSE;
+    return unlink(addr->sun_path) ? -errno : 0;
+}
+
+static int bind_private(int fd, const struct sockaddr_un *addr, const struct sandbox_user *user)
+{
+    mode_t before = umask(0177);
+    int r = bind(fd, (const struct sockaddr *)addr, sizeof(*addr)) ? -errno : 0;
+
+    umask(before);
+    if (r)
+        return r;
+    if (user->has_group && chown(addr->sun_path, (uid_t)-1, user->group) && errno != EPERM)
+        return -errno;
+    return chmod(addr->sun_path, 0660) || listen(fd, 16) ? -errno : 0;
+}
+
+static int fx_control_socket(void *user, const char *name)
+{
+    struct effects *e = user;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    char path[PLACE_PATH_MAX];
+    int fd, r = place_control_socket(name, path);
+
+    if (r)
+        return r;
+    memcpy(addr.sun_path, path, sizeof(addr.sun_path));
+    if (!*e->socket_path)
+        r = clear_place(&addr);
+    else if (unlink(path) && errno != ENOENT) /* our own, asked for again */
+        r = -errno;
+    if (r)
+        return r;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    r = bind_private(fd, &addr, e->user);
+    if (r) {
+        close(fd);
+        return r;
+    }
+    memcpy(e->socket_path, path, sizeof(path));
+    return fd;
+}
+
+/* --- files, time, service manager ------------------------------------------------------ */
+
+static int fx_file_open(void *user, const char *path)
+{
+    return files_open(path);
+}
+
+static int fx_file_stat(void *user, const char *path, struct helper_stamp *ret)
+{
+    return files_stat(path, ret);
+}
+
+static int fx_config_read(void *user, const char *path, struct tunnel_config **ret)
+{
+    return files_config_read(path, ret);
+}
+
+static int fx_time_load(void *user, const char *name, int64_t *ret)
+{
+    return files_time_load(name, ret);
+}
+
+static int fx_time_save(void *user, const char *name, int64_t now_s)
+{
+    return files_time_save(name, now_s);
+}
+
+static int fx_notify(void *user, enum helper_notify what)
+{
+#if HAVE_SYSTEMD
+    int r = 0;
+
+    switch (what) {
+    case HELPER_NOTIFY_READY:
+        r = sd_notify(0, "READY=1");
+        break;
+    case HELPER_NOTIFY_WATCHDOG:
+        r = sd_notify(0, "WATCHDOG=1");
+        break;
+    case HELPER_NOTIFY_RELOADING:
+        r = sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu",
+                       (unsigned long long)(clock_mono_ns() / NS_PER_US));
+        break;
+    case HELPER_NOTIFY_STOPPING:
+        r = sd_notify(0, "STOPPING=1");
+        break;
+    default:
+        break;
+    }
+    return MIN(r, 0);
+#else
+    return 0;
+#endif
+}
+
+static void fx_close(void *user, int fd)
+{
+    close(fd);
+}
+
+static uint64_t fx_now_ns(void *user)
+{
+    return clock_mono_ns();
+}
+
+const struct server_effects effects_real = {
+    .tun_open = fx_tun_open,
+    .tun_is_alive = fx_tun_is_alive,
+    .link_up = fx_link_up,
+    .link_mtu = fx_link_mtu,
+    .addr_add = fx_addr_add,
+    .addr_del = fx_addr_del,
+    .addr_is_ours = fx_addr_is_ours,
+    .route_add = fx_route_add,
+    .route_del = fx_route_del,
+    .device_holds = fx_device_holds,
+    .udp_open = fx_udp_open,
+    .file_open = fx_file_open,
+    .file_stat = fx_file_stat,
+    .config_read = fx_config_read,
+    .control_socket = fx_control_socket,
+    .notify = fx_notify,
+    .time_load = fx_time_load,
+    .time_save = fx_time_save,
+    .close = fx_close,
+    .now_ns = fx_now_ns,
+};
+
+int effects_init(struct effects *e, const struct sandbox_user *user)
+{
+    *e = (struct effects){.user = user};
+    return netlink_open(&e->netlink);
+}
+
+void effects_done(struct effects *e)
+{
+    if (*e->socket_path)
+        unlink(e->socket_path);
+    netlink_close(e->netlink);
+}

@@ -1,0 +1,332 @@
+#include "helper/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "helper/policy.h"
+
+#define REFUSED_LINE_INTERVAL_NS (10 * NS_PER_S)
+
+void server_init(struct server *s, const struct helper_opts *opts, const struct server_effects *fx,
+                 void *fx_user)
+{
+    *s = (struct server){
+        .opts = opts, .config = opts->config, .fx = fx, .fx_user = fx_user, .tun_fd = -1};
+}
+
+static void config_free(struct tunnel_config *c)
+{
+    if (!c)
+        return;
+    config_done(c);
+    free(c);
+}
+
+void server_done(struct server *s)
+{
+    if (s->tun_fd >= 0)
+        s->fx->close(s->fx_user, s->tun_fd);
+    s->tun_fd = -1;
+    config_free(s->staged);
+    config_free(s->committed);
+    s->staged = s->committed = NULL;
+}
+
+static void reply_fd(struct server_reply *ret, int fd)
+{
+    ret->answer.error = MIN(fd, 0);
+    ret->fd = MAX(fd, -1);
+    ret->close_fd = fd >= 0;
+}
+
+/* --- the TUN --------------------------------------------------------------------------- */
+
+static int tun_open_op(struct server *s, struct server_reply *ret)
+{
+    int fd;
+
+    /* Ours would keep the name busy, if it is still alive. */
+    if (s->tun_fd >= 0)
+        s->fx->close(s->fx_user, s->tun_fd);
+    s->tun_fd = -1;
+    s->n_assigned = 0;
+    fd = s->fx->tun_open(s->fx_user, s->config->tun_name, &ret->answer.tun);
+    if (fd < 0)
+        return fd;
+    s->tun_fd = fd;
+    s->ifindex = ret->answer.tun.ifindex;
+    ret->fd = fd;
+    return 0;
+}
+
+/* The kernel may give the index of a deleted interface to another one, the descriptor tells. */
+static int require_tun(struct server *s)
+{
+    return s->tun_fd >= 0 && s->fx->tun_is_alive(s->fx_user, s->tun_fd) ? 0 : -ENODEV;
+}
+
+static int mtu_op(struct server *s, uint32_t mtu)
+{
+    if (mtu < POLICY_MTU_MIN || mtu > POLICY_MTU_MAX)
+        return -EPERM;
+    return s->fx->link_mtu(s->fx_user, s->ifindex, mtu);
+}
+
+/* --- addresses ------------------------------------------------------------------------- */
+
+static int find_assigned(const struct server *s, const struct ip_prefix *p)
+{
+    for (unsigned i = 0; i < s->n_assigned; i++)
+        if (ip_prefix_equal(&s->assigned[i], p))
+            return (int)i;
+    return -1;
+}
+
+static unsigned count_assigned(const struct server *s, uint8_t family)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < s->n_assigned; i++)
+        n += s->assigned[i].addr.family == family;
+    return n;
+}
+
+static int addr_add_op(struct server *s, const struct ip_prefix *p)
+{
+    bool assigned = !policy_addr_is_configured(s->config, p), known;
+    int r;
+
+    if (!policy_prefix_is_valid(p))
+        return -EPERM;
+    known = find_assigned(s, p) >= 0;
+    if (assigned && (!policy_addr_is_assignable(s->config, p) ||
+                     (!known && count_assigned(s, p->addr.family) >= HELPER_AUTO_ADDRS_MAX)))
+        return -EPERM;
+    r = s->fx->addr_add(s->fx_user, s->ifindex, p);
+    if (!r && assigned && !known)
+        s->assigned[s->n_assigned++] = *p;
+    return r;
+}
+
+static int addr_del_op(struct server *s, const struct ip_prefix *p)
+{
+    int at, r;
+
+    if (!policy_prefix_is_valid(p))
+        return -EPERM;
+    at = find_assigned(s, p);
+    if (at < 0 && !policy_addr_is_configured(s->config, p)) {
+        r = s->fx->addr_is_ours(s->fx_user, s->ifindex, p);
+        if (r <= 0)
+            return r ? r : -EPERM;
+    }
+    r = s->fx->addr_del(s->fx_user, s->ifindex, p);
+    if (at >= 0 && (!r || r == -EADDRNOTAVAIL))
+        s->assigned[at] = s->assigned[--s->n_assigned];
+    return r;
+}
+
+/* --- routes ---------------------------------------------------------------------------- */
+
+static struct netlink_route route_of(const struct server *s, const struct ip_prefix *dst)
+{
+    return (struct netlink_route){.dst = *dst,
+                                  .index = s->ifindex,
+                                  .table = policy_route_table(s->config),
+                                  .metric = HELPER_ROUTE_METRIC};
+}
+
+static int route_op(struct server *s, const struct ip_prefix *dst, bool add)
+{
+    struct netlink_route r;
+
+    /* What is deleted carries our protocol and leads into our TUN: that is check enough. */
+    if (add ? !policy_route(s->config, dst) : !policy_prefix_is_valid(dst))
+        return -EPERM;
+    r = route_of(s, dst);
+    return add ? s->fx->route_add(s->fx_user, &r) : s->fx->route_del(s->fx_user, &r);
+}
+
+/* --- sockets and files ----------------------------------------------------------------- */
+
+static int udp_op(struct server *s, const struct helper_udp *u, struct server_reply *ret)
+{
+    struct udp_socket_opts opts = {.device = u->device};
+    bool check;
+    int r;
+
+    if (strnlen(u->device, sizeof(u->device)) == sizeof(u->device) ||
+        !policy_udp(s->config, &u->addr, u->port, u->device, &check))
+        return -EPERM;
+    if (check) {
+        r = s->fx->device_holds(s->fx_user, u->device, &u->addr);
+        if (r <= 0)
+            return r ? r : -EADDRNOTAVAIL;
+    }
+    opts.bind = net_addr_make(&u->addr, u->port);
+    reply_fd(ret, s->fx->udp_open(s->fx_user, &opts));
+    return ret->answer.error;
+}
+
+static int file_op(struct server *s, const struct helper_request *q, struct server_reply *ret)
+{
+    const struct tunnel_config *c = q->flag ? s->staged : s->config;
+    const char *path;
+
+    if (q->which >= HELPER_FILE_COUNT || q->flag > 1)
+        return -EPERM;
+    if (!c)
+        return -ENOENT;
+    path = q->which == HELPER_FILE_CONFIG ? s->opts->file : policy_file(c, q->which);
+    if (!path)
+        return -ENOENT;
+    if (q->op == HELPER_OP_FILE_STAT)
+        return s->fx->file_stat(s->fx_user, path, &ret->answer.stamp);
+    reply_fd(ret, s->fx->file_open(s->fx_user, path));
+    return ret->answer.error;
+}
+
+/* --- configuration --------------------------------------------------------------------- */
+
+static int stage_op(struct server *s, struct server_reply *ret)
+{
+    struct tunnel_config *next = NULL;
+
+    if (!s->opts->file)
+        return -ENOENT;
+    config_free(s->staged);
+    s->staged = NULL;
+    reply_fd(ret, s->fx->config_read(s->fx_user, s->opts->file, &next));
+    s->staged = next;
+    return ret->answer.error;
+}
+
+static int commit_op(struct server *s, uint32_t commit)
+{
+    if (commit > 1)
+        return -EPERM;
+    if (!s->staged)
+        return -ENOENT;
+    if (commit) {
+        s->config = s->staged;
+        config_free(s->committed);
+        s->committed = s->staged;
+    } else {
+        config_free(s->staged);
+    }
+    s->staged = NULL;
+    return 0;
+}
+
+/* --- time ------------------------------------------------------------------------------ */
+
+/* A disk that is full stays so for a while: one line, until it works again. */
+static int save_op(struct server *s, int64_t now_s)
+{
+    int r;
+
+    if (now_s < 0)
+        return -EPERM;
+    r = s->fx->time_save(s->fx_user, s->opts->name, now_s);
+    if (r && !s->save_failed)
+        log_error("state: cannot save the time: %s", strerror(-r));
+    s->save_failed = r != 0;
+    return r;
+}
+
+/* --- dispatch -------------------------------------------------------------------------- */
+
+static bool is_about_tun(uint32_t op)
+{
+    return op >= HELPER_OP_TUN_UP && op <= HELPER_OP_ROUTE_DEL;
+}
+
+static int dispatch(struct server *s, const struct helper_request *q, struct server_reply *ret)
+{
+    int r = is_about_tun(q->op) ? require_tun(s) : 0;
+
+    if (r)
+        return r;
+    switch (q->op) {
+    case HELPER_OP_TUN_OPEN:
+        return tun_open_op(s, ret);
+    case HELPER_OP_TUN_UP:
+        return s->fx->link_up(s->fx_user, s->ifindex);
+    case HELPER_OP_TUN_MTU:
+        return mtu_op(s, q->which);
+    case HELPER_OP_ADDR_ADD:
+        return addr_add_op(s, &q->prefix);
+    case HELPER_OP_ADDR_DEL:
+        return addr_del_op(s, &q->prefix);
+    case HELPER_OP_ROUTE_ADD:
+    case HELPER_OP_ROUTE_DEL:
+        return route_op(s, &q->prefix, q->op == HELPER_OP_ROUTE_ADD);
+    case HELPER_OP_UDP_OPEN:
+        return udp_op(s, &q->udp, ret);
+    case HELPER_OP_FILE_OPEN:
+    case HELPER_OP_FILE_STAT:
+        return file_op(s, q, ret);
+    case HELPER_OP_CONFIG_STAGE:
+        return stage_op(s, ret);
+    case HELPER_OP_CONFIG_COMMIT:
+        return commit_op(s, q->flag);
+    case HELPER_OP_CONTROL_SOCKET:
+        if (require_tun(s))
+            return -EPERM;
+        reply_fd(ret, s->fx->control_socket(s->fx_user, s->opts->name));
+        return ret->answer.error;
+    case HELPER_OP_NOTIFY:
+        return q->which < HELPER_NOTIFY_COUNT
+                   ? s->fx->notify(s->fx_user, (enum helper_notify)q->which)
+                   : -EPERM;
+    case HELPER_OP_TIME_LOAD:
+        return s->fx->time_load(s->fx_user, s->opts->name, &ret->answer.time_s);
+    case HELPER_OP_TIME_SAVE:
+        return save_op(s, q->time_s);
+    default:
+        return -EPERM;
+    }
+}
+
+static const char *op_name(uint32_t op)
+{
+    static const char *const names[HELPER_OP_COUNT] = {
+        [HELPER_OP_TUN_OPEN] = "tun-open",
+        [HELPER_OP_TUN_UP] = "tun-up",
+        [HELPER_OP_TUN_MTU] = "tun-mtu",
+        [HELPER_OP_ADDR_ADD] = "address-add",
+        [HELPER_OP_ADDR_DEL] = "address-delete",
+        [HELPER_OP_ROUTE_ADD] = "route-add",
+        [HELPER_OP_ROUTE_DEL] = "route-delete",
+        [HELPER_OP_UDP_OPEN] = "udp-open",
+        [HELPER_OP_FILE_OPEN] = "file-open",
+        [HELPER_OP_FILE_STAT] = "file-stat",
+        [HELPER_OP_CONFIG_STAGE] = "config-stage",
+        [HELPER_OP_CONFIG_COMMIT] = "config-commit",
+        [HELPER_OP_CONTROL_SOCKET] = "control-socket",
+        [HELPER_OP_NOTIFY] = "notify",
+        [HELPER_OP_TIME_LOAD] = "time-load",
+        [HELPER_OP_TIME_SAVE] = "time-save",
+    };
+
+    return op < HELPER_OP_COUNT ? names[op] : "unknown";
+}
+
+void server_handle(struct server *s, const void *msg, size_t len, struct server_reply *ret)
+{
+    struct helper_request q = {.op = HELPER_OP_COUNT};
+    uint64_t held;
+
+    *ret = (struct server_reply){.fd = -1};
+    if (len == sizeof(q))
+        memcpy(&q, msg, sizeof(q));
+    ret->answer.error = dispatch(s, &q, ret);
+    if (ret->answer.error == -EPERM &&
+        log_limit_ok(&s->refused_limit, s->fx->now_ns(s->fx_user), REFUSED_LINE_INTERVAL_NS, &held))
+        log_error("helper: %s refused: not allowed by the configuration or the kernel "
+                  "(%llu more like this)",
+                  op_name(q.op), (unsigned long long)held);
+}

@@ -57,6 +57,8 @@ static int send_request(struct masque *m)
     fields[n++] = nv(":authority", m->side->authority);
     fields[n++] = nv(":path", MASQUE_PATH_ANY);
     fields[n++] = nv("capsule-protocol", "?1");
+    if (m->side->instance && *m->side->instance)
+        fields[n++] = nv(MASQUE_INSTANCE_FIELD, m->side->instance);
     if (m->side->token) {
         snprintf(bearer, sizeof(bearer), "Bearer %s", m->side->token);
         fields[n] = nv("authorization", bearer);

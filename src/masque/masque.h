@@ -22,9 +22,10 @@
 #include "wire/capsule.h"
 
 enum {
-    MASQUE_VALUE_MAX = 512,  /* longest header field value we look at */
-    MASQUE_OUT_MAX = 65536,  /* capsule bytes not yet acknowledged by the peer */
-    MASQUE_WAITING_MAX = 256 /* lanes of one side without a tunnel */
+    MASQUE_VALUE_MAX = 512,   /* longest header field value we look at */
+    MASQUE_INSTANCE_MAX = 33, /* of the instance field, with the final 0 */
+    MASQUE_OUT_MAX = 65536,   /* capsule bytes not yet acknowledged by the peer */
+    MASQUE_WAITING_MAX = 256  /* lanes of one side without a tunnel */
 };
 
 /* How long a lane may be without an open tunnel: the edge waiting for SETTINGS and an answer, the
@@ -50,8 +51,10 @@ struct masque_request {
     char method[16], protocol[32], scheme[16];
     char authority[256], path[MASQUE_VALUE_MAX];
     char authorization[MASQUE_VALUE_MAX];
-    bool has_content; /* Content-Length or Content-Type, which the Capsule Protocol forbids */
-    bool oversized;   /* a field of interest was longer than we take */
+    char instance[MASQUE_INSTANCE_MAX]; /* mpquic-instance */
+    bool bad_instance; /* ... which has a length or character that it may not have */
+    bool has_content;  /* Content-Length or Content-Type, which the Capsule Protocol forbids */
+    bool oversized;    /* a field of interest was longer than we take */
 };
 
 /* What the layer above does. `user` of the masque object is its own to set. */
@@ -98,6 +101,7 @@ struct masque_side {
     struct drop_counters *drops;
     const char *authority; /* edge: host:port of the request; borrowed */
     const char *token;     /* edge: bearer token or NULL; borrowed */
+    const char *instance;  /* edge: which of several with its name; NULL or "": none; borrowed */
 
     /* edge: a lane ended before its handshake was complete; may be NULL. */
     void (*lane_failed)(struct masque_side *side, const struct quic_fail_info *why);

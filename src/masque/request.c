@@ -16,6 +16,17 @@ static void take(struct masque_request *req, char *dst, size_t size, const uint8
     dst[len] = 0;
 }
 
+static void take_instance(struct masque_request *req, const uint8_t *v, size_t len)
+{
+    req->bad_instance = !len || len >= sizeof(req->instance);
+    for (size_t i = 0; i < len && !req->bad_instance; i++)
+        req->bad_instance = !isalnum(v[i]) && v[i] != '.' && v[i] != '_' && v[i] != '-';
+    if (req->bad_instance)
+        return;
+    memcpy(req->instance, v, len);
+    req->instance[len] = 0;
+}
+
 static bool is(const char *name, size_t len, const char *what)
 {
     return strlen(what) == len && !memcmp(name, what, len);
@@ -36,6 +47,8 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
         take(req, req->path, sizeof(req->path), v, len);
     else if (is(name, name_len, "authorization"))
         take(req, req->authorization, sizeof(req->authorization), v, len);
+    else if (is(name, name_len, MASQUE_INSTANCE_FIELD))
+        take_instance(req, v, len);
     else if (is(name, name_len, "content-length") || is(name, name_len, "content-type"))
         req->has_content = true;
 }
@@ -133,7 +146,8 @@ int masque_request_status(const struct masque_request *req)
         return strncmp(req->path, MASQUE_PATH_PREFIX, strlen(MASQUE_PATH_PREFIX)) != 0 ? 404 : 405;
     if (strcmp(req->protocol, "connect-ip") != 0)
         return 501;
-    if (strcmp(req->scheme, "https") != 0 || !*req->authority || !*req->path || req->has_content)
+    if (strcmp(req->scheme, "https") != 0 || !*req->authority || !*req->path || req->has_content ||
+        req->bad_instance)
         return 400;
     return path_status(req->path);
 }

@@ -13,8 +13,13 @@
 void masque_request_field(struct masque_request *req, const char *name, size_t name_len,
                           const uint8_t *value, size_t value_len);
 
+/* The name of the field by which an edge tells instances with one identity apart: 1 to 32 of
+ * A-Z a-z 0-9 . _ - */
+#define MASQUE_INSTANCE_FIELD "mpquic-instance"
+
 /* 200: a CONNECT-IP request for everything, to be decided by the layer above. Otherwise the
- * status to answer with: 400 malformed (RFC 9484, 4.4 and 4.6; content fields: RFC 9297, 3.2), 403
+ * status to answer with: 400 malformed (RFC 9484, 4.4 and 4.6; content fields: RFC 9297, 3.2;
+ * the instance field), 403
  * a scope (target or protocol) that this hub does not offer, 404 no such resource, 405 a method
  * that the resource does not have, 431 a field too long, 501 not implemented (CONNECT without or
  * with another :protocol; RFC 9220, 3). */

@@ -128,7 +128,7 @@ static void on_hub_deliver(void *user, struct pkt *p)
     deliver(t->hub_host, &t->hub_lan, p);
 }
 
-static void on_peer_up(void *user, const char *name, const struct net_addr *remote)
+static void on_peer_up(void *user, const struct hub_peer_id *id, const struct net_addr *remote)
 {
     struct tunnel *t = user;
 
@@ -137,7 +137,7 @@ static void on_peer_up(void *user, const char *name, const struct net_addr *remo
     t->at_hub.remote = *remote;
 }
 
-static void on_peer_down(void *user, const char *name, const char *why)
+static void on_peer_down(void *user, const struct hub_peer_id *id, const char *why)
 {
     struct tunnel *t = user;
 
@@ -146,7 +146,8 @@ static void on_peer_down(void *user, const char *name, const char *why)
     snprintf(t->at_hub.why, sizeof(t->at_hub.why), "%s", why);
 }
 
-static void on_refused(void *user, const char *name, const struct net_addr *remote, const char *why)
+static void on_refused(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
+                       const char *why)
 {
     struct tunnel *t = user;
 
@@ -154,7 +155,8 @@ static void on_refused(void *user, const char *name, const struct net_addr *remo
     snprintf(t->at_hub.why, sizeof(t->at_hub.why), "%s", why);
 }
 
-static void on_hub_assigned(void *user, const struct capsule_addrs *addrs)
+static void on_hub_assigned(void *user, const struct hub_peer_id *id,
+                            const struct capsule_addrs *addrs)
 {
 }
 

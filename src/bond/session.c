@@ -26,17 +26,9 @@ void session_done(struct session *s)
     queue_flush(&s->held, s->opts.pool);
 }
 
-int session_allow_source(struct session *s, const struct ip_prefix *p)
+void session_set_own(struct session *s, const struct ip_addr *own)
 {
-    if (s->n_sources == SESSION_SOURCES_MAX)
-        return -ENOSPC;
-    s->sources[s->n_sources++] = ip_prefix_network(p);
-    return 0;
-}
-
-void session_forget_sources(struct session *s)
-{
-    s->n_sources = 0;
+    s->opts.own[own->family == 6] = *own;
 }
 
 void session_attach(struct session *s)
@@ -59,8 +51,7 @@ void session_detach(struct session *s)
         drop(s, pkt, DROP_NO_SESSION);
 }
 
-/* What must not cross the tunnel, whichever way (RFC 9484, 7). */
-static bool scope_ok(const struct ip_view *v, enum drop_reason *ret_why)
+bool session_scope_ok(const struct ip_view *v, enum drop_reason *ret_why)
 {
     if (ip_addr_is_linklocal(&v->src) || ip_addr_is_linklocal(&v->dst)) {
         *ret_why = DROP_LINK_LOCAL;
@@ -73,12 +64,41 @@ static bool scope_ok(const struct ip_view *v, enum drop_reason *ret_why)
     return true;
 }
 
+void session_stats_add(struct session_stats *sum, const struct session_stats *s)
+{
+    sum->tx_packets += s->tx_packets;
+    sum->tx_bytes += s->tx_bytes;
+    sum->rx_packets += s->rx_packets;
+    sum->rx_bytes += s->rx_bytes;
+    sum->too_big_answers += s->too_big_answers;
+}
+
+unsigned session_queued(const struct session *s)
+{
+    return s->queue.n + s->held.n;
+}
+
+static bool may_queue(const struct session *s, const struct pkt *pkt)
+{
+    return session_queued(s) <= pkt_pool_left(s->opts.pool, pkt) / SESSION_POOL_SHARE;
+}
+
 void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
 {
     enum drop_reason why;
     struct ip_view v;
 
-    if (ip_view_parse_pkt(pkt, &v, &why) || !scope_ok(&v, &why)) {
+    if (ip_view_parse_pkt(pkt, &v, &why))
+        drop(s, pkt, why);
+    else
+        session_send_view(s, now_ns, pkt, &v);
+}
+
+void session_send_view(struct session *s, uint64_t now_ns, struct pkt *pkt, const struct ip_view *v)
+{
+    enum drop_reason why;
+
+    if (!session_scope_ok(v, &why)) {
         drop(s, pkt, why);
         return;
     }
@@ -91,7 +111,7 @@ void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
         return;
     }
     pkt->queued_ns = now_ns;
-    if (queue_push(&s->queue, pkt)) {
+    if (!may_queue(s, pkt) || queue_push(&s->queue, pkt)) {
         drop(s, pkt, DROP_QUEUE_FULL);
         return;
     }
@@ -204,29 +224,18 @@ struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mt
     return pkt;
 }
 
-static bool source_ok(struct session *s, const struct ip_addr *src)
-{
-    if (!s->opts.check_source)
-        return true;
-    for (unsigned i = 0; i < s->n_sources; i++)
-        if (ip_prefix_contains(&s->sources[i], src))
-            return true;
-    s->last_bad_source = *src;
-    return false;
-}
-
 void session_rx(struct session *s, const uint8_t *data, size_t len)
 {
     enum drop_reason why;
     struct ip_view v;
     struct pkt *pkt;
 
-    if (ip_view_parse(data, len, &v, &why) || !scope_ok(&v, &why)) {
+    if (ip_view_parse(data, len, &v, &why) || !session_scope_ok(&v, &why)) {
         drop_count(s->opts.drops, why);
         return;
     }
-    if (!source_ok(s, &v.src)) {
-        drop_count(s->opts.drops, DROP_SOURCE);
+    if (s->opts.admit && !s->opts.admit(s->opts.admit_user, &v, &why)) {
+        drop_count(s->opts.drops, why);
         return;
     }
     pkt = pkt_new(s->opts.pool, v.total_len);

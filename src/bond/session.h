@@ -2,7 +2,7 @@
  *
  *   out   session_send(): parse, scope check, queue, kick() -> session_pull(): cut or answered with
  *         packet-too-big when it is larger than one datagram carries
- *   in    session_rx(): parse, scope check, source check -> deliver()
+ *   in    session_rx(): parse, scope check, admit() -> deliver()
  *
  * A session lives longer than the connection under it: it is attached while there is a tunnel that
  * pulls. It knows nothing of what that is. No system call, no clock.
@@ -19,9 +19,14 @@
 #include "base/drop.h"
 #include "base/log.h"
 #include "bond/queue.h"
+#include "packet/ip.h"
 #include "packet/pkt.h"
 
-enum { SESSION_SOURCES_MAX = 72, SESSION_QUEUE_BYTES = 1 << 20 };
+/* How much a session may have waiting: bytes, and packets as a share of the buffers that nobody has
+ * now. A few busy sessions get much of the pool, a hundred of them little each, and there is always
+ * something left for the next one (Choudhury and Hahne, "Dynamic Queue Length Thresholds", 1998).
+ */
+enum { SESSION_QUEUE_BYTES = 1 << 20, SESSION_POOL_SHARE = 4 };
 
 /* What has waited longer is dropped: after an outage nobody wants the packets from before it, and
  * the transport protocols inside have sent them again. */
@@ -32,7 +37,11 @@ struct session_opts {
     struct drop_counters *drops; /* borrowed */
     struct ip_addr own[2];       /* our address per family, the source of packet-too-big; family 0:
                                   * none */
-    bool check_source;           /* hub: only packets from `sources` come in */
+
+    /* hub: whether a packet may come in (its source is the peer's, its destination permitted);
+     * false: *ret_why says how to count it. NULL: everything may. */
+    bool (*admit)(void *user, const struct ip_view *v, enum drop_reason *ret_why);
+    void *admit_user;
 
     /* A packet for the TUN: consumes it. */
     void (*deliver)(void *user, struct pkt *pkt);
@@ -54,19 +63,15 @@ struct session {
     bool attached;
     struct queue queue;
     struct queue held; /* too large for the bound that the path MTU search has proven so far */
-    struct ip_prefix sources[SESSION_SOURCES_MAX];
-    unsigned n_sources;
     struct session_stats stats;
-    uint64_t too_big_ns;            /* when the next packet-too-big may go */
-    struct ip_addr last_bad_source; /* for the log */
+    uint64_t too_big_ns; /* when the next packet-too-big may go */
 };
 
 void session_init(struct session *s, const struct session_opts *opts);
 void session_done(struct session *s);
 
-/* Let packets from this prefix in. Returns 0 or -ENOSPC. */
-int session_allow_source(struct session *s, const struct ip_prefix *p);
-void session_forget_sources(struct session *s);
+/* Our address of its family from now on. */
+void session_set_own(struct session *s, const struct ip_addr *own);
 
 void session_attach(struct session *s);
 
@@ -75,6 +80,19 @@ void session_detach(struct session *s);
 
 /* A packet from the TUN: consumes it. */
 void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt);
+
+/* The same for a packet that has been parsed (ip_view_parse_pkt). */
+void session_send_view(struct session *s, uint64_t now_ns, struct pkt *pkt,
+                       const struct ip_view *v);
+
+/* False when a packet must not cross a tunnel, whichever way (RFC 9484, 7); *ret_why says why. */
+bool session_scope_ok(const struct ip_view *v, enum drop_reason *ret_why);
+
+/* *sum += *s */
+void session_stats_add(struct session_stats *sum, const struct session_stats *s);
+
+/* Packets that wait. */
+unsigned session_queued(const struct session *s);
 
 /* The next packet of at most max bytes for the tunnel, or NULL. The caller takes it. */
 struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mtu_known);

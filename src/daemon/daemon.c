@@ -32,20 +32,41 @@ static void on_pump(struct loop_deferred *deferred)
 
 /* --- telemetry: one line a minute, and at the end -------------------------------------- */
 
-static void log_telemetry(const struct instance *inst)
+static void log_path(const struct session_stats *s, const struct quic_lane_stats *st)
 {
-    const struct session *s = inst->edge ? edge_session(inst->edge) : hub_session(inst->hub);
-    struct quic_lane_stats st;
-
-    if (inst->edge ? !edge_lane_stats(inst->edge, &st) : !hub_lane_stats(inst->hub, &st))
-        return;
     log_info("path telemetry: rtt %.1f ms (min %.1f, var %.1f), cwnd %llu, in %llu packets %llu "
              "bytes, out %llu packets %llu bytes, lost %llu, udp payload %zu",
-             (double)st.rtt_smoothed_ns / NS_PER_MS, (double)st.rtt_min_ns / NS_PER_MS,
-             (double)st.rtt_var_ns / NS_PER_MS, (unsigned long long)st.cwnd_bytes,
-             (unsigned long long)s->stats.rx_packets, (unsigned long long)s->stats.rx_bytes,
-             (unsigned long long)s->stats.tx_packets, (unsigned long long)s->stats.tx_bytes,
-             (unsigned long long)st.dgram_lost, st.udp_payload);
+             (double)st->rtt_smoothed_ns / NS_PER_MS, (double)st->rtt_min_ns / NS_PER_MS,
+             (double)st->rtt_var_ns / NS_PER_MS, (unsigned long long)st->cwnd_bytes,
+             (unsigned long long)s->rx_packets, (unsigned long long)s->rx_bytes,
+             (unsigned long long)s->tx_packets, (unsigned long long)s->tx_bytes,
+             (unsigned long long)st->dgram_lost, st->udp_payload);
+}
+
+/* Of many peers only the sum: mpquic peers tells about each. */
+static void log_hub_telemetry(const struct hub *hub)
+{
+    struct session_stats sum = hub_totals(hub);
+    struct hub_peer_info info;
+
+    if (hub_peers(hub) == 1 && hub_peer_info(hub, 0, &info))
+        log_path(&sum, &info.lane);
+    else if (hub_peers(hub))
+        log_info("path telemetry: %u peers, in %llu packets %llu bytes, out %llu packets %llu "
+                 "bytes",
+                 hub_peers(hub), (unsigned long long)sum.rx_packets,
+                 (unsigned long long)sum.rx_bytes, (unsigned long long)sum.tx_packets,
+                 (unsigned long long)sum.tx_bytes);
+}
+
+static void log_telemetry(const struct instance *inst)
+{
+    struct quic_lane_stats st;
+
+    if (inst->hub)
+        log_hub_telemetry(inst->hub);
+    else if (inst->edge && edge_lane_stats(inst->edge, &st))
+        log_path(&edge_session(inst->edge)->stats, &st);
 }
 
 static void log_drops(const struct instance *inst)
@@ -207,11 +228,13 @@ static int make_edge(struct instance *inst)
     const struct tunnel_config *c = inst->config;
     struct edge_opts o = {.authority = inst->authority,
                           .token = *inst->cred.token ? inst->cred.token : NULL,
+                          .instance = inst->instance_id,
                           .events = &instance_edge_events,
                           .user = inst};
 
     snprintf(inst->authority, sizeof(inst->authority),
              strchr(c->remote_addr, ':') ? "[%s]:%u" : "%s:%u", c->remote_addr, c->remote_port);
+    config_instance_id(c, inst->instance_id);
     fill_quic_opts(inst, &o.quic);
     for (unsigned i = 0; i < c->n_tun_addr; i++)
         o.want[o.n_want++] = c->tun_addr[i];
@@ -221,17 +244,19 @@ static int make_edge(struct instance *inst)
 static int make_hub(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
-    struct hub_opts o = {.peer_prefixes = c->peer_prefixes,
-                         .n_peer_prefixes = c->n_peer_prefixes,
-                         .tokens = inst->cred.tokens,
-                         .n_tokens = inst->cred.n_tokens,
-                         .events = &instance_hub_events,
-                         .user = inst};
+    struct hub_opts o = {.events = &instance_hub_events, .user = inst};
+    struct hub_rule *rules =
+        instance_hub_policy(c, inst->cred.tokens, inst->cred.n_tokens, &o.policy);
+    int rv;
 
+    if (!rules)
+        return -ENOMEM;
     fill_quic_opts(inst, &o.quic);
     for (unsigned i = 0; i < c->n_tun_addr; i++)
         o.own[o.n_own++] = c->tun_addr[i];
-    return hub_new(&o, &inst->hub);
+    rv = hub_new(&o, &inst->hub);
+    free(rules);
+    return rv;
 }
 
 static int open_netlink(struct instance *inst)

@@ -6,19 +6,15 @@
 
 #define BAD_SOURCE_LINE_INTERVAL_NS (30 * NS_PER_S)
 
-/* One line when the addresses are others than last time. */
-static void log_assigned(struct instance *inst, const struct capsule_addrs *addrs,
-                         const char *whose)
+static void addresses_str(const struct capsule_addrs *addrs, char *text, size_t size)
 {
-    char text[sizeof(inst->assigned)] = "", buf[IP_PREFIX_STR_MAX];
+    char buf[IP_PREFIX_STR_MAX];
     size_t n = 0;
 
-    for (unsigned i = 0; i < addrs->n && n < sizeof(text); i++)
-        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", i ? ", " : "",
+    snprintf(text, size, "none");
+    for (unsigned i = 0; i < addrs->n && n < size; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s%s", i ? ", " : "",
                               ip_prefix_str(&addrs->v[i].prefix, buf));
-    if (strcmp(text, inst->assigned) != 0)
-        log_info("tunnel: %s %s", whose, *text ? text : "none");
-    memcpy(inst->assigned, text, sizeof(text));
 }
 
 /* --- edge ------------------------------------------------------------------------------ */
@@ -42,9 +38,12 @@ static bool is_assigned(const struct capsule_addrs *addrs, const struct ip_addr 
 static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
 {
     struct instance *inst = user;
-    char buf[IP_ADDR_STR_MAX];
+    char text[sizeof(inst->assigned)], buf[IP_ADDR_STR_MAX];
 
-    log_assigned(inst, addrs, "assigned");
+    addresses_str(addrs, text, sizeof(text));
+    if (strcmp(text, inst->assigned) != 0)
+        log_info("tunnel: assigned %s", text);
+    memcpy(inst->assigned, text, sizeof(text));
     for (unsigned i = 0; i < inst->config->n_tun_addr; i++) {
         const struct ip_addr *own = &inst->config->tun_addr[i].addr;
         bool answered = false;
@@ -118,35 +117,42 @@ const struct edge_events instance_edge_events = {
 
 /* --- hub ------------------------------------------------------------------------------- */
 
-static void on_peer_up(void *user, const char *name, const struct net_addr *remote)
+static void on_peer_up(void *user, const struct hub_peer_id *id, const struct net_addr *remote)
 {
-    char buf[NET_ADDR_STR_MAX];
+    char buf[NET_ADDR_STR_MAX], who[HUB_ID_STR_MAX];
 
-    log_info("peer %s: up from %s", name, net_addr_str(remote, buf));
+    log_info("peer %s: up from %s", hub_peer_id_str(id, who), net_addr_str(remote, buf));
 }
 
-static void on_peer_down(void *user, const char *name, const char *why)
+static void on_peer_down(void *user, const struct hub_peer_id *id, const char *why)
 {
-    log_info("peer %s: down: %s", name, why);
+    char who[HUB_ID_STR_MAX];
+
+    log_info("peer %s: down: %s", hub_peer_id_str(id, who), why);
 }
 
-static void on_refused(void *user, const char *name, const struct net_addr *remote, const char *why)
+static void on_refused(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
+                       const char *why)
 {
     struct instance *inst = user;
-    char buf[NET_ADDR_STR_MAX];
+    char buf[NET_ADDR_STR_MAX], who[HUB_ID_STR_MAX];
     uint64_t held;
 
     if (!log_limit_ok(&inst->refused_limit, loop_now_ns(inst->loop), NS_PER_S, &held))
         return;
-    log_info("peer %s: refused from %s: %s", *name ? name : "(unknown)", net_addr_str(remote, buf),
-             why);
+    log_info("peer %s: refused from %s: %s", *id->name ? hub_peer_id_str(id, who) : "(unknown)",
+             net_addr_str(remote, buf), why);
     if (held)
         log_info("peer: %llu more were refused since the last line", (unsigned long long)held);
 }
 
-static void on_hub_assigned(void *user, const struct capsule_addrs *addrs)
+static void on_hub_assigned(void *user, const struct hub_peer_id *id,
+                            const struct capsule_addrs *addrs)
 {
-    log_assigned(user, addrs, "the peer has");
+    char who[HUB_ID_STR_MAX], text[HUB_ADDRS_MAX * IP_PREFIX_STR_MAX];
+
+    addresses_str(addrs, text, sizeof(text));
+    log_info("peer %s: has %s", hub_peer_id_str(id, who), text);
 }
 
 static void on_hub_mtu(void *user, size_t packet_max)
@@ -156,16 +162,22 @@ static void on_hub_mtu(void *user, size_t packet_max)
 
 void instance_note_bad_sources(struct instance *inst)
 {
-    uint64_t n = inst->drops.n[DROP_SOURCE] - inst->bad_sources, held;
-    char buf[IP_ADDR_STR_MAX];
+    uint64_t all = inst->drops.n[DROP_SOURCE] + inst->drops.n[DROP_SOURCE_TAKEN], held;
+    uint64_t n = all - inst->bad_sources;
+    char buf[IP_ADDR_STR_MAX], who[HUB_ID_STR_MAX];
+    struct hub_peer_id id;
+    struct ip_addr src;
 
-    if (!n || !log_limit_ok(&inst->bad_source_limit, loop_now_ns(inst->loop),
-                            BAD_SOURCE_LINE_INTERVAL_NS, &held))
+    if (!n || !hub_bad_source(inst->hub, &id, &src) ||
+        !log_limit_ok(&inst->bad_source_limit, loop_now_ns(inst->loop), BAD_SOURCE_LINE_INTERVAL_NS,
+                      &held))
         return;
     inst->bad_sources += n;
-    log_info("peer: dropped %llu packets from sources that it may not use, the last from %s: if "
-             "that is a network behind the peer, add it to peer_prefixes",
-             (unsigned long long)n, ip_addr_str(&hub_session(inst->hub)->last_bad_source, buf));
+    log_info(
+        "peer %s: dropped a packet from %s, a source that it may not use (%llu such packets of "
+        "all peers): if that is a network behind it, add it to the prefixes of the peer, or to "
+        "peer_prefixes",
+        hub_peer_id_str(&id, who), ip_addr_str(&src, buf), (unsigned long long)n);
 }
 
 const struct hub_events instance_hub_events = {

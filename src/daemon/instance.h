@@ -43,6 +43,7 @@ struct instance {
     struct drop_counters drops;
     struct credentials cred;
     char authority[CONFIG_HOST_MAX + 16];
+    char instance_id[CONFIG_INSTANCE_MAX];
 
     struct netlink *netlink;
     struct netlink_monitor *monitor;
@@ -96,6 +97,11 @@ int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_tun_lost(struct instance *inst, int err);
+
+/* policy.c: what the configuration allows, in *ret, which borrows from c, tokens and the list of
+ * rules that is returned: free() it when *ret is done with. NULL when out of memory. */
+struct hub_rule *instance_hub_policy(const struct tunnel_config *c, const struct hub_token *tokens,
+                                     unsigned n_tokens, struct hub_policy *ret);
 
 /* events.c: what edge and hub report, and a line about packets from sources not allowed */
 void instance_note_bad_sources(struct instance *inst);

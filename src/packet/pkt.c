@@ -161,3 +161,10 @@ unsigned pkt_pool_in_use(const struct pkt_pool *pool)
         n += pool->class[i].n_used;
     return n;
 }
+
+unsigned pkt_pool_left(const struct pkt_pool *pool, const struct pkt *pkt)
+{
+    const struct pkt_class *c = &pool->class[pkt->pool_class];
+
+    return c->n_total - c->n_used;
+}

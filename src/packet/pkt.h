@@ -68,4 +68,7 @@ size_t pkt_tailroom(const struct pkt *pkt);
 /* Number of packets now out of the pool, both classes. */
 unsigned pkt_pool_in_use(const struct pkt_pool *pool);
 
+/* Number of packets of the size class of pkt that the pool can still give. */
+unsigned pkt_pool_left(const struct pkt_pool *pool, const struct pkt *pkt);
+
 #endif

@@ -28,6 +28,7 @@ struct edge {
     enum edge_state state;
     struct net_addr local, remote;
     unsigned socket;
+    struct ip_addr had[2]; /* that the hub gave us last, IPv4 and IPv6; family 0: none */
     uint64_t now_ns;
     uint64_t up_ns;    /* EDGE_UP: since when */
     uint64_t retry_ns; /* EDGE_PAUSE: until when */
@@ -158,20 +159,36 @@ static void connect_hub(struct edge *e)
 
 /* --- tunnel events --------------------------------------------------------------------- */
 
+static void ask_for(struct capsule_addrs *list, const struct ip_addr *a)
+{
+    unsigned i = list->n++;
+
+    list->v[i] = (struct assigned_addr){.request_id = i + 1,
+                                        .prefix = {.addr = *a, .len = (uint8_t)ip_addr_bits(a)}};
+}
+
+/* Our own addresses; or those that we had, else any (all zeros: RFC 9484, 4.7.2). */
+static void fill_request(const struct edge *e, struct capsule_addrs *ret)
+{
+    for (unsigned i = 0; i < e->opts.n_want; i++)
+        ask_for(ret, &e->opts.want[i].addr);
+    for (unsigned i = 0; i < 2 && !e->opts.n_want; i++) {
+        struct ip_addr any = {.family = i ? 6 : 4};
+
+        ask_for(ret, e->had[i].family ? &e->had[i] : &any);
+    }
+}
+
 static void on_open(struct masque *m)
 {
     struct edge *e = of(m);
-    struct capsule_addrs want = {.n = e->opts.n_want};
+    struct capsule_addrs want = {.n = 0};
 
     e->tunnel = m;
     e->up_ns = e->now_ns;
     session_attach(&e->session);
-    for (unsigned i = 0; i < e->opts.n_want; i++) {
-        want.v[i].request_id = i + 1;
-        want.v[i].prefix = (struct ip_prefix){.addr = e->opts.want[i].addr,
-                                              .len = (uint8_t)ip_addr_bits(&e->opts.want[i].addr)};
-    }
-    if (want.n && masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want))
+    fill_request(e, &want);
+    if (masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want))
         masque_close(m, MASQUE_H3_INTERNAL_ERROR, "cannot ask for addresses");
     change_state(e, EDGE_UP, "");
 }
@@ -181,10 +198,25 @@ static void on_refused(struct masque *m, int status)
     lost(of(m), &(struct edge_failure){.http_status = status});
 }
 
+/* The first address of each family is ours. */
+static void take_addresses(struct edge *e, const struct capsule_addrs *addrs)
+{
+    for (unsigned i = addrs->n; i-- > 0;) {
+        const struct ip_addr *a = &addrs->v[i].prefix.addr;
+
+        if (assigned_addr_is_refusal(&addrs->v[i]))
+            continue;
+        e->had[a->family == 6] = *a;
+        session_set_own(&e->session, a);
+    }
+}
+
 static void on_addr_assign(struct masque *m, const struct capsule_addrs *addrs)
 {
     struct edge *e = of(m);
 
+    if (!e->opts.n_want)
+        take_addresses(e, addrs);
     e->opts.events->assigned(e->opts.user, addrs);
 }
 
@@ -279,6 +311,7 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
                                    .drops = opts->quic.drops,
                                    .authority = opts->authority,
                                    .token = opts->token,
+                                   .instance = opts->instance,
                                    .lane_failed = on_lane_failed};
     rv = quic_endpoint_new(&opts->quic, &e->ep);
     if (rv) {

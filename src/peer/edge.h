@@ -60,8 +60,11 @@ struct edge_opts {
     struct quic_endpoint_opts quic; /* server = false; pool, drops, tls, random, ... */
     const char *authority;          /* borrowed: host:port of the request */
     const char *token;              /* borrowed; NULL: certificate only */
+    const char *instance;           /* borrowed; which of several edges with our name we are, as
+                                     * in masque/request.h; NULL or "": the hub is told nothing */
     struct ip_prefix want[2];       /* our tunnel addresses, to be asked for */
-    unsigned n_want;
+    unsigned n_want;                /* 0: one of each family, whatever the hub gives; on a new
+                                     * connection the ones that it gave before */
     const struct edge_events *events;
     void *user;
 };

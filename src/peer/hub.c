@@ -7,334 +7,9 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "masque/request.h"
+#include "peer/internal.h"
 
-struct hub {
-    struct hub_opts opts;
-    struct masque_side side;
-    struct quic_endpoint *ep;
-    struct session session;
-    struct masque *tunnel; /* who has the session now; NULL: nobody */
-    char peer_name[HUB_NAME_MAX];
-    struct capsule_addrs assigned; /* the peer's, at most HUB_ADDRS_MAX; no request identifiers */
-};
-
-static struct hub *of(const struct masque *m)
-{
-    return masque_side_of(m)->user;
-}
-
-/* --- who is it ------------------------------------------------------------------------- */
-
-/* Compares in a time that does not tell how much was right. */
-static bool same_token(const char *a, const char *b)
-{
-    size_t la = strlen(a), lb = strlen(b);
-    unsigned char diff = la != lb;
-
-    for (size_t i = 0; i < la; i++)
-        diff |= (unsigned char)(a[i] ^ b[lb ? i % lb : 0]);
-    return !diff && la;
-}
-
-static const char *token_owner(const struct hub *h, const struct masque_request *req)
-{
-    const char *given, *name = NULL;
-
-    if (!masque_request_bearer(req, &given))
-        return NULL;
-    for (unsigned i = 0; i < h->opts.n_tokens; i++)
-        if (same_token(given, h->opts.tokens[i].token))
-            name = h->opts.tokens[i].name;
-    return name;
-}
-
-/* The peer's name, or NULL when it has shown neither certificate nor token. A token, when one is
- * shown, must be right even beside a certificate. */
-static const char *identify(const struct hub *h, const struct masque *m,
-                            const struct masque_request *req)
-{
-    const char *cert = quic_lane_peer_name(masque_lane(m));
-    const char *given;
-
-    if (h->opts.n_tokens && (!*cert || masque_request_bearer(req, &given)))
-        return token_owner(h, req);
-    return *cert ? cert : NULL;
-}
-
-static void refuse(struct hub *h, const struct masque *m, const char *name, const char *why)
-{
-    h->opts.events->refused(h->opts.user, name, quic_lane_remote(masque_lane(m)), why);
-}
-
-/* The peer has the tunnel no longer. */
-static void release(struct hub *h, const char *why)
-{
-    bool was_up = h->session.attached;
-
-    h->tunnel = NULL;
-    session_detach(&h->session);
-    session_forget_sources(&h->session);
-    h->assigned.n = 0;
-    if (was_up)
-        h->opts.events->peer_down(h->opts.user, h->peer_name, why);
-}
-
-static int on_request(struct masque *m, const struct masque_request *req)
-{
-    struct hub *h = of(m);
-    const char *name = identify(h, m, req);
-
-    if (!name) {
-        refuse(h, m, quic_lane_peer_name(masque_lane(m)), "no valid bearer token");
-        return 401;
-    }
-    if (h->tunnel && strcmp(name, h->peer_name) != 0) {
-        refuse(h, m, name, "another peer has the tunnel");
-        return 503;
-    }
-    if (h->tunnel) {
-        struct masque *old = h->tunnel;
-
-        release(h, "the same peer has connected again");
-        masque_close(old, MASQUE_H3_NO_ERROR, "taken over");
-    }
-    h->tunnel = m;
-    snprintf(h->peer_name, sizeof(h->peer_name), "%s", name);
-    return 200;
-}
-
-/* --- addresses ------------------------------------------------------------------------- */
-
-static const struct ip_prefix *own_network(const struct hub *h, uint8_t family)
-{
-    for (unsigned i = 0; i < h->opts.n_own; i++)
-        if (h->opts.own[i].addr.family == family)
-            return &h->opts.own[i];
-    return NULL;
-}
-
-/* Whether an address of the tunnel's network can be a peer's: not ours, and of IPv4 neither the
- * network's nor the broadcast address. */
-static bool usable(const struct ip_prefix *own, const struct ip_addr *a)
-{
-    struct ip_prefix net = ip_prefix_network(own);
-    struct ip_addr last = ip_prefix_last(own);
-
-    if (!ip_prefix_contains(own, a) || ip_addr_equal(a, &own->addr))
-        return false;
-    if (a->family == 4 && own->len < 31)
-        return !ip_addr_equal(a, &net.addr) && !ip_addr_equal(a, &last);
-    return a->family == 4 || own->len >= 127 || !ip_addr_equal(a, &net.addr);
-}
-
-static void increment(struct ip_addr *a)
-{
-    for (unsigned i = ip_addr_bits(a) / 8; i-- > 0;)
-        if (++a->b[i])
-            return;
-}
-
-static bool has(const struct capsule_addrs *list, const struct ip_addr *a)
-{
-    for (unsigned i = 0; i < list->n; i++)
-        if (ip_addr_equal(&list->v[i].prefix.addr, a))
-            return true;
-    return false;
-}
-
-static void append(struct capsule_addrs *list, uint64_t request_id, const struct ip_addr *a)
-{
-    list->v[list->n++] = (struct assigned_addr){
-        .request_id = request_id, .prefix = {.addr = *a, .len = (uint8_t)ip_addr_bits(a)}};
-}
-
-/* An address of a family for the peer that `taken` does not hold: the first one that it has, or
- * the first one of our network. */
-static bool next_free(const struct hub *h, uint8_t family, const struct capsule_addrs *taken,
-                      struct ip_addr *ret)
-{
-    const struct ip_prefix *own = own_network(h, family);
-    struct ip_addr a;
-
-    for (unsigned i = 0; i < h->assigned.n; i++) {
-        a = h->assigned.v[i].prefix.addr;
-        if (a.family == family && !has(taken, &a)) {
-            *ret = a;
-            return true;
-        }
-    }
-    if (!own)
-        return false;
-    a = ip_prefix_network(own).addr;
-    for (int i = 0; i < 3 + HUB_ADDRS_MAX; i++, increment(&a)) {
-        if (usable(own, &a) && !has(taken, &a)) {
-            *ret = a;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The peer has this address from now on, for the life of the tunnel (RFC 9484, 4.1). False when it
- * has too many already. */
-static bool grant(struct hub *h, const struct ip_addr *a)
-{
-    if (has(&h->assigned, a))
-        return true;
-    if (h->assigned.n == HUB_ADDRS_MAX)
-        return false;
-    append(&h->assigned, 0, a);
-    return true;
-}
-
-/* The answer to one request: what is asked for when it can be a peer's, else another address; all
- * zeros when there is none to give. No two requests of a capsule get the same one. */
-static void answer(struct hub *h, const struct assigned_addr *req, struct capsule_addrs *out)
-{
-    const struct ip_addr *wish = &req->prefix.addr;
-    const struct ip_prefix *own = own_network(h, wish->family);
-    struct ip_addr a = *wish, none = {.family = wish->family};
-
-    if (!own || !usable(own, wish) || has(out, wish))
-        a = next_free(h, wish->family, out, &a) ? a : none;
-    if (!ip_addr_equal(&a, &none) && !grant(h, &a))
-        a = none;
-    append(out, req->request_id, &a);
-}
-
-static void apply_sources(struct hub *h)
-{
-    session_forget_sources(&h->session);
-    for (unsigned i = 0; i < h->assigned.n; i++)
-        session_allow_source(&h->session, &h->assigned.v[i].prefix);
-    for (unsigned i = 0; i < h->opts.n_peer_prefixes; i++)
-        session_allow_source(&h->session, &h->opts.peer_prefixes[i]);
-}
-
-/* Every ADDRESS_ASSIGN carries the whole list (RFC 9484, 4.7.1): the answers to these requests,
- * and what the peer has beside them. */
-static int on_addr_request(struct masque *m, const struct capsule_addrs *req)
-{
-    struct hub *h = of(m);
-    struct capsule_addrs out = {.n = 0};
-    int rv;
-
-    if (h->tunnel != m)
-        return 0;
-    for (unsigned i = 0; i < req->n; i++)
-        answer(h, &req->v[i], &out);
-    for (unsigned i = 0; i < h->assigned.n && out.n < CAPSULE_ADDRS_MAX; i++)
-        if (!has(&out, &h->assigned.v[i].prefix.addr))
-            append(&out, 0, &h->assigned.v[i].prefix.addr);
-    apply_sources(h);
-    rv = masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &out);
-    if (!rv)
-        h->opts.events->assigned(h->opts.user, &h->assigned);
-    return rv;
-}
-
-/* What may be sent here: everything of the families that the tunnel has. */
-static int send_routes(struct hub *h)
-{
-    struct capsule_routes routes = {.n = 0};
-
-    for (uint8_t family = 4; family <= 6; family += 2) {
-        struct ip_prefix all = {.addr.family = family};
-
-        if (own_network(h, family))
-            routes.v[routes.n++] = ip_route_range_of(&all, 0);
-    }
-    return masque_send_routes(h->tunnel, &routes);
-}
-
-static void on_open(struct masque *m)
-{
-    struct hub *h = of(m);
-    struct ip_addr a;
-
-    session_attach(&h->session);
-    h->opts.events->peer_up(h->opts.user, h->peer_name, quic_lane_remote(masque_lane(m)));
-    for (unsigned i = 0; i < h->opts.n_own; i++)
-        if (next_free(h, h->opts.own[i].addr.family, &h->assigned, &a))
-            grant(h, &a);
-    apply_sources(h);
-    if (masque_send_addrs(m, CAPSULE_ADDRESS_ASSIGN, &h->assigned) || send_routes(h))
-        masque_close(m, MASQUE_H3_INTERNAL_ERROR, "cannot send addresses and routes");
-}
-
-/* --- the rest of the tunnel's events --------------------------------------------------- */
-
-static void on_addr_assign(struct masque *m, const struct capsule_addrs *addrs)
-{
-    /* A hub takes its addresses from its own configuration. */
-}
-
-static void on_routes(struct masque *m, const struct capsule_routes *routes)
-{
-    /* What lies behind a peer is the hub's to allow: peer_prefixes. */
-}
-
-static void on_packet(struct masque *m, const uint8_t *data, size_t len)
-{
-    struct hub *h = of(m);
-
-    if (h->tunnel == m)
-        session_rx(&h->session, data, len);
-    else
-        drop_count(h->opts.quic.drops, DROP_STREAM);
-}
-
-static struct pkt *on_pull(struct masque *m, size_t max)
-{
-    struct quic_lane *lane = masque_lane(m);
-    struct hub *h = of(m);
-
-    if (h->tunnel != m)
-        return NULL;
-    return session_pull(&h->session, quic_lane_now_ns(lane), max, quic_lane_mtu_known(lane));
-}
-
-static void on_mtu(struct masque *m, size_t packet_max, bool known)
-{
-    struct hub *h = of(m);
-
-    if (h->tunnel != m)
-        return;
-    if (known)
-        h->opts.events->mtu(h->opts.user, packet_max);
-    masque_kick(m);
-}
-
-static void on_down(struct masque *m, const struct quic_fail_info *why)
-{
-    struct hub *h = of(m);
-    char text[256];
-
-    if (h->tunnel != m)
-        return;
-    snprintf(text, sizeof(text), "%s%s%s%s", quic_fail_meaning(why->fail), *why->detail ? " (" : "",
-             why->detail, *why->detail ? ")" : "");
-    release(h, text);
-}
-
-/* From the session: there is something to pull. */
-static void on_kick(void *user)
-{
-    masque_kick(((struct hub *)user)->tunnel);
-}
-
-static const struct masque_ops tunnel_ops = {
-    .request = on_request,
-    .open = on_open,
-    .addr_assign = on_addr_assign,
-    .addr_request = on_addr_request,
-    .routes = on_routes,
-    .packet = on_packet,
-    .pull = on_pull,
-    .mtu_changed = on_mtu,
-    .down = on_down,
-};
+/* --- endpoint events --------------------------------------------------------------------- */
 
 static int on_accept(void *user, struct quic_lane *lane, const struct quic_path_ops **ret_ops,
                      void **ret_user)
@@ -346,59 +21,161 @@ static int on_accept(void *user, struct quic_lane *lane, const struct quic_path_
     return 0;
 }
 
+void hub_refuse(struct hub *h, const struct quic_lane *lane, const struct hub_peer_id *id,
+                const char *why)
+{
+    h->opts.events->refused(h->opts.user, id, quic_lane_remote(lane), why);
+}
+
 static void on_handshake_refused(void *user, const struct quic_lane *lane,
                                  const struct quic_fail_info *why)
 {
-    struct hub *h = user;
+    struct hub_peer_id id = {.instance = ""};
     char text[256];
 
+    snprintf(id.name, sizeof(id.name), "%s", quic_lane_peer_name(lane));
     snprintf(text, sizeof(text), "%s%s%s%s", quic_fail_meaning(why->fail), *why->detail ? " (" : "",
              why->detail, *why->detail ? ")" : "");
-    h->opts.events->refused(h->opts.user, quic_lane_peer_name(lane), quic_lane_remote(lane), text);
+    hub_refuse(user, lane, &id, text);
 }
 
-/* --- life ------------------------------------------------------------------------------ */
+/* --- policy ------------------------------------------------------------------------------ */
+
+uint64_t hub_token_digest(const struct hub *h, const char *token)
+{
+    return siphash24(&h->key, token, strlen(token));
+}
+
+static int policy_check(const struct hub_policy *p)
+{
+    if (p->n_pool > HUB_RANGES_MAX || p->n_peer_prefixes > HUB_RANGES_MAX ||
+        p->n_tokens > HUB_TOKENS_MAX)
+        return -EINVAL;
+    for (unsigned i = 0; i < p->n_rules; i++)
+        if (p->rules[i].n_addr > HUB_ADDRS_MAX || p->rules[i].n_prefix > HUB_PREFIXES_MAX)
+            return -EINVAL;
+    return 0;
+}
+
+/* Which networks lie behind whom, from the policy in force. Without memory for one it is as if the
+ * rule did not have it. */
+static void apply_prefixes(struct hub *h)
+{
+    const struct hub_policy *p = h->policy;
+
+    table_forget_fixed(h->table);
+    for (unsigned i = 0; i < p->n_rules; i++)
+        for (unsigned k = 0; k < p->rules[i].n_prefix; k++)
+            table_add_fixed(h->table, &p->rules[i].prefix[k]);
+    for (unsigned i = 0; i < h->n_members; i++)
+        if (h->members[i]->open)
+            member_claim(h->members[i]);
+}
+
+static bool may_stay_learned(void *user, const struct ip_addr *a)
+{
+    const struct hub *h = user;
+
+    return policy_contains(h->policy->peer_prefixes, h->policy->n_peer_prefixes, a) &&
+           !lease_governs(h->leases, a) && !table_in_fixed(h->table, a);
+}
+
+/* Why the policy in force does not let the peer go on; NULL: it does. */
+static const char *lost_right(const struct hub *h, const struct member *p)
+{
+    struct ip_addr held[LEASE_PEER_MAX];
+    unsigned n = lease_held(p->client, held);
+    bool token = !p->by_token;
+
+    for (unsigned i = 0; i < h->policy->n_tokens && !token; i++)
+        token = !strcmp(h->policy->tokens[i].name, lease_client_id(p->client)->name) &&
+                hub_token_digest(h, h->policy->tokens[i].token) == p->token_digest;
+    if (!token)
+        return "its token is not valid any more";
+    for (unsigned i = 0; i < n; i++)
+        if (!lease_permitted(h->leases, p->client, &held[i]))
+            return "it has lost an address";
+    return NULL;
+}
+
+int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *policy)
+{
+    struct hub_policy *fresh;
+
+    if (policy_check(policy) || policy->multi != h->policy->multi)
+        return -EINVAL;
+    fresh = policy_copy(policy);
+    if (!fresh || leases_set_policy(h->leases, fresh)) {
+        policy_free(fresh);
+        return -ENOMEM;
+    }
+    policy_free(h->policy);
+    h->policy = fresh;
+    for (unsigned i = 0; i < h->n_members; i++)
+        h->members[i]->rule = policy_rule(fresh, lease_client_id(h->members[i]->client));
+    for (unsigned i = h->n_members; i-- > 0;) {
+        const char *why = lost_right(h, h->members[i]);
+
+        if (why)
+            member_close(h->members[i], why);
+    }
+    apply_prefixes(h);
+    table_filter_learned(h->table, may_stay_learned, h);
+    return 0;
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+static int make_parts(struct hub *h, const struct hub_opts *opts)
+{
+    h->policy = policy_copy(&opts->policy);
+    h->table = table_new(&h->key, 0, 0);
+    h->leases = leases_new(&h->key, opts->own, opts->n_own);
+    if (!h->policy || !h->table || !h->leases || leases_set_policy(h->leases, h->policy))
+        return -ENOMEM;
+    apply_prefixes(h);
+    return quic_endpoint_new(&h->opts.quic, &h->ep);
+}
 
 int hub_new(const struct hub_opts *opts, struct hub **ret)
 {
-    struct session_opts so = {.pool = opts->quic.pool, .drops = opts->quic.drops};
     struct hub *h;
     int rv;
 
-    if (opts->n_peer_prefixes > SESSION_SOURCES_MAX - HUB_ADDRS_MAX)
+    if (policy_check(&opts->policy) || opts->n_own > ARRAY_LEN(opts->own) || !opts->quic.random)
         return -EINVAL;
     h = calloc(1, sizeof(*h));
     if (!h)
         return -ENOMEM;
     h->opts = *opts;
+    h->opts.policy = (struct hub_policy){.multi = false};
     h->opts.quic.accept = on_accept;
     h->opts.quic.refused = on_handshake_refused;
     h->opts.quic.accept_user = h;
-    for (unsigned i = 0; i < opts->n_own; i++)
-        so.own[opts->own[i].addr.family == 6] = opts->own[i].addr;
-    so.check_source = true;
-    so.deliver = opts->events->deliver;
-    so.deliver_user = opts->user;
-    so.kick = on_kick;
-    so.kick_user = h;
-    session_init(&h->session, &so);
     h->side = (struct masque_side){
-        .ops = &tunnel_ops, .user = h, .pool = opts->quic.pool, .drops = opts->quic.drops};
-    rv = quic_endpoint_new(&h->opts.quic, &h->ep);
+        .ops = &member_ops, .user = h, .pool = opts->quic.pool, .drops = opts->quic.drops};
+    opts->quic.random(opts->quic.random_user, &h->key, sizeof(h->key));
+    rv = make_parts(h, opts);
     if (rv) {
-        free(h);
+        hub_free(h);
         return rv;
     }
     *ret = h;
     return 0;
 }
 
+/* The endpoint first: what it ends releases the members, which need all the rest. */
 void hub_free(struct hub *h)
 {
     if (!h)
         return;
     quic_endpoint_free(h->ep);
-    session_done(&h->session);
+    while (h->n_members)
+        member_release(h->members[0], "the hub ends");
+    table_free(h->table);
+    leases_free(h->leases);
+    policy_free(h->policy);
+    free(h->members);
     free(h);
 }
 
@@ -423,30 +200,111 @@ void hub_timeout(struct hub *h, uint64_t now_ns)
     masque_timeout(&h->side, now_ns);
 }
 
-void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt)
-{
-    session_send(&h->session, now_ns, pkt);
-}
-
 void hub_shutdown(struct hub *h, uint64_t now_ns)
 {
     quic_endpoint_shutdown(h->ep, now_ns);
 }
 
-const struct session *hub_session(const struct hub *h)
+/* --- packets from the TUN ---------------------------------------------------------------- */
+
+/* Whose the packet is; NULL: nobody's, and why it is dropped. */
+static struct member *receiver(const struct hub *h, const struct ip_view *v,
+                               enum drop_reason *ret_why)
 {
-    return &h->session;
+    struct table_owner *owner = NULL;
+    enum table_kind kind;
+
+    if (!session_scope_ok(v, ret_why))
+        return NULL;
+    if (!h->policy->multi) {
+        *ret_why = DROP_NO_SESSION;
+        return h->n_members ? h->members[0] : NULL;
+    }
+    *ret_why = DROP_NO_PEER;
+    table_find(h->table, &v->dst, &owner, &kind);
+    return owner ? container_of(owner, struct member, owner) : NULL;
+}
+
+void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt)
+{
+    struct member *p = NULL;
+    enum drop_reason why;
+    struct ip_view v;
+
+    if (!ip_view_parse_pkt(pkt, &v, &why))
+        p = receiver(h, &v, &why);
+    if (p) {
+        session_send_view(&p->session, now_ns, pkt, &v);
+        return;
+    }
+    drop_count(h->opts.quic.drops, why);
+    pkt_free(h->opts.quic.pool, pkt);
+}
+
+void hub_tell_mtu(struct hub *h)
+{
+    size_t most = 0;
+
+    for (unsigned i = 0; i < h->n_members; i++)
+        most = MAX(most, h->members[i]->packet_max);
+    if (!most || (most == h->packet_max && h->policy->multi))
+        return;
+    h->packet_max = most;
+    h->opts.events->mtu(h->opts.user, most);
+}
+
+/* --- looking at it ----------------------------------------------------------------------- */
+
+unsigned hub_peers(const struct hub *h)
+{
+    return h->n_members;
+}
+
+bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
+{
+    const struct member *p = i < h->n_members ? h->members[i] : NULL;
+
+    if (!p || !p->tunnel)
+        return false;
+    ret->id = *lease_client_id(p->client);
+    ret->remote = *quic_lane_remote(masque_lane(p->tunnel));
+    ret->up_ns = p->up_ns;
+    ret->n_addr = lease_held(p->client, ret->addr);
+    ret->n_prefix = table_fixed(&p->owner, ret->prefix, HUB_PREFIXES_MAX);
+    table_learned(&p->owner, ret->learned, HUB_INFO_LEARNED_MAX);
+    ret->n_learned = p->owner.n_learned;
+    ret->packet_max = p->packet_max;
+    ret->bad_sources = p->bad_sources;
+    ret->session = p->session.stats;
+    ret->queued = session_queued(&p->session);
+    quic_lane_stats(masque_lane(p->tunnel), &ret->lane);
+    return true;
+}
+
+struct session_stats hub_totals(const struct hub *h)
+{
+    struct session_stats sum = h->gone;
+
+    for (unsigned i = 0; i < h->n_members; i++)
+        session_stats_add(&sum, &h->members[i]->session.stats);
+    return sum;
+}
+
+unsigned hub_leases(const struct hub *h)
+{
+    return leases_count(h->leases);
+}
+
+bool hub_bad_source(const struct hub *h, struct hub_peer_id *ret_id, struct ip_addr *ret_src)
+{
+    if (!h->bad_source.family)
+        return false;
+    *ret_id = h->bad_id;
+    *ret_src = h->bad_source;
+    return true;
 }
 
 unsigned hub_lanes(const struct hub *h)
 {
     return quic_endpoint_lanes(h->ep);
-}
-
-bool hub_lane_stats(const struct hub *h, struct quic_lane_stats *ret)
-{
-    if (!h->tunnel)
-        return false;
-    quic_lane_stats(masque_lane(h->tunnel), ret);
-    return true;
 }

@@ -1,6 +1,16 @@
-/* A hub: accepts edges, decides who may have the tunnel, gives addresses and checks sources. This
- * one serves one edge at a time: the same identity coming back takes its place over at once,
- * another identity is told to wait. No system call, no clock.
+/* A hub: accepts peers, decides who may have a tunnel, gives addresses, checks every source and
+ * finds the peer of every destination. Many peers share one endpoint and one TUN. No system call,
+ * no clock.
+ *
+ *   TUN -> hub_send() -> table: whose address is the destination? -> session -> tunnel
+ *   tunnel -> session -> table: may this peer use the source? is the destination a peer's? -> TUN
+ *
+ * A peer is a name (of its certificate or token) and an instance: see policy.h. Its addresses are
+ * leased (lease.h) and stay its own over reconnects while the process runs; who may use which
+ * source, and which peer a destination belongs to, is in one table (table.h).
+ *
+ * Without policy.multi there is one peer at a time: every packet from the TUN is for it, and
+ * another name has to wait.
  */
 #ifndef PEER_HUB_H
 #define PEER_HUB_H
@@ -13,33 +23,28 @@
 #include "base/drop.h"
 #include "bond/session.h"
 #include "masque/masque.h"
+#include "peer/policy.h"
 #include "quic/quic.h"
 
-enum {
-    HUB_TOKENS_MAX = 64,
-    HUB_NAME_MAX = 64,
-    HUB_TOKEN_MAX = 256,
-    HUB_ADDRS_MAX = 8 /* addresses that a peer may have beside its prefixes */
-};
+enum { HUB_INFO_LEARNED_MAX = 16 };
 
-/* A bearer token and the name of who carries it. */
-struct hub_token {
-    char name[HUB_NAME_MAX];
-    char token[HUB_TOKEN_MAX];
-};
-
-/* What a hub reports. None of these may call the hub. */
+/* What a hub reports. None of these may call the hub. `id` is valid during the call. */
 struct hub_events {
     void (*deliver)(void *user, struct pkt *pkt);
 
-    /* A peer has the tunnel now. */
-    void (*peer_up)(void *user, const char *name, const struct net_addr *remote);
-    void (*peer_down)(void *user, const char *name, const char *why);
+    /* A peer has its tunnel now; it has it no longer. */
+    void (*peer_up)(void *user, const struct hub_peer_id *id, const struct net_addr *remote);
+    void (*peer_down)(void *user, const struct hub_peer_id *id, const char *why);
 
-    /* Somebody was turned away. */
-    void (*refused)(void *user, const char *name, const struct net_addr *remote, const char *why);
+    /* Somebody was turned away; id->name "" when it has shown none. */
+    void (*refused)(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
+                    const char *why);
 
-    void (*assigned)(void *user, const struct capsule_addrs *addrs);
+    /* The addresses of a peer now. */
+    void (*assigned)(void *user, const struct hub_peer_id *id, const struct capsule_addrs *addrs);
+
+    /* The largest packet that the path to any peer carries now, at least 1280: what the TUN should
+     * take. A packet too large for its own peer is answered by that peer's session. */
     void (*mtu)(void *user, size_t packet_max);
 };
 
@@ -47,17 +52,14 @@ struct hub_opts {
     struct quic_endpoint_opts quic; /* server = true; accept and refused are the hub's */
     struct ip_prefix own[2];        /* our tunnel addresses with their networks */
     unsigned n_own;
-    const struct ip_prefix *peer_prefixes; /* sources allowed behind the peer; borrowed */
-    unsigned n_peer_prefixes;
-    const struct hub_token *tokens; /* borrowed; n_tokens 0: certificates only */
-    unsigned n_tokens;
+    struct hub_policy policy; /* copied, with what it points to */
     const struct hub_events *events;
     void *user;
 };
 
 struct hub;
 
-/* Returns 0, -ENOMEM or -EINVAL. */
+/* Returns 0, -ENOMEM or -EINVAL (a count above its HUB_..._MAX). */
 int hub_new(const struct hub_opts *opts, struct hub **ret);
 void hub_free(struct hub *h);
 
@@ -65,13 +67,53 @@ void hub_rx(struct hub *h, uint64_t now_ns, const struct quic_rx *rx);
 bool hub_tx(struct hub *h, uint64_t now_ns, struct quic_tx *tx);
 uint64_t hub_deadline_ns(const struct hub *h);
 void hub_timeout(struct hub *h, uint64_t now_ns);
+
+/* A packet from the TUN: consumes it. */
 void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt);
+
+/* Say goodbye to all peers: the following hub_tx() calls send it. */
 void hub_shutdown(struct hub *h, uint64_t now_ns);
 
-const struct session *hub_session(const struct hub *h);
+/* From now on this policy (copied). Peers that lost their right (their token is gone) or an address
+ * are closed, and peer_down says why; the others keep their tunnels, and what lies behind them is
+ * what the new policy says. Returns 0; -EINVAL (a bad count, or `multi` is another than before) or
+ * -ENOMEM, and the old policy stays. The following hub_tx() calls send what it causes. */
+int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *policy);
+
+/* --- looking at it ----------------------------------------------------------------------- */
+
+/* A peer that is up. */
+struct hub_peer_info {
+    struct hub_peer_id id;
+    struct net_addr remote;
+    uint64_t up_ns; /* since when */
+    struct ip_addr addr[HUB_ADDRS_MAX];
+    struct ip_prefix prefix[HUB_PREFIXES_MAX]; /* fixed networks behind it */
+    unsigned n_addr, n_prefix;
+    struct ip_addr learned[HUB_INFO_LEARNED_MAX]; /* the ones used last */
+    unsigned n_learned;                           /* all of them: may be more than the array has */
+    size_t packet_max;    /* the largest packet on its way now; 0 = not known yet */
+    uint64_t bad_sources; /* packets dropped because of their source */
+    struct session_stats session;
+    unsigned queued; /* packets that wait for it */
+    struct quic_lane_stats lane;
+};
+
+/* Number of peers that are up, and one of them (i below that number; the order may change with
+ * every call into the hub). False when there is none. */
+unsigned hub_peers(const struct hub *h);
+bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret);
+
+/* All peers together, also those that are gone. */
+struct session_stats hub_totals(const struct hub *h);
+
+/* Addresses of the pool and beside it that are leased, to present and absent peers. */
+unsigned hub_leases(const struct hub *h);
+
+/* The last packet dropped because of its source: who sent it, and the source. False: none yet. */
+bool hub_bad_source(const struct hub *h, struct hub_peer_id *ret_id, struct ip_addr *ret_src);
 
 /* Connections now, whatever their state. */
 unsigned hub_lanes(const struct hub *h);
-bool hub_lane_stats(const struct hub *h, struct quic_lane_stats *ret);
 
 #endif

@@ -101,6 +101,12 @@ static void on_addrs(void *user, const struct capsule_addrs *addrs)
     CHECK(addrs->n <= CAPSULE_ADDRS_MAX);
 }
 
+static void on_peer_addrs(void *user, const struct hub_peer_id *id,
+                          const struct capsule_addrs *addrs)
+{
+    CHECK(addrs->n <= HUB_ADDRS_MAX);
+}
+
 static void on_mtu(void *user, size_t packet_max)
 {
     CHECK(packet_max < 65536);
@@ -111,17 +117,18 @@ static void on_failed(void *user, const struct edge_failure *f)
     CHECK(memchr(f->quic.detail, 0, sizeof(f->quic.detail)));
 }
 
-static void on_peer_up(void *user, const char *name, const struct net_addr *remote)
+static void on_peer_up(void *user, const struct hub_peer_id *id, const struct net_addr *remote)
 {
-    CHECK(strlen(name) < HUB_NAME_MAX);
+    CHECK(strlen(id->name) < HUB_NAME_MAX);
 }
 
-static void on_peer_down(void *user, const char *name, const char *why)
+static void on_peer_down(void *user, const struct hub_peer_id *id, const char *why)
 {
-    CHECK(strlen(name) < HUB_NAME_MAX);
+    CHECK(strlen(id->name) < HUB_NAME_MAX);
 }
 
-static void on_refused(void *user, const char *name, const struct net_addr *remote, const char *why)
+static void on_refused(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
+                       const char *why)
 {
     CHECK(strlen(why) < 256);
 }
@@ -139,7 +146,7 @@ static const struct hub_events hub_events = {
     .peer_up = on_peer_up,
     .peer_down = on_peer_down,
     .refused = on_refused,
-    .assigned = on_addrs,
+    .assigned = on_peer_addrs,
     .mtu = on_mtu,
 };
 

@@ -25,7 +25,7 @@
 #include "sim/net.h"
 #include "sim/tls_dummy.h"
 
-enum { PEERS_EDGES = 3, PEERS_STATES_MAX = 256, PEERS_PKTS_MAX = 64, PEERS_PKTS = 2048 };
+enum { PEERS_EDGES = 3, PEERS_STATES_MAX = 256, PEERS_PKTS_MAX = 64, PEERS_PKTS = 4096 };
 
 /* Packets out of a tunnel, the first ones in full. */
 struct peers_taken {
@@ -72,7 +72,7 @@ struct peers {
     struct tls_dummy tls_hub;
     struct net_addr hub_addr;
     unsigned ups, downs, n_refused, n_assigned;
-    char peer[HUB_NAME_MAX], down_why[256], refused_why[256];
+    char peer[HUB_ID_STR_MAX], down_why[HUB_ID_STR_MAX + 256], refused_why[HUB_ID_STR_MAX + 256];
     uint64_t down_ns;
     struct capsule_addrs assigned;
     size_t packet_max;
@@ -151,33 +151,37 @@ static inline void peers_hub_deliver(void *user, struct pkt *pkt)
     peers_take(&w->taken, w->hub_host->pool, pkt);
 }
 
-static inline void peers_hub_up(void *user, const char *name, const struct net_addr *remote)
+static inline void peers_hub_up(void *user, const struct hub_peer_id *id,
+                                const struct net_addr *remote)
 {
     struct peers *w = user;
 
     w->ups++;
-    snprintf(w->peer, sizeof(w->peer), "%s", name);
+    hub_peer_id_str(id, w->peer);
 }
 
-static inline void peers_hub_down(void *user, const char *name, const char *why)
+static inline void peers_hub_down(void *user, const struct hub_peer_id *id, const char *why)
 {
     struct peers *w = user;
+    char name[HUB_ID_STR_MAX];
 
     w->downs++;
     w->down_ns = w->sim->now_ns;
-    snprintf(w->down_why, sizeof(w->down_why), "%s: %s", name, why);
+    snprintf(w->down_why, sizeof(w->down_why), "%s: %s", hub_peer_id_str(id, name), why);
 }
 
-static inline void peers_hub_refused(void *user, const char *name, const struct net_addr *remote,
-                                     const char *why)
+static inline void peers_hub_refused(void *user, const struct hub_peer_id *id,
+                                     const struct net_addr *remote, const char *why)
 {
     struct peers *w = user;
+    char name[HUB_ID_STR_MAX];
 
     w->n_refused++;
-    snprintf(w->refused_why, sizeof(w->refused_why), "%s: %s", name, why);
+    snprintf(w->refused_why, sizeof(w->refused_why), "%s: %s", hub_peer_id_str(id, name), why);
 }
 
-static inline void peers_hub_assigned(void *user, const struct capsule_addrs *addrs)
+static inline void peers_hub_assigned(void *user, const struct hub_peer_id *id,
+                                      const struct capsule_addrs *addrs)
 {
     struct peers *w = user;
 

@@ -59,7 +59,7 @@ static void packets_arrive_as_they_were(void **state)
     assert_int_equal(w->taken.n, n);
     assert_int_equal(e->taken.n, n);
     assert_int_equal(edge_session(e->edge)->stats.tx_packets, n);
-    assert_int_equal(hub_session(w->hub)->stats.rx_packets, n);
+    assert_int_equal(hub_totals(w->hub).rx_packets, n);
     assert_int_equal(all_drops(w->hub_host) + all_drops(e->host), 0);
     peers_free(w);
 }
@@ -172,8 +172,8 @@ static void prefixes_behind_the_peer_come_in(void **state)
     struct peers *w = peers_new(6, 20);
     uint8_t p[100];
 
-    w->hub_opts.peer_prefixes = behind;
-    w->hub_opts.n_peer_prefixes = 2;
+    w->hub_opts.policy.peer_prefixes = behind;
+    w->hub_opts.policy.n_peer_prefixes = 2;
     peers_start_hub(w);
     peers_start_edge(w, 0);
     assert_true(peers_wait_up(w, 0, 5 * NS_PER_S));

@@ -157,8 +157,8 @@ static void give_token(struct peers *w, const char *given)
 {
     static struct hub_token tokens[2] = {{"alice", "correct horse"}, {"bob", "battery staple"}};
 
-    w->hub_opts.tokens = tokens;
-    w->hub_opts.n_tokens = 2;
+    w->hub_opts.policy.tokens = tokens;
+    w->hub_opts.policy.n_tokens = 2;
     w->edge[0].opts.token = given;
 }
 

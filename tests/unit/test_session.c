@@ -15,7 +15,7 @@
 #include "packet/ip.h"
 #include "packets.h"
 
-enum { BUFFERS = 1200, MAX = 1400 };
+enum { BUFFERS = 4096, MAX = 1400 };
 static const uint64_t T0 = 100 * NS_PER_S;
 
 struct fixture {
@@ -51,14 +51,6 @@ static struct ip_addr addr(const char *text)
 
     assert_int_equal(ip_addr_parse(text, &a), 0);
     return a;
-}
-
-static struct ip_prefix prefix(const char *text)
-{
-    struct ip_prefix p;
-
-    assert_int_equal(ip_prefix_parse(text, &p), 0);
-    return p;
 }
 
 static int setup(void **state)
@@ -478,52 +470,65 @@ static void without_a_buffer_it_is_dropped(void **state)
     assert_int_equal(f->s.stats.rx_packets, 0);
 }
 
-static void only_allowed_sources_come_in(void **state)
+/* Lets in what comes from 10.0.0.1 and counts what it was asked. */
+static bool on_admit(void *user, const struct ip_view *v, enum drop_reason *ret_why)
+{
+    struct ip_addr only = addr("10.0.0.1");
+
+    ++*(unsigned *)user;
+    *ret_why = DROP_SOURCE_TAKEN;
+    return ip_addr_equal(&v->src, &only);
+}
+
+static void only_what_is_admitted_comes_in(void **state)
 {
     struct fixture *f = *state;
-    struct ip_prefix host = prefix("10.0.0.1/32"), net = prefix("172.16.1.0/30"),
-                     v6 = prefix("2001:db8::/64");
+    unsigned asked = 0;
     uint8_t p[100];
 
-    f->s.opts.check_source = true;
+    f->s.opts.admit = on_admit;
+    f->s.opts.admit_user = &asked;
     put_ip4(p, sizeof(p), 17, 0); /* from 10.0.0.1 */
-    session_rx(&f->s, p, sizeof(p));
-    expect_drop(f, DROP_SOURCE);
-    assert_int_equal(session_allow_source(&f->s, &host), 0);
-    assert_int_equal(session_allow_source(&f->s, &net), 0);
     session_rx(&f->s, p, sizeof(p));
     assert_int_equal(f->delivered, 1);
     p[15] = 2; /* 10.0.0.2 */
     session_rx(&f->s, p, sizeof(p));
-    expect_drop(f, DROP_SOURCE);
-    assert_int_equal(f->s.last_bad_source.b[3], 2);
-    memcpy(p + 12, (const uint8_t[]){172, 16, 1, 3}, 4); /* inside */
-    session_rx(&f->s, p, sizeof(p));
-    assert_int_equal(f->delivered, 2);
-    p[15] = 4; /* 172.16.1.4: just outside */
-    session_rx(&f->s, p, sizeof(p));
-    expect_drop(f, DROP_SOURCE);
+    expect_drop(f, DROP_SOURCE_TAKEN);
     put_ip6(p, sizeof(p) - 40, 17);
     session_rx(&f->s, p, sizeof(p));
-    expect_drop(f, DROP_SOURCE);
-    assert_int_equal(session_allow_source(&f->s, &v6), 0);
+    expect_drop(f, DROP_SOURCE_TAKEN);
+    assert_int_equal(f->delivered, 1);
+    assert_int_equal(asked, 3);
+    p[0] = 0; /* no IP packet: nobody is asked */
     session_rx(&f->s, p, sizeof(p));
-    assert_int_equal(f->delivered, 3);
-    session_forget_sources(&f->s);
-    session_rx(&f->s, p, sizeof(p));
-    expect_drop(f, DROP_SOURCE);
+    expect_drop(f, DROP_NOT_IP);
+    assert_int_equal(asked, 3);
 }
 
-static void sources_are_bounded(void **state)
+/* Sessions that nobody serves: each may queue a quarter of what is left, so that the first cannot
+ * leave nothing to the others. */
+static void sessions_share_the_pool(void **state)
 {
+    enum { SESSIONS = 20 };
     struct fixture *f = *state;
-    struct ip_prefix p = prefix("10.0.0.0/24");
+    struct session s[SESSIONS];
+    uint8_t p[100];
 
-    for (unsigned i = 0; i < SESSION_SOURCES_MAX; i++) {
-        p.addr.b[2] = (uint8_t)i;
-        assert_int_equal(session_allow_source(&f->s, &p), 0);
+    put_ip4(p, sizeof(p), 17, 0);
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        session_init(&s[i], &f->s.opts);
+        s[i].opts.kick_user = f;
+        session_attach(&s[i]);
+        for (unsigned k = 0; k < BUFFERS; k++)
+            session_send(&s[i], T0, packet(f, p, sizeof(p)));
     }
-    assert_int_equal(session_allow_source(&f->s, &p), -ENOSPC);
+    assert_in_range(session_queued(&s[0]), BUFFERS / 5, BUFFERS / 5 + 1);
+    for (unsigned i = 1; i < SESSIONS; i++) {
+        assert_in_range(session_queued(&s[i]), 2, session_queued(&s[i - 1]));
+        assert_true(pkt_pool_in_use(f->pool) < BUFFERS - 2);
+    }
+    for (unsigned i = 0; i < SESSIONS; i++)
+        session_done(&s[i]);
 }
 
 int main(void)
@@ -549,8 +554,8 @@ int main(void)
         T(before_the_mtu_is_known_it_waits),
         T(packets_are_delivered),
         T(without_a_buffer_it_is_dropped),
-        T(only_allowed_sources_come_in),
-        T(sources_are_bounded),
+        T(only_what_is_admitted_comes_in),
+        T(sessions_share_the_pool),
     };
 #undef T
 

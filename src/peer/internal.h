@@ -1,0 +1,67 @@
+/* What the files of a hub share. Nobody outside this folder includes it.
+ *
+ *   hub.c     life, the endpoint, packets from the TUN, a new policy, what can be seen
+ *   member.c  who comes and goes: identity, take-over, addresses, packets of the tunnel
+ */
+#ifndef PEER_INTERNAL_H
+#define PEER_INTERNAL_H
+
+#include "peer/hub.h"
+#include "peer/lease.h"
+#include "peer/table.h"
+
+/* One peer that has a tunnel. */
+struct member {
+    struct hub *hub;
+    unsigned place; /* in hub.members */
+    struct masque *tunnel;
+    struct lease_client *client;
+    const struct hub_rule *rule; /* NULL: none */
+    struct table_owner owner;
+    bool by_token;
+    uint64_t token_digest; /* by_token: of the one that it has shown */
+    bool open;             /* peer_up has been told */
+    uint64_t up_ns;
+    size_t packet_max; /* 0: not known yet */
+    uint64_t bad_sources;
+    struct session session;
+};
+
+struct hub {
+    struct hub_opts opts; /* but not the policy */
+    struct hub_policy *policy;
+    struct siphash_key key;
+    struct masque_side side;
+    struct quic_endpoint *ep;
+    struct table *table;
+    struct leases *leases;
+    struct member **members;
+    unsigned n_members, cap_members;
+    struct session_stats gone; /* what the sessions of former peers counted */
+    size_t packet_max;         /* told last */
+    struct hub_peer_id bad_id; /* of the last packet with a bad source */
+    struct ip_addr bad_source; /* family 0: none yet */
+};
+
+extern const struct masque_ops member_ops;
+
+/* Who has just been refused, for the log. */
+void hub_refuse(struct hub *h, const struct quic_lane *lane, const struct hub_peer_id *id,
+                const char *why);
+
+/* The peer has its tunnel no longer, and is freed. The tunnel is not touched. */
+void member_release(struct member *p, const char *why);
+
+/* The same, and its connection is closed. */
+void member_close(struct member *p, const char *why);
+
+/* What a shown token is remembered as. */
+uint64_t hub_token_digest(const struct hub *h, const char *token);
+
+/* Give the peer those fixed prefixes of its rule that nobody has. */
+void member_claim(struct member *p);
+
+/* Tell the largest packet of all peers when it has changed. */
+void hub_tell_mtu(struct hub *h);
+
+#endif

@@ -128,7 +128,7 @@ static const int sanitizer[] = {
     SCMP_SYS(tgkill),     SCMP_SYS(tkill),
     SCMP_SYS(mprotect),   SCMP_SYS(prlimit64),
     SCMP_SYS(arch_prctl), SCMP_SYS(process_vm_readv),
-    SCMP_SYS(setrlimit),
+    SCMP_SYS(setrlimit),  SCMP_SYS(getdents),
 };
 #endif
 

@@ -1,11 +1,15 @@
 /* The monitor: what the kernel says about links and addresses, as events. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "netlink/netlink.h"
 #include "netlink/parse.h"
 
@@ -26,17 +30,42 @@ const char *netlink_event_name(enum netlink_event_type type)
         [NETLINK_EVENT_LINK_GONE] = "link-gone",
         [NETLINK_EVENT_ADDR] = "address",
         [NETLINK_EVENT_ADDR_GONE] = "address-gone",
+        [NETLINK_EVENT_ROUTE_GONE] = "route-gone",
         [NETLINK_EVENT_RESYNC] = "resynchronise",
     };
 
     return (unsigned)type < NETLINK_EVENT_COUNT ? names[type] : "?";
 }
 
+/* On a router with the Internet's table thousands of routes change in a second, and none of them
+ * is ours: let the kernel hold back what is not. Loads are in network byte order, the message is
+ * not. */
+static int filter_routes(int fd)
+{
+    enum {
+        TYPE = offsetof(struct nlmsghdr, nlmsg_type),
+        PROTOCOL = NLMSG_HDRLEN + offsetof(struct rtmsg, rtm_protocol)
+    };
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_H | BPF_ABS, TYPE),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWROUTE), 4, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELROUTE), 0, 2),
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, PROTOCOL),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NETLINK_RTPROT, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+    };
+    struct sock_fprog program = {.len = ARRAY_LEN(code), .filter = code};
+
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program)) ? -errno : 0;
+}
+
 int netlink_monitor_open(struct netlink_monitor **ret)
 {
     struct sockaddr_nl addr = {
         .nl_family = AF_NETLINK,
-        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+        .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+                     RTMGRP_IPV6_ROUTE,
     };
     struct netlink_monitor *m = calloc(1, sizeof(*m));
     int bytes = RCVBUF_BYTES;
@@ -44,7 +73,8 @@ int netlink_monitor_open(struct netlink_monitor **ret)
     if (!m)
         return -ENOMEM;
     m->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-    if (m->fd < 0 || bind(m->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+    if (m->fd < 0 || filter_routes(m->fd) ||
+        bind(m->fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
         int err = errno;
 
         netlink_monitor_close(m);
@@ -82,6 +112,9 @@ static int to_event(const struct nlmsghdr *h, struct netlink_event *ev)
     case RTM_DELADDR:
         ev->type = h->nlmsg_type == RTM_NEWADDR ? NETLINK_EVENT_ADDR : NETLINK_EVENT_ADDR_GONE;
         return parse_addr(h, &ev->addr);
+    case RTM_DELROUTE:
+        ev->type = NETLINK_EVENT_ROUTE_GONE;
+        return parse_route(h, &ev->route);
     default:
         return -ENOMSG;
     }

@@ -82,12 +82,19 @@ int netlink_route_add(struct netlink *nl, const struct netlink_route *r, bool *r
 /* Deletes only a route that carries our protocol. -ESRCH: there is none. */
 int netlink_route_del(struct netlink *nl, const struct netlink_route *r);
 
+/* Hand every route of our protocol that leads straight to the interface to cb, which must not use
+ * nl. The table is never 0 here. Returns 0 or -errno; after an error cb may have got some. When the
+ * tables change meanwhile it begins anew, and tells so by a call with NULL. */
+typedef void netlink_route_cb(void *user, const struct netlink_route *r);
+int netlink_route_each(struct netlink *nl, int index, netlink_route_cb *cb, void *user);
+
 enum netlink_event_type {
     NETLINK_EVENT_LINK,      /* a link appeared or changed */
     NETLINK_EVENT_LINK_GONE, /* a link was removed (its addresses went before) */
     NETLINK_EVENT_ADDR,      /* an address appeared or changed its flags */
     NETLINK_EVENT_ADDR_GONE,
-    NETLINK_EVENT_RESYNC, /* events were lost: read everything anew */
+    NETLINK_EVENT_ROUTE_GONE, /* a route of our protocol was removed */
+    NETLINK_EVENT_RESYNC,     /* events were lost: read everything anew */
     NETLINK_EVENT_COUNT
 };
 
@@ -98,6 +105,7 @@ struct netlink_event {
     union {
         struct netlink_link link;
         struct netlink_addr addr;
+        struct netlink_route route;
     };
 };
 
@@ -105,8 +113,9 @@ struct netlink_monitor;
 
 typedef void netlink_event_cb(void *user, const struct netlink_event *ev);
 
-/* Open the monitor: a non-blocking socket that has joined the link and address groups. Open it
- * before reading the first state, so that no change falls between. Returns 0 or -errno. */
+/* Open the monitor: a non-blocking socket that has joined the link, address and route groups. Open
+ * it before reading the first state, so that no change falls between. Of routes the kernel passes
+ * on only the removal of ours, however many others change. Returns 0 or -errno. */
 int netlink_monitor_open(struct netlink_monitor **ret);
 void netlink_monitor_close(struct netlink_monitor *m);
 int netlink_monitor_fd(const struct netlink_monitor *m);

@@ -116,3 +116,42 @@ int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
     *ret = a;
     return 0;
 }
+
+/* Is it one of ours, as netlink_route_add() makes them? */
+static bool is_our_route(const struct rtmsg *rt)
+{
+    return (rt->rtm_family == AF_INET || rt->rtm_family == AF_INET6) &&
+           rt->rtm_protocol == NETLINK_RTPROT && rt->rtm_type == RTN_UNICAST &&
+           !(rt->rtm_flags & RTM_F_CLONED);
+}
+
+int parse_route(const struct nlmsghdr *h, struct netlink_route *ret)
+{
+    const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
+    const struct nlattr *v[RTA_TABLE + 1] = {0};
+    struct attr_table t = {v, RTA_TABLE, message_end(h)};
+    struct netlink_route r = {0};
+    unsigned bytes;
+
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt))
+        return -EBADMSG;
+    if (!is_our_route(rt))
+        return -ENOMSG;
+    bytes = rt->rtm_family == AF_INET ? 4 : 16;
+    if (mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0 || rt->rtm_dst_len > bytes * 8)
+        return -EBADMSG;
+    if (rt->rtm_dst_len && (!v[RTA_DST] || mnl_attr_get_payload_len(v[RTA_DST]) != bytes))
+        return -EBADMSG;
+    if (!valid(v[RTA_OIF], MNL_TYPE_U32) || v[RTA_GATEWAY])
+        return -ENOMSG;
+    r.index = (int)mnl_attr_get_u32(v[RTA_OIF]);
+    r.dst.addr.family = bytes == 4 ? 4 : 6;
+    r.dst.len = rt->rtm_dst_len;
+    if (rt->rtm_dst_len)
+        memcpy(r.dst.addr.b, mnl_attr_get_payload(v[RTA_DST]), bytes);
+    r.table = valid(v[RTA_TABLE], MNL_TYPE_U32) ? mnl_attr_get_u32(v[RTA_TABLE]) : rt->rtm_table;
+    if (valid(v[RTA_PRIORITY], MNL_TYPE_U32))
+        r.metric = mnl_attr_get_u32(v[RTA_PRIORITY]);
+    *ret = r;
+    return 0;
+}

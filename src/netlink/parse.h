@@ -13,10 +13,12 @@ static inline bool parse_message_ok(const struct nlmsghdr *h, int left)
     return left >= (int)sizeof(*h) && h->nlmsg_len >= sizeof(*h) && h->nlmsg_len <= (uint32_t)left;
 }
 
-/* Parse RTM_NEWLINK or RTM_DELLINK, RTM_NEWADDR or RTM_DELADDR. Returns 0; -ENOMSG: a message
- * about something else (a bridge's view of its port, an address family that is not IP);
+/* Parse RTM_NEWLINK or RTM_DELLINK, RTM_NEWADDR or RTM_DELADDR, RTM_NEWROUTE or RTM_DELROUTE.
+ * Returns 0; -ENOMSG: a message about something else (a bridge's view of its port, an address
+ * family that is not IP, a route that is not of our protocol or not straight to an interface);
  * -EBADMSG: it cannot be understood. */
 int parse_link(const struct nlmsghdr *h, struct netlink_link *ret);
 int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret);
+int parse_route(const struct nlmsghdr *h, struct netlink_route *ret);
 
 #endif

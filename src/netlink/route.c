@@ -2,6 +2,7 @@
 #include <linux/rtnetlink.h>
 #include <string.h>
 
+#include "netlink/parse.h"
 #include "netlink/request.h"
 
 static void route_request(union request *q, uint16_t type, uint16_t flags,
@@ -35,69 +36,93 @@ static int route_check(const struct netlink_route *r)
     return 0;
 }
 
-struct route_search {
-    const struct netlink_route *want;
-    struct ip_prefix dst;
-    bool found;
+/* --- what is there --------------------------------------------------------------------- */
+
+struct route_walk {
+    int index;
+    netlink_route_cb *cb;
+    void *user;
+    unsigned n; /* handed out since the begin */
 };
-
-static int collect_route(const struct nlattr *a, void *data)
-{
-    const struct nlattr **v = data;
-
-    if (mnl_attr_get_type(a) <= RTA_TABLE)
-        v[mnl_attr_get_type(a)] = a;
-    return MNL_CB_OK;
-}
-
-static uint32_t route_u32(const struct nlattr *a, uint32_t missing)
-{
-    return a && mnl_attr_validate(a, MNL_TYPE_U32) >= 0 ? mnl_attr_get_u32(a) : missing;
-}
 
 static int on_route(const struct nlmsghdr *h, void *user)
 {
-    struct route_search *s = user;
-    const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
-    const struct nlattr *v[RTA_TABLE + 1] = {0};
-    unsigned bytes = ip_addr_bits(&s->dst.addr) / 8;
-    uint32_t table = s->want->table ? s->want->table : (uint32_t)RT_TABLE_MAIN, metric;
+    struct route_walk *w = user;
+    struct netlink_route r;
 
-    if (h->nlmsg_type != RTM_NEWROUTE || mnl_nlmsg_get_payload_len(h) < sizeof(*rt) ||
-        mnl_attr_parse(h, sizeof(*rt), collect_route, v) < 0)
-        return MNL_CB_OK;
-    if (rt->rtm_family != request_family(&s->dst.addr) || rt->rtm_protocol != NETLINK_RTPROT ||
-        rt->rtm_dst_len != s->dst.len || rt->rtm_type != RTN_UNICAST)
-        return MNL_CB_OK;
-    if (s->dst.len && (!v[RTA_DST] || mnl_attr_get_payload_len(v[RTA_DST]) != bytes ||
-                       memcmp(mnl_attr_get_payload(v[RTA_DST]), s->dst.addr.b, bytes) != 0))
-        return MNL_CB_OK;
-    /* IPv6 has no metric 0: the kernel makes it IP6_RT_PRIO_USER, 1024. */
-    metric = s->want->metric || s->dst.addr.family == 4 ? s->want->metric : 1024;
-    s->found |= route_u32(v[RTA_OIF], 0) == (uint32_t)s->want->index &&
-                route_u32(v[RTA_TABLE], rt->rtm_table) == table &&
-                route_u32(v[RTA_PRIORITY], 0) == metric;
+    if (h->nlmsg_type == RTM_NEWROUTE && parse_route(h, &r) == 0 && r.index == w->index) {
+        w->cb(w->user, &r);
+        w->n++;
+    }
     return MNL_CB_OK;
+}
+
+static int walk_family(struct netlink *nl, struct route_walk *w, uint8_t family)
+{
+    union request q;
+    struct rtmsg *rt = request_start(&q, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt));
+
+    /* Filters that a strict kernel applies, so that a full Internet table stays there. */
+    rt->rtm_family = family;
+    rt->rtm_protocol = NETLINK_RTPROT;
+    mnl_attr_put_u32(&q.h, RTA_OIF, (uint32_t)w->index);
+    return request_exchange(nl, &q, on_route, w);
+}
+
+static int walk(struct netlink *nl, struct route_walk *w, bool v4, bool v6)
+{
+    int r = -EINTR;
+
+    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && r == -EINTR; i++) {
+        if (w->n)
+            w->cb(w->user, NULL);
+        w->n = 0;
+        r = v4 ? walk_family(nl, w, AF_INET) : 0;
+        if (!r && v6)
+            r = walk_family(nl, w, AF_INET6);
+    }
+    return r;
+}
+
+int netlink_route_each(struct netlink *nl, int index, netlink_route_cb *cb, void *user)
+{
+    struct route_walk w = {.index = index, .cb = cb, .user = user};
+
+    return walk(nl, &w, true, true);
+}
+
+struct route_search {
+    struct netlink_route want;
+    bool found;
+};
+
+static void compare_route(void *user, const struct netlink_route *r)
+{
+    struct route_search *s = user;
+
+    if (r)
+        s->found |= r->table == s->want.table && r->metric == s->want.metric &&
+                    ip_prefix_equal(&r->dst, &s->want.dst);
 }
 
 /* Is a route of ours with this destination, metric and interface in the table? 1, 0, -errno. */
 static int route_is_there(struct netlink *nl, const struct netlink_route *want)
 {
-    struct route_search s = {.want = want, .dst = ip_prefix_network(&want->dst)};
-    int r = -EINTR;
+    struct route_search s = {.want = *want};
+    struct route_walk w = {.index = want->index, .cb = compare_route, .user = &s};
+    bool v4 = want->dst.addr.family == 4;
+    int r;
 
-    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && r == -EINTR; i++) {
-        union request q;
-        struct rtmsg *rt = request_start(&q, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt));
-
-        /* Filters that a strict kernel applies, so that a full Internet table stays there. */
-        rt->rtm_family = request_family(&s.dst.addr);
-        rt->rtm_protocol = NETLINK_RTPROT;
-        mnl_attr_put_u32(&q.h, RTA_OIF, (uint32_t)want->index);
-        r = request_exchange(nl, &q, on_route, &s);
-    }
+    s.want.dst = ip_prefix_network(&want->dst);
+    if (!s.want.table)
+        s.want.table = RT_TABLE_MAIN;
+    if (!s.want.metric && !v4)
+        s.want.metric = 1024; /* IPv6 has no metric 0: the kernel makes it IP6_RT_PRIO_USER */
+    r = walk(nl, &w, v4, !v4);
     return r < 0 ? r : s.found;
 }
+
+/* --- add and delete -------------------------------------------------------------------- */
 
 int netlink_route_add(struct netlink *nl, const struct netlink_route *route, bool *ret_added)
 {

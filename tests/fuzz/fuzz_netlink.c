@@ -1,4 +1,4 @@
-/* Kernel messages: any bytes, as links and as addresses. What is accepted is in its bounds. */
+/* Kernel messages: any bytes, as links, addresses and routes. What is accepted is in its bounds. */
 #include <stdlib.h>
 
 #include "base/util.h"
@@ -16,6 +16,7 @@ static void parse(const struct nlmsghdr *h)
 {
     struct netlink_link link;
     struct netlink_addr addr;
+    struct netlink_route route;
 
     if (parse_link(h, &link) == 0) {
         check(link.index > 0);
@@ -24,6 +25,8 @@ static void parse(const struct nlmsghdr *h)
     }
     if (parse_addr(h, &addr) == 0)
         check(addr.prefix.len <= ip_addr_bits(&addr.prefix.addr));
+    if (parse_route(h, &route) == 0)
+        check(route.dst.len <= ip_addr_bits(&route.dst.addr));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

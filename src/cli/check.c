@@ -1,5 +1,6 @@
 #include <stdbool.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
@@ -7,6 +8,7 @@
 #include "config/config.h"
 #include "config/report.h"
 #include "config/schema.h"
+#include "daemon/checkcreds.h"
 #include "daemon/daemon.h"
 
 /* What `mpquic tunnel` would find when it loads the certificate and its key. */
@@ -17,8 +19,8 @@ static int check_credentials(const struct tunnel_config *config, struct config_r
     int rv = daemon_check_credentials(config, err, sizeof(err));
 
     if (rv)
-        report_add(report, true, at.line ? at : report->where[CONFIG_KEY_TLS_CA_FILE], NULL, "%s",
-                   err);
+        report_add(report, true, at.line ? at : report->where[CONFIG_KEY_TLS_CA_FILE],
+                   "mpquic pki show FILE tells what a file holds", "%s", err);
     return rv;
 }
 
@@ -31,6 +33,10 @@ static bool check_file(const char *file, bool look_at_files)
 
     if (!err && look_at_files)
         err = config_check_files(&config, &report) || check_credentials(&config, &report);
+    if (!err && look_at_files) {
+        daemon_check_certificates(&config, time(NULL), &report);
+        err = report.n_errors != 0;
+    }
     config_report_write(&report, file, stdout);
     if (!err)
         printf("%s: ok\n", file);
@@ -69,7 +75,9 @@ const struct cli_verb cli_check = {
     .text = "Reads each FILE and prints all of its problems, one a line, as "
             "FILE:LINE:COLUMN: error: TEXT; HINT, or warning instead of error. A file without "
             "errors is reported as ok. The files that a configuration names are looked at too: "
-            "whether they are there, can be read and hold what they should. FILE \"-\" is standard "
+            "whether they are there, can be read and hold what they should, whether key and "
+            "certificate belong together, whether a certificate has expired, will within 14 days, "
+            "or is not for this end. FILE \"-\" is standard "
             "input.",
     .options = options,
     .run = run,

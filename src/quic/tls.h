@@ -97,10 +97,17 @@ struct quic_tls_cert_info {
     unsigned n_names;                   /* subject alternative names: DNS names and addresses */
     char names[QUIC_TLS_NAMES_MAX][QUIC_TLS_NAME_BYTES];
     int64_t not_before_s, not_after_s; /* seconds since the epoch */
+    bool authority;                    /* it may sign other certificates */
+    bool for_server, for_client;       /* by its key purposes; both when it names none */
 };
 
 /* About the first certificate in a PEM text. Returns 0, or -EINVAL when it does not parse. */
 int quic_tls_cert_info(const void *pem, size_t len, struct quic_tls_cert_info *ret);
+
+/* When the first of the revocation lists in a PEM text should have been replaced by a newer one, in
+ * seconds since the epoch; INT64_MAX when none says so. Returns 0, or -EINVAL when one does not
+ * parse. */
+int quic_tls_crl_due_s(const void *pem, size_t len, int64_t *ret);
 
 /* About the own certificate, or the one of the CA. Returns 0 or -ENOENT when there is none. */
 int quic_tls_creds_info(const struct quic_tls_creds *creds, struct quic_tls_cert_info *ret);

@@ -61,6 +61,32 @@ static void fill_names(gnutls_x509_crt_t crt, struct quic_tls_cert_info *ret)
     }
 }
 
+/* RFC 5280, 4.2.1.12. */
+static void fill_purposes(gnutls_x509_crt_t crt, struct quic_tls_cert_info *ret)
+{
+    bool some = false;
+
+    for (unsigned i = 0;; i++) {
+        char oid[128];
+        size_t len = sizeof(oid);
+        int rv = gnutls_x509_crt_get_key_purpose_oid(crt, i, oid, &len, NULL);
+        bool any;
+
+        if (rv == GNUTLS_E_SHORT_MEMORY_BUFFER) {
+            some = true; /* none that we know is that long */
+            continue;
+        }
+        if (rv < 0)
+            break;
+        some = true;
+        any = !strcmp(oid, GNUTLS_KP_ANY);
+        ret->for_server |= any || !strcmp(oid, GNUTLS_KP_TLS_WWW_SERVER);
+        ret->for_client |= any || !strcmp(oid, GNUTLS_KP_TLS_WWW_CLIENT);
+    }
+    if (!some)
+        ret->for_server = ret->for_client = true;
+}
+
 static int cert_info(gnutls_x509_crt_t crt, struct quic_tls_cert_info *ret)
 {
     size_t len = sizeof(ret->issuer);
@@ -72,6 +98,8 @@ static int cert_info(gnutls_x509_crt_t crt, struct quic_tls_cert_info *ret)
         ret->issuer[0] = 0;
     fill_serial(crt, ret);
     fill_names(crt, ret);
+    fill_purposes(crt, ret);
+    ret->authority = gnutls_x509_crt_get_ca_status(crt, NULL) > 0;
     ret->not_before_s = gnutls_x509_crt_get_activation_time(crt);
     ret->not_after_s = gnutls_x509_crt_get_expiration_time(crt);
     return 0;
@@ -99,6 +127,27 @@ int quic_tls_cert_info(const void *pem, size_t len, struct quic_tls_cert_info *r
     gnutls_datum_t data = {.data = (unsigned char *)pem, .size = (unsigned)len};
 
     return import_info(&data, GNUTLS_X509_FMT_PEM, ret);
+}
+
+int quic_tls_crl_due_s(const void *pem, size_t len, int64_t *ret)
+{
+    gnutls_datum_t data = {.data = (unsigned char *)pem, .size = (unsigned)len};
+    gnutls_x509_crl_t *list = NULL;
+    int64_t first = INT64_MAX;
+    unsigned n = 0;
+
+    if (gnutls_x509_crl_list_import2(&list, &n, &data, GNUTLS_X509_FMT_PEM, 0) < 0)
+        return -EINVAL;
+    for (unsigned i = 0; i < n; i++) {
+        time_t due = gnutls_x509_crl_get_next_update(list[i]);
+
+        if (due != (time_t)-1)
+            first = MIN(first, (int64_t)due);
+        gnutls_x509_crl_deinit(list[i]);
+    }
+    gnutls_free(list);
+    *ret = first;
+    return 0;
 }
 
 int quic_tls_creds_info(const struct quic_tls_creds *c, struct quic_tls_cert_info *ret)

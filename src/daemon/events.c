@@ -62,7 +62,7 @@ static void on_edge_mtu(void *user, size_t packet_max)
     instance_set_mtu(user, packet_max);
 }
 
-static enum exit_code exit_code_of(const struct edge_failure *f)
+enum exit_code instance_exit_code(const struct edge_failure *f)
 {
     switch (f->quic.fail) {
     case QUIC_FAIL_CERT_UNTRUSTED:
@@ -104,7 +104,7 @@ static void on_edge_failed(void *user, const struct edge_failure *f)
     else
         log_error("tunnel: giving up: %s%s%s%s", quic_fail_meaning(f->quic.fail),
                   *f->quic.detail ? " (" : "", f->quic.detail, *f->quic.detail ? ")" : "");
-    loop_stop(inst->loop, exit_code_of(f));
+    loop_stop(inst->loop, instance_exit_code(f));
 }
 
 const struct edge_events instance_edge_events = {

@@ -1,0 +1,310 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "cli/pki.h"
+#include "cli/service.h"
+
+enum { LOCK_WAIT_MS = 10000 };
+
+static const char tun_cidr[] = "[10.200.10.254/24, \"fd00:200:10::fe/64\"]";
+
+struct init {
+    const char *config_dir, *pki_dir, *name;
+    bool force, no_start;
+    char host[BUNDLE_HOST_MAX], hub[BUNDLE_HOST_MAX + 16];
+    uint16_t port;
+    struct ip_prefix behind[CLI_LIST_MAX];
+    struct cli_list behind_text;
+    struct pki pki;
+    char dir[FILE_PATH_MAX], path[FILE_PATH_MAX], file[CONFIG_NAME_MAX + 8];
+    struct file_text yaml;
+    struct tunnel_config config;
+    bool have_config;
+    bool changed; /* anything was written */
+};
+
+static void init_done(struct init *x)
+{
+    file_text_done(&x->yaml);
+    if (x->have_config)
+        config_done(&x->config);
+}
+
+/* --- the configuration ----------------------------------------------------------------- */
+
+static void write_yaml(const struct init *x, FILE *f)
+{
+    char buf[IP_PREFIX_STR_MAX];
+
+    fprintf(f,
+            "# Written by mpquic init. mpquic.yaml(5) explains every key.\n"
+            "role: server\n"
+            "remote_port: %u\n"
+            "tun_name: mpq0\n"
+            "tun_cidr: %s\n"
+            "multi_conn_enabled: true\n",
+            x->port, tun_cidr);
+    if (x->behind_text.n)
+        fprintf(f, "# What may lie behind the edges.\npeer_prefixes:\n");
+    for (unsigned i = 0; i < x->behind_text.n; i++)
+        fprintf(f, "  - \"%s\"\n", ip_prefix_str(&x->behind[i], buf));
+    fprintf(f,
+            "tls_cert_file: \"%s/server/%s/" PKI_CERT_FILE "\"\n"
+            "tls_key_file: \"%s/server/%s/" PKI_KEY_FILE "\"\n"
+            "tls_ca_file: \"%s/ca.crt\"\n"
+            "tls_crl_file: \"%s/crl.pem\"\n",
+            x->pki.dir, x->host, x->pki.dir, x->host, x->pki.dir, x->pki.dir);
+}
+
+static int make_config(struct init *x, struct pki_error *e)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f;
+    int rv;
+
+    if (x->pki.dir[strcspn(x->pki.dir, "\"\\\r\n")])
+        return pki_error_set(e, -EINVAL, "--dir: unusable characters");
+    f = open_memstream(&text, &len);
+    if (!f)
+        return pki_error_set(e, -ENOMEM, "out of memory");
+    write_yaml(x, f);
+    if (fclose(f)) {
+        free(text);
+        return pki_error_set(e, -ENOMEM, "out of memory");
+    }
+    x->yaml = (struct file_text){.data = text, .len = len};
+    rv = service_config_parse(text, len, &x->config, e);
+    x->have_config = !rv;
+    return rv;
+}
+
+static int parse_behind(struct init *x, struct pki_error *e)
+{
+    for (unsigned i = 0; i < x->behind_text.n; i++) {
+        struct ip_prefix network;
+
+        if (ip_prefix_parse(x->behind_text.v[i], &x->behind[i]))
+            return pki_error_set(e, -EINVAL, "--behind: '%.80s' is not ADDRESS/LENGTH",
+                                 x->behind_text.v[i]);
+        network = ip_prefix_network(&x->behind[i]);
+        if (!ip_prefix_equal(&network, &x->behind[i]))
+            return pki_error_set(e, -EINVAL, "--behind: '%.80s' has bits set behind its length",
+                                 x->behind_text.v[i]);
+    }
+    return 0;
+}
+
+/* Everything that is to be, and where; nothing is written. */
+static int plan(struct init *x, const char *address, struct pki_error *e)
+{
+    int rv;
+
+    x->port = BUNDLE_PORT;
+    if (bundle_hub_parse(address, x->host, &x->port) || !pki_name_ok(x->host))
+        return pki_error_set(e, -EINVAL,
+                             "'%.80s' is not the address of a hub: give the host name or IP "
+                             "address that edges connect to, and :PORT behind it for another port "
+                             "than %d",
+                             address, BUNDLE_PORT);
+    bundle_hub_str(x->host, x->port, x->hub);
+    if (!x->name)
+        x->name = "hub";
+    if (!bundle_name_ok(x->name))
+        return pki_error_set(e, -EINVAL, "'%.80s' cannot be a name", x->name);
+    snprintf(x->file, sizeof(x->file), "%s.yaml", x->name);
+    rv = cli_pki_at(x->pki_dir, &x->pki, e);
+    if (!rv)
+        rv = service_full_dir(x->config_dir ? x->config_dir : SERVICE_CONFIG_DIR, x->dir, e);
+    if (!rv)
+        rv = file_path(x->path, x->dir, x->file, e);
+    if (!rv)
+        rv = parse_behind(x, e);
+    return rv ? rv : make_config(x, e);
+}
+
+/* --- doing it -------------------------------------------------------------------------- */
+
+/* A certificate for the hub, unless one is there that holds. */
+static int ensure_certificate(struct init *x, struct pki_error *e)
+{
+    struct pki_issue_opts opts = {.kind = PKI_KIND_SERVER, .name = x->host};
+    const struct index_entry *old;
+    struct index_table t = {0};
+    char path[FILE_PATH_MAX + BUNDLE_HOST_MAX + 32];
+    bool good;
+    int rv = pki_list(&x->pki, &t, e);
+
+    if (rv)
+        return rv;
+    old = pki_newest(&t, x->host, PKI_KIND_COUNT);
+    snprintf(path, sizeof(path), "%s/server/%s/%s", x->pki.dir, x->host, PKI_KEY_FILE);
+    good = old && old->kind == PKI_KIND_SERVER && !old->revoked && old->not_after > x->pki.now_s &&
+           file_exists(path);
+    index_done(&t);
+    if (good)
+        return 0;
+    rv = pki_issue(&x->pki, &opts, e);
+    if (!rv)
+        printf("%s/server/%s: made a certificate\n", x->pki.dir, x->host);
+    x->changed |= !rv;
+    return rv;
+}
+
+static int ensure_authority(struct init *x, struct pki_error *e)
+{
+    struct pki_init_opts opts = {0};
+    bool made = false, new = false;
+    int rv = pki_init(&x->pki, &opts, &made, &new, e);
+
+    if (!rv && made)
+        printf("%s: %s a certificate authority\n", x->pki.dir, new ? "made" : "completed");
+    x->changed |= made;
+    return rv;
+}
+
+/* The address that bundles will name. */
+static int ensure_hub(struct init *x, struct pki_error *e)
+{
+    char old[PKI_HUB_MAX];
+    struct pki_error ignored;
+    int rv;
+
+    if (!pki_read_hub(&x->pki, old, &ignored) && !strcmp(old, x->hub))
+        return 0;
+    rv = pki_write_hub(&x->pki, x->hub, e);
+    x->changed |= !rv;
+    return rv;
+}
+
+static int ensure_config(struct init *x, enum service_file there, struct pki_error *e)
+{
+    _cleanup_close_ int lock = -1;
+    int rv;
+
+    if (there == SERVICE_FILE_SAME)
+        return 0;
+    rv = file_make_dir(x->dir, 0755, e);
+    if (rv)
+        return rv;
+    lock = file_lock_dir(x->dir, LOCK_WAIT_MS, e);
+    rv = lock < 0 ? lock : file_write(x->dir, x->file, 0644, &x->yaml, e);
+    if (!rv)
+        printf("%s: wrote the configuration of the hub\n", x->path);
+    x->changed |= !rv;
+    return rv;
+}
+
+/* What is there and says something else is not touched without --force. */
+static int check_present(const struct init *x, enum service_file there, struct pki_error *e)
+{
+    char old[PKI_HUB_MAX];
+    struct pki_error ignored;
+
+    if (x->force)
+        return 0;
+    if (there == SERVICE_FILE_OTHER)
+        return pki_error_set(e, -EEXIST,
+                             "%s is there already and says something else: edit it, or add --force "
+                             "to replace it",
+                             x->path);
+    if (!pki_read_hub(&x->pki, old, &ignored) && strcmp(old, x->hub) != 0)
+        return pki_error_set(e, -EEXIST,
+                             "%s: serves the hub %s already: add --force to change that",
+                             x->pki.dir, old);
+    return 0;
+}
+
+static enum exit_code init(struct init *x, const char *address)
+{
+    enum service_file there;
+    enum exit_code code;
+    struct pki_error e;
+
+    if (plan(x, address, &e))
+        return cli_failed(&cli_init, &e);
+    there = service_file_compare(x->path, &x->config);
+    if (check_present(x, there, &e) || ensure_authority(x, &e) || ensure_certificate(x, &e) ||
+        ensure_hub(x, &e) || ensure_config(x, there, &e))
+        return cli_failed(&cli_init, &e);
+    if (!x->changed)
+        printf("%s: everything is there already; nothing was changed\n", x->path);
+    if (x->no_start) {
+        service_tell_start(x->dir, x->name);
+        code = EXIT_CODE_OK;
+    } else {
+        code = service_start(&cli_init, x->dir, x->name, x->changed, true);
+    }
+    if (!code)
+        printf("hub: %s (UDP): next, for each edge: mpquic pki client NAME --bundle\n", x->hub);
+    return code;
+}
+
+static int run(int argc, char **argv)
+{
+    struct init x = {0};
+    enum exit_code code;
+    int c;
+
+    while ((c = cli_getopt(&cli_init, argc, argv)) != -1) {
+        switch (c) {
+        case 'b':
+            if (!cli_list_add(&x.behind_text, optarg))
+                return cli_usage_error(&cli_init, "too many --behind");
+            break;
+        case 'n':
+            x.name = optarg;
+            break;
+        case 'c':
+            x.config_dir = optarg;
+            break;
+        case 'd':
+            x.pki_dir = optarg;
+            break;
+        case 'f':
+            x.force = true;
+            break;
+        case 's':
+            x.no_start = true;
+            break;
+        default:
+            return EXIT_CODE_USAGE;
+        }
+    }
+    if (optind + 1 != argc)
+        return cli_usage_error(&cli_init, "exactly one address is needed");
+    code = init(&x, argv[optind]);
+    init_done(&x);
+    return (int)code;
+}
+
+static const struct cli_option options[] = {
+    {'b', "behind", "PREFIX",
+     "A network that may lie behind the edges: packets from there are let in, and learned; may be "
+     "repeated. Without it edges have their own tunnel addresses only."},
+    {'f', "force", NULL, "Replace a configuration that says something else."},
+    {'s', "no-start", NULL, "Do not start it."},
+    {'n', "name", "NAME", "Name of the instance; otherwise hub."},
+    {'d', "dir", "DIR", "Directory of the certificate authority, as of mpquic pki."},
+    {'c', "config-dir", "DIR", "Where the configurations are; otherwise /etc/mpquic."},
+    {0},
+};
+
+const struct cli_verb cli_init = {
+    .name = "init",
+    .summary = "make this machine a hub",
+    .args = "ADDRESS[:PORT]",
+    .text =
+        "Makes, as far as it is missing, a certificate authority (mpquic pki init), a certificate "
+        "for ADDRESS, and /etc/mpquic/hub.yaml: a server for many edges on UDP port 45010, whose "
+        "TUN is mpq0 with 10.200.10.254/24 and fd00:200:10::fe/64, from which edges get their "
+        "addresses. Then has systemd start it now and at every boot. ADDRESS is the public host "
+        "name or IP address of this machine.\n\n"
+        "A second run changes nothing.",
+    .options = options,
+    .run = run,
+};

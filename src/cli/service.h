@@ -1,0 +1,40 @@
+/* Instances as services: their files, and starting them where systemd runs. */
+#ifndef CLI_SERVICE_H
+#define CLI_SERVICE_H
+
+#include <stdbool.h>
+
+#include "base/exitcode.h"
+#include "cli/cli.h"
+#include "config/config.h"
+#include "pki/error.h"
+#include "pki/file.h"
+
+/* Where configurations are, as the units name them. */
+#define SERVICE_CONFIG_DIR "/etc/mpquic"
+
+/* Make dir a full path without a slash at the end. Returns 0 or -errno. */
+int service_full_dir(const char *dir, char ret[static FILE_PATH_MAX], struct pki_error *e);
+
+/* Read a configuration that this program wrote itself. Returns 0, or -EINVAL with the problems. */
+int service_config_parse(const char *text, size_t len, struct tunnel_config *ret,
+                         struct pki_error *e);
+
+/* What stands in the way of writing dir/NAME.yaml with this content. */
+enum service_file { SERVICE_FILE_NEW, SERVICE_FILE_SAME, SERVICE_FILE_OTHER };
+enum service_file service_file_compare(const char *path, const struct tunnel_config *c);
+
+/* Whether systemd runs here and would find the instances of that directory. */
+bool service_manager_runs(const char *config_dir);
+
+/* Have systemd start mpquic@NAME now and at every boot; one that runs already is started anew when
+ * `changed` is set. Without systemd tell how to start it. With `wait` wait until the instance
+ * works, and say what it says when it does not. Returns EXIT_CODE_OK, or that of the instance when
+ * it has ended. */
+enum exit_code service_start(const struct cli_verb *verb, const char *config_dir, const char *name,
+                             bool changed, bool wait);
+
+/* Only tell. */
+void service_tell_start(const char *config_dir, const char *name);
+
+#endif

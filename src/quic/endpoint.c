@@ -3,14 +3,35 @@
 
 #include <errno.h>
 
-enum {
-    RESET_MIN_BYTES = 21,   /* RFC 9000, 10.3: less is no QUIC packet */
-    RESET_MAX_BYTES = 42,   /* and looks like one; 10.3.3: always smaller than what it answers */
-    ANSWERS_PER_SECOND = 50 /* stateless answers, so that junk cannot make us a reflector */
-};
+/* What only a server has. */
+static int init_server(struct quic_endpoint *ep)
+{
+    struct siphash_key key;
+
+    ep->opts.random(ep->opts.random_user, &key, sizeof(key));
+    ep->opts.random(ep->opts.random_user, ep->token_secret, sizeof(ep->token_secret));
+    ep->answers = answers_new();
+    ep->sources = source_table_new(&key);
+    return ep->answers && ep->sources ? 0 : -ENOMEM;
+}
+
+static void default_opts(struct quic_endpoint_opts *o)
+{
+    if (!o->udp_payload_max)
+        o->udp_payload_max = 1472;
+    if (!o->max_handshakes)
+        o->max_handshakes = 1024;
+    if (!o->max_lanes)
+        o->max_lanes = 16384;
+    if (!o->retry_handshakes)
+        o->retry_handshakes = 64;
+    if (!o->source_handshakes)
+        o->source_handshakes = 400;
+}
 
 int quic_endpoint_new(const struct quic_endpoint_opts *opts, struct quic_endpoint **ret)
 {
+    struct siphash_key key;
     struct quic_endpoint *ep;
 
     if (!opts->tls || !opts->pool || !opts->drops || !opts->random ||
@@ -20,16 +41,10 @@ int quic_endpoint_new(const struct quic_endpoint_opts *opts, struct quic_endpoin
     if (!ep)
         return -ENOMEM;
     ep->opts = *opts;
-    if (!ep->opts.udp_payload_max)
-        ep->opts.udp_payload_max = 1472;
-    if (!ep->opts.max_handshakes)
-        ep->opts.max_handshakes = 256;
-    if (!ep->opts.max_lanes)
-        ep->opts.max_lanes = 16384;
+    default_opts(&ep->opts);
+    ep->opts.random(ep->opts.random_user, &key, sizeof(key));
     ep->server_name = strdup(opts->server_name ? opts->server_name : "");
-    if (opts->server)
-        ep->answer = malloc(sizeof(*ep->answer));
-    if (!ep->server_name || (opts->server && !ep->answer)) {
+    if (!ep->server_name || cidmap_init(&ep->cids, &key) || (opts->server && init_server(ep))) {
         quic_endpoint_free(ep);
         return -ENOMEM;
     }
@@ -47,7 +62,10 @@ void quic_endpoint_free(struct quic_endpoint *ep)
     while (ep->paths)
         path_free(ep->paths);
     heap_done(&ep->timers);
-    free(ep->answer);
+    cidmap_done(&ep->cids);
+    answers_free(ep->answers);
+    source_table_free(ep->sources);
+    explicit_bzero(ep->token_secret, sizeof(ep->token_secret));
     free(ep->server_name);
     free(ep);
 }
@@ -76,21 +94,19 @@ void quic_endpoint_set_tls(struct quic_endpoint *ep, void *tls_ctx)
 int endpoint_cid_add(struct quic_endpoint *ep, struct quic_lane *lane, const uint8_t *cid,
                      size_t len)
 {
-    struct lane_cid *c = calloc(1, sizeof(*c)), *same;
+    struct lane_cid *c = len <= CID_BYTES_MAX ? calloc(1, sizeof(*c)) : NULL;
+    int rv;
 
-    if (!c || len > sizeof(c->data)) {
-        free(c);
+    if (!c)
         return -ENOMEM;
-    }
     memcpy(c->data, cid, len);
     c->len = (uint8_t)len;
     c->lane = lane;
-    HASH_FIND(hh, ep->cids, c->data, sizeof(c->data), same);
-    if (same) {
+    rv = cidmap_add(&ep->cids, c);
+    if (rv) {
         free(c);
-        return -EEXIST;
+        return rv;
     }
-    HASH_ADD(hh, ep->cids, data, sizeof(c->data), c);
     c->next = lane->cids;
     lane->cids = c;
     return 0;
@@ -105,22 +121,10 @@ void endpoint_cid_remove(struct quic_endpoint *ep, struct quic_lane *lane, const
         if (c->len != len || memcmp(c->data, cid, len) != 0)
             continue;
         *at = c->next;
-        HASH_DELETE(hh, ep->cids, c);
+        cidmap_remove(&ep->cids, c);
         free(c);
         return;
     }
-}
-
-static struct quic_lane *find_lane(struct quic_endpoint *ep, const uint8_t *cid, size_t len)
-{
-    uint8_t key[NGTCP2_MAX_CIDLEN] = {0};
-    struct lane_cid *c;
-
-    if (len > sizeof(key))
-        return NULL;
-    memcpy(key, cid, len);
-    HASH_FIND(hh, ep->cids, key, sizeof(key), c);
-    return c && c->len == len ? c->lane : NULL;
 }
 
 /* --- lanes with something to do -------------------------------------------------------- */
@@ -156,91 +160,16 @@ void endpoint_unready(struct quic_endpoint *ep, struct quic_lane *lane)
 
 /* --- receiving ------------------------------------------------------------------------- */
 
-/* A token bucket of one second for answers that no connection stands behind. */
-static bool may_answer(struct quic_endpoint *ep)
-{
-    uint64_t step = NS_PER_S / ANSWERS_PER_SECOND;
-
-    if (ep->answer_due)
-        return false;
-    if (ep->answer_tokens_ns + NS_PER_S < ep->now_ns)
-        ep->answer_tokens_ns = ep->now_ns - NS_PER_S;
-    if (ep->answer_tokens_ns + step > ep->now_ns)
-        return false;
-    ep->answer_tokens_ns += step;
-    return true;
-}
-
-static void answer(struct quic_endpoint *ep, const struct quic_rx *rx, ngtcp2_ssize len)
-{
-    if (len <= 0)
-        return;
-    ep->answer->local = rx->local;
-    ep->answer->remote = rx->remote;
-    ep->answer->socket = rx->socket;
-    ep->answer->ecn = 0;
-    ep->answer->len = ep->answer->seg_size = (size_t)len;
-    ep->answer_due = true;
-}
-
-static void answer_version(struct quic_endpoint *ep, const struct quic_rx *rx,
-                           const ngtcp2_version_cid *vc)
-{
-    static const uint32_t versions[] = {NGTCP2_PROTO_VER_V1};
-    uint8_t random;
-
-    if (rx->len < QUIC_UDP_PAYLOAD_BASE || !may_answer(ep))
-        return;
-    ep->opts.random(ep->opts.random_user, &random, 1);
-    answer(ep, rx,
-           ngtcp2_pkt_write_version_negotiation(ep->answer->buf, 256, random, vc->scid, vc->scidlen,
-                                                vc->dcid, vc->dcidlen, versions,
-                                                ARRAY_LEN(versions)));
-}
-
-static void answer_reset(struct quic_endpoint *ep, const struct quic_rx *rx,
-                         const ngtcp2_version_cid *vc)
-{
-    uint8_t token[NGTCP2_STATELESS_RESET_TOKENLEN], random[RESET_MAX_BYTES];
-    size_t len = MIN(rx->len - 1, (size_t)RESET_MAX_BYTES);
-    ngtcp2_cid cid;
-
-    if (len < RESET_MIN_BYTES || !may_answer(ep))
-        return;
-    len -= NGTCP2_STATELESS_RESET_TOKENLEN;
-    ngtcp2_cid_init(&cid, vc->dcid, vc->dcidlen);
-    if (ngtcp2_crypto_generate_stateless_reset_token(token, ep->opts.reset_secret,
-                                                     sizeof(ep->opts.reset_secret), &cid))
-        return;
-    ep->opts.random(ep->opts.random_user, random, len);
-    answer(ep, rx, ngtcp2_pkt_write_stateless_reset(ep->answer->buf, 256, token, random, len));
-}
-
 /* A datagram that no lane claims: a new connection, or nothing of ours. */
-static struct quic_lane *accept_lane(struct quic_endpoint *ep, const struct quic_rx *rx,
-                                     const ngtcp2_version_cid *vc)
+static struct quic_lane *stranger(struct quic_endpoint *ep, const struct quic_rx *rx,
+                                  const ngtcp2_version_cid *vc)
 {
-    ngtcp2_pkt_hd hd;
-    struct quic_lane *lane;
-
-    if (!ep->opts.server || !vc->version) {
-        drop_count(ep->opts.drops, DROP_NOT_QUIC);
-        if (ep->opts.server && rx->len && !(rx->data[0] & 0x80))
-            answer_reset(ep, rx, vc);
-        return NULL;
-    }
-    if (ngtcp2_accept(&hd, rx->data, rx->len)) {
-        drop_count(ep->opts.drops, DROP_NOT_QUIC);
-        return NULL;
-    }
-    if (ep->n_handshakes >= ep->opts.max_handshakes || ep->n_lanes >= ep->opts.max_lanes) {
-        drop_count(ep->opts.drops, DROP_QUIC_LIMIT);
-        return NULL;
-    }
-    lane = lane_new(ep, NULL, rx->socket, &rx->local, &rx->remote, &hd);
-    if (!lane)
-        drop_count(ep->opts.drops, DROP_NO_BUFFER);
-    return lane;
+    if (ep->opts.server && vc->version)
+        return endpoint_accept(ep, rx);
+    drop_count(ep->opts.drops, DROP_NOT_QUIC);
+    if (ep->opts.server && !(rx->data[0] & 0x80))
+        answer_reset(ep, rx, vc);
+    return NULL;
 }
 
 /* A stateless reset carries a random connection ID: what may be one goes to the lane that talks to
@@ -258,6 +187,7 @@ static struct quic_lane *lane_to_reset(struct quic_endpoint *ep, const struct qu
 void quic_endpoint_rx(struct quic_endpoint *ep, uint64_t now_ns, const struct quic_rx *rx)
 {
     ngtcp2_version_cid vc;
+    struct lane_cid *cid;
     struct quic_lane *lane;
     int rv;
 
@@ -277,13 +207,14 @@ void quic_endpoint_rx(struct quic_endpoint *ep, uint64_t now_ns, const struct qu
         drop_count(ep->opts.drops, DROP_NOT_QUIC);
         return;
     }
-    lane = find_lane(ep, vc.dcid, vc.dcidlen);
+    cid = cidmap_find(&ep->cids, vc.dcid, vc.dcidlen);
+    lane = cid ? cid->lane : lane_to_reset(ep, rx);
     if (!lane)
-        lane = lane_to_reset(ep, rx);
+        lane = stranger(ep, rx, &vc);
     if (!lane)
-        lane = accept_lane(ep, rx, &vc);
-    if (lane)
-        lane_rx(lane, rx);
+        return;
+    lane_rx(lane, rx);
+    lane_tidy(lane);
 }
 
 /* --- time ------------------------------------------------------------------------------ */
@@ -292,7 +223,7 @@ uint64_t quic_endpoint_deadline_ns(const struct quic_endpoint *ep)
 {
     const struct heap_node *top = heap_top(&ep->timers);
 
-    if (ep->ready_head || ep->answer_due || ep->carry_lane)
+    if (ep->ready_head || ep->carry_lane || answers_waiting(ep->answers))
         return ep->now_ns;
     return top ? top->key_ns : TIME_NEVER_NS;
 }
@@ -307,9 +238,7 @@ void quic_endpoint_timeout(struct quic_endpoint *ep, uint64_t now_ns)
 
         heap_remove(&ep->timers, top);
         lane_timeout(lane);
-        if (lane->state == LANE_DEAD)
-            lane_free(lane);
-        else if (lane->timer.place && lane->timer.key_ns <= now_ns)
+        if (lane_tidy(lane) && lane->timer.place && lane->timer.key_ns <= now_ns)
             heap_set(&ep->timers, &lane->timer, now_ns + 1); /* it has had its turn */
     }
 }
@@ -431,6 +360,8 @@ static bool serve_lane(struct quic_endpoint *ep, struct quic_lane *lane, struct 
         tx->socket = lane->socket;
         tx->ecn = 0;
         tx->len = tx->seg_size = lane->close_len;
+        lane->stats.udp_tx++;
+        lane->stats.udp_tx_bytes += tx->len;
     }
     return lane->close_due;
 }
@@ -439,14 +370,8 @@ bool quic_endpoint_tx(struct quic_endpoint *ep, uint64_t now_ns, struct quic_tx 
 {
     ep->now_ns = now_ns;
     tx->len = 0;
-    if (ep->answer_due) {
-        ep->answer_due = false;
-        tx->local = ep->answer->local;
-        tx->remote = ep->answer->remote;
-        tx->socket = ep->answer->socket;
-        tx->ecn = 0;
-        tx->len = tx->seg_size = ep->answer->len;
-        memcpy(tx->buf, ep->answer->buf, tx->len);
+    if (answers_waiting(ep->answers)) {
+        answers_tx(ep->answers, tx);
         return true;
     }
     while (ep->ready_head || ep->carry_lane) {
@@ -457,8 +382,7 @@ bool quic_endpoint_tx(struct quic_endpoint *ep, uint64_t now_ns, struct quic_tx 
             take_carry(ep, tx);
         if (serve_lane(ep, lane, tx))
             endpoint_ready(ep, lane);
-        if (lane->state == LANE_DEAD)
-            lane_free(lane);
+        lane_tidy(lane);
         if (tx->len)
             return true;
     }

@@ -74,31 +74,37 @@ static int new_client_conn(struct quic_lane *lane, const ngtcp2_callbacks *cb,
 }
 
 static int new_server_conn(struct quic_lane *lane, const ngtcp2_callbacks *cb,
-                           const ngtcp2_settings *settings, ngtcp2_transport_params *params,
-                           const ngtcp2_pkt_hd *initial)
+                           ngtcp2_settings *settings, ngtcp2_transport_params *params,
+                           const struct lane_birth *birth)
 {
+    const ngtcp2_pkt_hd *hd = birth->hd;
     struct quic_endpoint *ep = lane->ep;
     ngtcp2_cid scid = {.datalen = LANE_CID_BYTES};
     ngtcp2_path path = make_path(lane);
 
     ep->opts.random(ep->opts.random_user, scid.data, scid.datalen);
-    params->original_dcid = initial->dcid;
+    params->original_dcid = birth->odcid ? *birth->odcid : hd->dcid;
     params->original_dcid_present = 1;
-    if (ngtcp2_crypto_generate_stateless_reset_token(params->stateless_reset_token,
-                                                     ep->opts.reset_secret,
-                                                     sizeof(ep->opts.reset_secret), &scid))
+    if (birth->odcid) {
+        params->retry_scid = hd->dcid;
+        params->retry_scid_present = 1;
+        settings->token = hd->token;
+        settings->tokenlen = hd->tokenlen;
+        settings->token_type = NGTCP2_TOKEN_TYPE_RETRY;
+    }
+    if (endpoint_reset_token(ep, &lane->local, &scid, params->stateless_reset_token))
         return -EIO;
     params->stateless_reset_token_present = 1;
     if (endpoint_cid_add(ep, lane, scid.data, scid.datalen) ||
-        endpoint_cid_add(ep, lane, initial->dcid.data, initial->dcid.datalen))
+        endpoint_cid_add(ep, lane, hd->dcid.data, hd->dcid.datalen))
         return -ENOMEM;
-    return ngtcp2_conn_server_new(&lane->conn, &initial->scid, &scid, &path, initial->version, cb,
-                                  settings, params, NULL, lane)
+    return ngtcp2_conn_server_new(&lane->conn, &hd->scid, &scid, &path, hd->version, cb, settings,
+                                  params, NULL, lane)
                ? -ENOMEM
                : 0;
 }
 
-static int make_conn(struct quic_lane *lane, const ngtcp2_pkt_hd *initial)
+static int make_conn(struct quic_lane *lane, const struct lane_birth *birth)
 {
     struct quic_endpoint *ep = lane->ep;
     ngtcp2_callbacks cb = lane_callbacks;
@@ -113,8 +119,8 @@ static int make_conn(struct quic_lane *lane, const ngtcp2_pkt_hd *initial)
     fill_settings(ep, &settings, udp_max);
     fill_params(ep, &params);
     pmtu_init(&lane->pmtu, QUIC_UDP_PAYLOAD_BASE, udp_max);
-    rv = initial ? new_server_conn(lane, &cb, &settings, &params, initial)
-                 : new_client_conn(lane, &cb, &settings, &params);
+    rv = birth ? new_server_conn(lane, &cb, &settings, &params, birth)
+               : new_client_conn(lane, &cb, &settings, &params);
     if (rv)
         return rv;
     lane->ref = (ngtcp2_crypto_conn_ref){.get_conn = get_conn, .user_data = lane};
@@ -127,9 +133,38 @@ static int make_conn(struct quic_lane *lane, const ngtcp2_pkt_hd *initial)
     return 0;
 }
 
+static void handshake_begins(struct quic_lane *lane, const struct lane_birth *birth)
+{
+    struct quic_endpoint *ep = lane->ep;
+
+    lane->source = birth->source;
+    lane->proven = birth->odcid;
+    lane->open_since_ns = ep->now_ns;
+    lane->open_older = ep->open_newest;
+    *(lane->open_older ? &lane->open_older->open_newer : &ep->open_oldest) = lane;
+    ep->open_newest = lane;
+    ep->n_handshakes++;
+    ep->n_unproven += !lane->proven;
+    *(lane->proven ? &lane->source->proven : &lane->source->unproven) += 1;
+}
+
+void lane_handshake_over(struct quic_lane *lane)
+{
+    struct quic_endpoint *ep = lane->ep;
+
+    if (!lane->source)
+        return;
+    ep->n_handshakes--;
+    ep->n_unproven -= !lane->proven;
+    *(lane->proven ? &lane->source->proven : &lane->source->unproven) -= 1;
+    *(lane->open_newer ? &lane->open_newer->open_older : &ep->open_newest) = lane->open_older;
+    *(lane->open_older ? &lane->open_older->open_newer : &ep->open_oldest) = lane->open_newer;
+    lane->source = NULL;
+}
+
 struct quic_lane *lane_new(struct quic_endpoint *ep, struct quic_path *path, unsigned socket,
                            const struct net_addr *local, const struct net_addr *remote,
-                           const ngtcp2_pkt_hd *initial)
+                           const struct lane_birth *birth)
 {
     struct quic_lane *lane = calloc(1, sizeof(*lane));
 
@@ -145,9 +180,9 @@ struct quic_lane *lane_new(struct quic_endpoint *ep, struct quic_path *path, uns
         ep->lanes->prev = lane;
     ep->lanes = lane;
     ep->n_lanes++;
-    if (ep->opts.server)
-        ep->n_handshakes++;
-    if (make_conn(lane, initial) || (path && path_add_lane(path, lane))) {
+    if (birth)
+        handshake_begins(lane, birth);
+    if (make_conn(lane, birth) || (path && path_add_lane(path, lane))) {
         lane_free(lane);
         return NULL;
     }
@@ -157,12 +192,33 @@ struct quic_lane *lane_new(struct quic_endpoint *ep, struct quic_path *path, uns
     return lane;
 }
 
+static void free_protocol(struct quic_lane *lane)
+{
+    if (lane->conn)
+        ngtcp2_conn_del(lane->conn);
+    if (lane->tls)
+        lane->ep->opts.tls->session_free(lane->tls);
+    lane->conn = NULL;
+    lane->tls = NULL;
+}
+
+bool lane_tidy(struct quic_lane *lane)
+{
+    if (lane->state == LANE_DEAD) {
+        lane_free(lane);
+        return false;
+    }
+    if (lane->state >= LANE_CLOSING)
+        free_protocol(lane);
+    return true;
+}
+
 void lane_free(struct quic_lane *lane)
 {
     struct quic_endpoint *ep = lane->ep;
 
-    if (ep->opts.server && lane->state == LANE_HANDSHAKE)
-        ep->n_handshakes--;
+    lane_handshake_over(lane);
+    ep->n_lingering -= lane->lingering;
     if (ep->carry_lane == lane)
         ep->carry_lane = NULL;
     endpoint_unready(ep, lane);
@@ -170,10 +226,7 @@ void lane_free(struct quic_lane *lane)
     while (lane->cids)
         endpoint_cid_remove(ep, lane, lane->cids->data, lane->cids->len);
     pkt_free(ep->opts.pool, lane->stash);
-    if (lane->conn)
-        ngtcp2_conn_del(lane->conn);
-    if (lane->tls)
-        ep->opts.tls->session_free(lane->tls);
+    free_protocol(lane);
     if (lane->path)
         path_remove_lane(lane->path, lane);
     if (lane->prev)
@@ -249,15 +302,12 @@ void lane_rx(struct quic_lane *lane, const struct quic_rx *rx)
     ngtcp2_pkt_info pi = {.ecn = rx->ecn};
     int rv;
 
-    if (lane->state == LANE_CLOSING) {
-        lane->close_due = true;
-        endpoint_ready(lane->ep, lane);
-        return;
-    }
-    if (lane->state >= LANE_DRAINING)
-        return;
     lane->stats.udp_rx++;
     lane->stats.udp_rx_bytes += rx->len;
+    if (lane->state == LANE_CLOSING)
+        lane_answer_straggler(lane);
+    if (lane->state >= LANE_CLOSING)
+        return;
     rv = ngtcp2_conn_read_pkt(lane->conn, &path, &pi, rx->data, rx->len, lane->ep->now_ns);
     if (rv)
         lane_fail_liberr(lane, rv);

@@ -4,17 +4,24 @@
 
 #include <ngtcp2/ngtcp2.h>
 #include <ngtcp2/ngtcp2_crypto.h>
-#include <uthash.h>
 
 #include "base/clock.h"
 #include "base/heap.h"
 #include "base/util.h"
 #include "quic/bound.h"
+#include "quic/cidmap.h"
 #include "quic/pmtu.h"
 #include "quic/quic.h"
+#include "quic/source.h"
 #include "quic/tls.h"
 
-enum { LANE_CID_BYTES = 8, LANE_CLOSE_PKT_MAX = 256, LANE_CIDS_MAX = 16 };
+enum {
+    LANE_CID_BYTES = 8,
+    LANE_CLOSE_PKT_MAX = 256,
+    LANES_LINGERING_MAX = 4096, /* closed ones that still answer stragglers */
+    ANSWERS_MAX = 1024,         /* stateless answers waiting to be sent */
+    ANSWER_BYTES_MAX = 256
+};
 
 enum lane_state {
     LANE_HANDSHAKE, /* not authenticated yet */
@@ -22,15 +29,6 @@ enum lane_state {
     LANE_CLOSING,  /* CONNECTION_CLOSE sent; answers stragglers with it (RFC 9000, 10.2.1) */
     LANE_DRAINING, /* the peer closed; silent (10.2.2) */
     LANE_DEAD      /* to be freed at the end of the call */
-};
-
-/* One connection ID that leads to a lane. */
-struct lane_cid {
-    uint8_t data[NGTCP2_MAX_CIDLEN];
-    uint8_t len;
-    struct quic_lane *lane;
-    struct lane_cid *next; /* of the same lane */
-    UT_hash_handle hh;
 };
 
 struct quic_lane {
@@ -58,11 +56,18 @@ struct quic_lane {
     bool close_wanted; /* quic_lane_close() during an event */
     struct quic_fail_info why;
     bool down_told;
+    /* server: while the handshake counts as open; source is NULL otherwise */
+    struct source *source;
+    struct quic_lane *open_newer, *open_older;
+    uint64_t open_since_ns;
+    bool proven;  /* server: the address was validated by a token */
     bool settled; /* TLS has given up what only the handshake needed */
     uint64_t linger_until_ns;
     uint8_t close_pkt[LANE_CLOSE_PKT_MAX];
     size_t close_len;
     bool close_due;
+    bool lingering;    /* counted in the endpoint's */
+    unsigned close_rx; /* packets received since */
 
     uint32_t tag; /* its name in the path's bound */
     struct pmtu pmtu;
@@ -91,10 +96,10 @@ struct quic_path {
 struct quic_endpoint {
     struct quic_endpoint_opts opts;
     char *server_name;
-    struct lane_cid *cids; /* hash table */
+    struct cidmap cids;
     struct quic_lane *lanes, *ready_head, *ready_tail;
     struct quic_path *paths;
-    unsigned n_lanes, n_handshakes;
+    unsigned n_lanes, n_lingering, n_handshakes, n_unproven;
     struct heap timers;
     uint64_t now_ns;
 
@@ -105,23 +110,42 @@ struct quic_endpoint {
     size_t carry_len;
     uint8_t carry[QUIC_UDP_PAYLOAD_MAX];
 
-    /* Stateless answers (version negotiation, reset), at most one waiting. */
-    struct quic_tx *answer;
-    bool answer_due;
-    uint64_t answer_tokens_ns;
+    /* server */
+    struct answers *answers;
+    struct source_table *sources;
+    struct bucket first;           /* handshakes without a token, of all sources */
+    struct quic_lane *open_newest; /* of the open handshakes */
+    struct quic_lane *open_oldest;
+    uint8_t token_secret[32];
+    struct quic_endpoint_stats stats;
 };
 
-/* lane.c and lane_close.c */
+/* How a server's lane begins. */
+struct lane_birth {
+    const ngtcp2_pkt_hd *hd;
+    const ngtcp2_cid *odcid; /* the first one of all, when there has been a Retry; else NULL */
+    struct source *source;
+};
+
+/* lane.c and lane_close.c. birth is NULL on a client. */
 struct quic_lane *lane_new(struct quic_endpoint *ep, struct quic_path *path, unsigned socket,
                            const struct net_addr *local, const struct net_addr *remote,
-                           const ngtcp2_pkt_hd *initial);
+                           const struct lane_birth *birth);
 void lane_free(struct quic_lane *lane);
+
+/* After everything that may have ended a lane, outside of callbacks: free what a closed lane needs
+ * no longer, and the lane when it is dead. False when it is gone. */
+bool lane_tidy(struct quic_lane *lane);
+
+/* The handshake does not count as open any more. */
+void lane_handshake_over(struct quic_lane *lane);
 void lane_rx(struct quic_lane *lane, const struct quic_rx *rx);
 void lane_timeout(struct quic_lane *lane);
 void lane_set_timer(struct quic_lane *lane);
 void lane_fail(struct quic_lane *lane, const struct quic_fail_info *why, bool send_close);
 void lane_fail_liberr(struct quic_lane *lane, int liberr);
 void lane_close_if_wanted(struct quic_lane *lane);
+void lane_answer_straggler(struct quic_lane *lane);
 void lane_mtu_check(struct quic_lane *lane);
 
 /* A path that its user has closed hears nothing any more, a lane without a path has nobody. */
@@ -145,6 +169,28 @@ int endpoint_cid_add(struct quic_endpoint *ep, struct quic_lane *lane, const uin
                      size_t len);
 void endpoint_cid_remove(struct quic_endpoint *ep, struct quic_lane *lane, const uint8_t *cid,
                          size_t len);
+
+/* accept.c: a lane for a first packet, or NULL when there is to be none; then it is counted. */
+struct quic_lane *endpoint_accept(struct quic_endpoint *ep, const struct quic_rx *rx);
+
+/* answer.c. Answers wait until answers_tx() takes the oldest. */
+struct answers *answers_new(void);
+void answers_free(struct answers *a);
+bool answers_waiting(const struct answers *a);
+void answers_tx(struct answers *a, struct quic_tx *tx);
+void answer_version(struct quic_endpoint *ep, const struct quic_rx *rx,
+                    const ngtcp2_version_cid *vc);
+void answer_reset(struct quic_endpoint *ep, const struct quic_rx *rx, const ngtcp2_version_cid *vc);
+bool answer_retry(struct quic_endpoint *ep, const struct quic_rx *rx, const ngtcp2_pkt_hd *hd,
+                  struct source *s); /* false when it must not, or cannot be sent */
+void answer_bad_token(struct quic_endpoint *ep, const struct quic_rx *rx, const ngtcp2_pkt_hd *hd,
+                      struct source *s);
+
+/* The token that resets a connection of ours by one of its IDs. It holds for one UDP port only: an
+ * instance with the same certificate on another port must not be made to give away the tokens of
+ * this one's connections (RFC 9000, 21.11). Returns 0, -EINVAL or -EIO. */
+int endpoint_reset_token(const struct quic_endpoint *ep, const struct net_addr *local,
+                         const ngtcp2_cid *cid, uint8_t *ret);
 
 /* path.c */
 struct quic_path *path_new(struct quic_endpoint *ep, const struct quic_path_ops *ops, void *user);

@@ -25,7 +25,7 @@ bool quic_lane_is_server(const struct quic_lane *lane)
 
 const char *quic_lane_peer_name(const struct quic_lane *lane)
 {
-    return lane->ep->opts.tls->peer_name(lane->tls);
+    return lane->tls ? lane->ep->opts.tls->peer_name(lane->tls) : "";
 }
 
 enum quic_fail quic_lane_recheck(const struct quic_lane *lane)
@@ -90,7 +90,8 @@ void quic_lane_extend_streams(struct quic_lane *lane)
 
 size_t quic_lane_dgram_max(const struct quic_lane *lane)
 {
-    const ngtcp2_transport_params *peer = ngtcp2_conn_get_remote_transport_params(lane->conn);
+    const ngtcp2_transport_params *peer =
+        lane->conn ? ngtcp2_conn_get_remote_transport_params(lane->conn) : NULL;
     size_t max = lane->pmtu.size - QUIC_DGRAM_OVERHEAD;
 
     if (!peer || !peer->max_datagram_frame_size)

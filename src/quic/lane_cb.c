@@ -10,7 +10,8 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user)
 
     lane->state = LANE_UP;
     if (ep->opts.server) {
-        ep->n_handshakes--;
+        lane_handshake_over(lane);
+        ep->stats.completed++;
         if (ep->opts.accept(ep->opts.accept_user, lane, &ops, &path_user))
             return NGTCP2_ERR_CALLBACK_FAILURE;
         lane->path = path_new(ep, ops, path_user);
@@ -151,8 +152,7 @@ static int on_new_cid(ngtcp2_conn *conn, ngtcp2_cid *cid, uint8_t *token, size_t
 
     ep->opts.random(ep->opts.random_user, cid->data, len);
     cid->datalen = len;
-    if (ngtcp2_crypto_generate_stateless_reset_token(token, ep->opts.reset_secret,
-                                                     sizeof(ep->opts.reset_secret), cid) ||
+    if (endpoint_reset_token(ep, &lane->local, cid, token) ||
         endpoint_cid_add(ep, lane, cid->data, cid->datalen))
         return NGTCP2_ERR_CALLBACK_FAILURE;
     return 0;

@@ -10,6 +10,8 @@ static void tell_down(struct quic_lane *lane, const struct quic_fail_info *why)
     if (lane->down_told)
         return;
     lane->down_told = true;
+    if (!lane->path && lane->ep->opts.server)
+        lane->ep->stats.failed++;
     if (ops)
         ops->lane_down(lane, why);
     else if (!lane->path && lane->ep->opts.refused)
@@ -88,6 +90,14 @@ static struct quic_fail_info peer_close(struct quic_lane *lane)
     return why;
 }
 
+/* Never more than three bytes for one to an address that may be somebody else's (RFC 9000, 8.1):
+ * ngtcp2 sees to that for its packets, but not for this one. */
+static bool may_send_close(const struct quic_lane *lane, size_t len)
+{
+    return !lane->ep->opts.server || lane->proven || lane->settled ||
+           lane->stats.udp_tx_bytes + len <= 3 * lane->stats.udp_rx_bytes;
+}
+
 /* Write the CONNECTION_CLOSE that the next transmission sends. */
 static void prepare_close(struct quic_lane *lane, const ngtcp2_ccerr *err)
 {
@@ -98,7 +108,7 @@ static void prepare_close(struct quic_lane *lane, const ngtcp2_ccerr *err)
         return;
     n = ngtcp2_conn_write_connection_close(lane->conn, NULL, &pi, lane->close_pkt,
                                            sizeof(lane->close_pkt), err, lane->ep->now_ns);
-    if (n > 0) {
+    if (n > 0 && may_send_close(lane, (size_t)n)) {
         lane->close_len = (size_t)n;
         lane->close_due = true;
         endpoint_ready(lane->ep, lane);
@@ -107,15 +117,32 @@ static void prepare_close(struct quic_lane *lane, const ngtcp2_ccerr *err)
 
 static void linger(struct quic_lane *lane, enum lane_state state)
 {
-    if (lane->ep->opts.server && lane->state == LANE_HANDSHAKE)
-        lane->ep->n_handshakes--;
+    struct quic_endpoint *ep = lane->ep;
+
+    lane_handshake_over(lane);
     lane->state = state;
     if (lane->path)
         path_lane_silent(lane->path, lane);
-    lane->linger_until_ns = lane->ep->now_ns + 3 * ngtcp2_conn_get_pto(lane->conn);
-    pkt_free(lane->ep->opts.pool, lane->stash);
+    lane->linger_until_ns = ep->now_ns + 3 * ngtcp2_conn_get_pto(lane->conn);
+    if (ep->n_lingering >= LANES_LINGERING_MAX)
+        lane->linger_until_ns = ep->now_ns;
+    lane->lingering = true;
+    ep->n_lingering++;
+    pkt_free(ep->opts.pool, lane->stash);
     lane->stash = NULL;
     lane_set_timer(lane);
+}
+
+/* Packets of a peer that has not heard of the end: the close again, for the first of them, the
+ * second, the fourth and so on (RFC 9000, 10.2.1). */
+void lane_answer_straggler(struct quic_lane *lane)
+{
+    unsigned n = ++lane->close_rx;
+
+    if (n & (n - 1) || !may_send_close(lane, lane->close_len))
+        return;
+    lane->close_due = true;
+    endpoint_ready(lane->ep, lane);
 }
 
 static void fail_with(struct quic_lane *lane, const struct quic_fail_info *why,
@@ -191,9 +218,12 @@ void lane_fail_liberr(struct quic_lane *lane, int liberr)
         why.fail = QUIC_FAIL_VERSION;
         break;
     case NGTCP2_ERR_DROP_CONN:
-    case NGTCP2_ERR_RETRY:
-        why.fail = QUIC_FAIL_PROTOCOL;
-        break;
+    case NGTCP2_ERR_RETRY: /* a server's first packet was none: nothing has happened */
+        drop_count(lane->ep->opts.drops, DROP_NOT_QUIC);
+        lane->ep->stats.begun--;
+        lane->ep->stats.junk++;
+        lane->state = LANE_DEAD;
+        return;
     case NGTCP2_ERR_CALLBACK_FAILURE:
     case NGTCP2_ERR_NOMEM:
     case NGTCP2_ERR_INTERNAL:

@@ -114,8 +114,12 @@ struct quic_endpoint_opts {
     uint64_t keepalive_ns;         /* 0 = 10 s */
     uint64_t handshake_timeout_ns; /* 0 = 10 s */
     size_t udp_payload_max;        /* largest UDP payload to probe for; 0 = 1472 */
-    unsigned max_handshakes;       /* server: connections not yet authenticated; 0 = 256 */
+    unsigned max_handshakes;       /* server: connections not yet authenticated; 0 = 1024 */
     unsigned max_lanes;            /* server: all connections; 0 = 16384 */
+    unsigned retry_handshakes;     /* server: so many of them open from addresses not validated, and
+                                    * the next must pass Retry (RFC 9000, 8.1.2); 0 = 64 */
+    unsigned source_handshakes;    /* server: open at a time from one validated source (IPv4
+                                    * address, IPv6 /64); 0 = 400 */
 
     /* server: a connection has authenticated and needs a path. Sets *ret_ops and *ret_user;
      * returns 0, or nonzero to refuse it. */
@@ -165,6 +169,24 @@ uint64_t quic_endpoint_deadline_ns(const struct quic_endpoint *ep);
 void quic_endpoint_timeout(struct quic_endpoint *ep, uint64_t now_ns);
 
 unsigned quic_endpoint_lanes(const struct quic_endpoint *ep);
+
+/* server: what strangers have asked for and got. Counters since the endpoint was made. */
+struct quic_endpoint_stats {
+    uint64_t begun;     /* handshakes begun, */
+    uint64_t completed; /* completed, */
+    uint64_t failed;    /* and failed */
+    uint64_t refused;   /* first packets not answered: limits, or a bad token */
+    uint64_t junk;      /* first packets that could not be decrypted */
+    uint64_t retried;   /* Retry packets sent */
+    uint64_t resets;    /* stateless resets sent */
+    uint64_t version_negotiations;
+    uint64_t unanswered; /* stateless answers not given, because there were too many */
+    unsigned lanes;      /* now: connections, */
+    unsigned handshakes; /* of them not authenticated yet, */
+    unsigned unproven;   /* and of those without a validated address */
+    unsigned sources;    /* addresses remembered */
+};
+void quic_endpoint_stats(const struct quic_endpoint *ep, struct quic_endpoint_stats *ret);
 
 /* Other credentials (tls_ctx) for connections that begin from now on; those that exist keep theirs
  * until quic_lane_recheck() has something against them. The endpoint is done with the former. */

@@ -45,6 +45,12 @@ struct quic_tls_ops {
     ngtcp2_ssize (*write_retry)(uint8_t *dst, size_t cap, uint32_t version, const ngtcp2_cid *dcid,
                                 const ngtcp2_cid *scid, const ngtcp2_cid *odcid,
                                 const uint8_t *token, size_t token_len);
+
+    /* Write an Initial packet with a CONNECTION_CLOSE; the arguments are those of
+     * ngtcp2_crypto_write_connection_close(). NULL: such a close is not sent. */
+    ngtcp2_ssize (*write_close)(uint8_t *dst, size_t cap, uint32_t version, const ngtcp2_cid *dcid,
+                                const ngtcp2_cid *scid, uint64_t error, const uint8_t *reason,
+                                size_t reason_len);
 };
 
 /* One PEM text in memory. `name` stands in messages for it, usually a file's path. */

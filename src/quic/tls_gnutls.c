@@ -214,6 +214,7 @@ const struct quic_tls_ops quic_tls_gnutls = {
     .peer_name = session_peer_name,
     .recheck = session_recheck,
     .write_retry = ngtcp2_crypto_write_retry,
+    .write_close = ngtcp2_crypto_write_connection_close,
 };
 
 const char *quic_tls_alert_name(unsigned alert)

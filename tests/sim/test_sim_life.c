@@ -332,7 +332,7 @@ static void junk_from_strangers(void **state)
     assert_int_equal(s.t->at_hub.ups, 1);
     assert_true(s.t->hub_host->drops.n[DROP_NOT_QUIC] > 5000);
     assert_true(s.t->edge_host->drops.n[DROP_NOT_QUIC] > 4000);
-    assert_true(s.wan.at_edge.unroutable < 50 * 25 + 100); /* answers to the stranger */
+    assert_true(s.wan.at_edge.unroutable < 200 * 20 + 400); /* answers to the stranger */
     cbr_free(c);
     scene_done(&s);
 }

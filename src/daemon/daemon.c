@@ -163,9 +163,8 @@ static void on_netlink_event(void *user, const struct netlink_event *ev)
 {
     struct instance *inst = user;
 
-    if (ev->type == NETLINK_EVENT_LINK_GONE && ev->link.index == tun_ifindex(inst->tun))
-        instance_tun_lost(inst, -ENODEV);
-    else if (inst->edge)
+    upkeep_on_event(inst, ev);
+    if (inst->edge && ev->type != NETLINK_EVENT_ROUTE_GONE)
         instance_follow_addresses(inst);
 }
 
@@ -329,8 +328,6 @@ static enum exit_code setup(struct instance *inst)
     rv = inst->config->role == CONFIG_ROLE_CLIENT ? make_edge(inst) : make_hub(inst);
     if (rv)
         return out_of(strerror(-rv));
-    if (instance_watch_tun(inst))
-        return out_of("cannot watch the TUN interface");
     if (inst->edge)
         instance_resolve(inst);
     else

@@ -44,6 +44,7 @@ static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
     if (strcmp(text, inst->assigned) != 0)
         log_info("tunnel: assigned %s", text);
     memcpy(inst->assigned, text, sizeof(text));
+    upkeep_on_assigned(inst, addrs);
     for (unsigned i = 0; i < inst->config->n_tun_addr; i++) {
         const struct ip_addr *own = &inst->config->tun_addr[i].addr;
         bool answered = false;

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "daemon/credentials.h"
 #include "daemon/resolve.h"
+#include "daemon/upkeep.h"
 #include "helper/helper.h"
 #include "loop/loop.h"
 #include "netlink/netlink.h"
@@ -48,9 +49,10 @@ struct instance {
     struct netlink *netlink;
     struct netlink_monitor *monitor;
     struct loop_io monitor_io;
-    struct tun *tun;
+    struct tun *tun; /* NULL while it is gone */
     struct loop_io tun_io;
-    uint32_t tun_mtu;
+    uint32_t tun_mtu; /* that it has, or shall have */
+    struct upkeep upkeep;
 
     struct instance_socket sockets[INSTANCE_SOCKETS];
     struct net_addr bound; /* client: local address in use, no family while waiting */
@@ -96,7 +98,6 @@ int instance_watch_tun(struct instance *inst);
 int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
 void instance_deliver(void *user, struct pkt *pkt);
-void instance_tun_lost(struct instance *inst, int err);
 
 /* policy.c: what the configuration allows, in *ret, which borrows from c, tokens and the list of
  * rules that is returned: free() it when *ret is done with. NULL when out of memory. */

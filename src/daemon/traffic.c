@@ -147,7 +147,7 @@ static void on_tun(struct loop_io *io, uint32_t events)
             hub_send(inst->hub, now_ns, batch.v[i]);
     }
     if (n < 0)
-        instance_tun_lost(inst, n);
+        upkeep_on_lost(inst, n);
     loop_defer(inst->loop, &inst->pump);
 }
 
@@ -161,13 +161,10 @@ void instance_deliver(void *user, struct pkt *pkt)
 {
     struct instance *inst = user;
 
-    if (tun_write(inst->tun, inst->pool, pkt))
+    if (!inst->tun) {
+        pkt_free(inst->pool, pkt);
         drop_count(&inst->drops, DROP_TUN_WRITE);
-}
-
-void instance_tun_lost(struct instance *inst, int err)
-{
-    log_error("tun %s: lost: %s", inst->config->tun_name, strerror(-err));
-    loop_io_remove(inst->loop, &inst->tun_io);
-    loop_stop(inst->loop, EXIT_CODE_START);
+    } else if (tun_write(inst->tun, inst->pool, pkt)) {
+        drop_count(&inst->drops, DROP_TUN_WRITE);
+    }
 }

@@ -151,12 +151,15 @@ int helper_addr_del(struct helper *h, const struct ip_prefix *p)
 
 int helper_route_add(struct helper *h, const struct ip_prefix *dst)
 {
-    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ROUTE_ADD, .prefix = *dst});
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ROUTE_ADD, .route.dst = *dst});
 }
 
-int helper_route_del(struct helper *h, const struct ip_prefix *dst)
+int helper_route_del(struct helper *h, const struct netlink_route *r)
 {
-    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ROUTE_DEL, .prefix = *dst});
+    struct helper_request q = {.op = HELPER_OP_ROUTE_DEL,
+                               .route = {.dst = r->dst, .table = r->table, .metric = r->metric}};
+
+    return ask_plain(h, &q);
 }
 
 /* --- UDP ------------------------------------------------------------------------------- */

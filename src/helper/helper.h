@@ -22,6 +22,7 @@
 #include "base/drop.h"
 #include "base/exitcode.h"
 #include "config/config.h"
+#include "netlink/netlink.h"
 #include "tun/tun.h"
 #include "udp/udp.h"
 
@@ -79,9 +80,10 @@ int helper_addr_del(struct helper *h, const struct ip_prefix *p);
 
 /* A route into the TUN, metric HELPER_ROUTE_METRIC, in the configured table. Allowed are, on a
  * client, `routes`; on a server the prefixes of peers and peer_prefixes, but no /0. Taken away may
- * be whatever we made ourselves. Errors of netlink_route_add() and netlink_route_del(). */
+ * be whatever we made ourselves, in any table, as long as it leads into the TUN (r->index is
+ * ignored). Errors of netlink_route_add() and netlink_route_del(). */
 int helper_route_add(struct helper *h, const struct ip_prefix *dst);
-int helper_route_del(struct helper *h, const struct ip_prefix *dst);
+int helper_route_del(struct helper *h, const struct netlink_route *r);
 
 /* Open a UDP socket as udp_socket_open() does. Allowed are, on a server, the configured address and
  * port (":: and 0.0.0.0 when none is configured); on a client port 0 and the configured address or

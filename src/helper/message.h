@@ -35,6 +35,11 @@ struct helper_udp {
     char device[16]; /* ends with NUL; "" for none */
 };
 
+struct helper_route {
+    struct ip_prefix dst;
+    uint32_t table, metric; /* of a route to delete */
+};
+
 /* Always of this size; what an operation does not use is zero and ignored. */
 struct helper_request {
     uint32_t op;    /* enum helper_op */
@@ -42,6 +47,7 @@ struct helper_request {
     uint32_t flag;  /* 0 or 1: file of the staged configuration; commit */
     union {
         struct ip_prefix prefix;
+        struct helper_route route;
         struct helper_udp udp;
         int64_t time_s;
     };

@@ -131,23 +131,23 @@ static int addr_del_op(struct server *s, const struct ip_prefix *p)
 
 /* --- routes ---------------------------------------------------------------------------- */
 
-static struct netlink_route route_of(const struct server *s, const struct ip_prefix *dst)
+static int route_add_op(struct server *s, const struct ip_prefix *dst)
 {
-    return (struct netlink_route){.dst = *dst,
-                                  .index = s->ifindex,
-                                  .table = policy_route_table(s->config),
-                                  .metric = HELPER_ROUTE_METRIC};
+    struct netlink_route r = {.dst = *dst,
+                              .index = s->ifindex,
+                              .table = policy_route_table(s->config),
+                              .metric = HELPER_ROUTE_METRIC};
+
+    return policy_route(s->config, dst) ? s->fx->route_add(s->fx_user, &r) : -EPERM;
 }
 
-static int route_op(struct server *s, const struct ip_prefix *dst, bool add)
+/* What is deleted carries our protocol and leads into our TUN: that is check enough. */
+static int route_del_op(struct server *s, const struct helper_route *q)
 {
-    struct netlink_route r;
+    struct netlink_route r = {
+        .dst = q->dst, .index = s->ifindex, .table = q->table, .metric = q->metric};
 
-    /* What is deleted carries our protocol and leads into our TUN: that is check enough. */
-    if (add ? !policy_route(s->config, dst) : !policy_prefix_is_valid(dst))
-        return -EPERM;
-    r = route_of(s, dst);
-    return add ? s->fx->route_add(s->fx_user, &r) : s->fx->route_del(s->fx_user, &r);
+    return policy_prefix_is_valid(&q->dst) ? s->fx->route_del(s->fx_user, &r) : -EPERM;
 }
 
 /* --- sockets and files ----------------------------------------------------------------- */
@@ -262,8 +262,9 @@ static int dispatch(struct server *s, const struct helper_request *q, struct ser
     case HELPER_OP_ADDR_DEL:
         return addr_del_op(s, &q->prefix);
     case HELPER_OP_ROUTE_ADD:
+        return route_add_op(s, &q->route.dst);
     case HELPER_OP_ROUTE_DEL:
-        return route_op(s, &q->prefix, q->op == HELPER_OP_ROUTE_ADD);
+        return route_del_op(s, &q->route);
     case HELPER_OP_UDP_OPEN:
         return udp_op(s, &q->udp, ret);
     case HELPER_OP_FILE_OPEN:

@@ -1,0 +1,512 @@
+/* The TUN as the configuration wants it: there, up, with its MTU, addresses and routes.
+ *
+ * Others may change it: an administrator's slip, a network manager that tidies up, a script. The
+ * tunnel then looks healthy and carries nothing. So every kernel event about the TUN leads to a
+ * comparison of all of it with what it should be, and what differs is put back, with a line in the
+ * log. Sessions do not notice: packets meanwhile are dropped, as on a link that is down.
+ *
+ * Whoever changes it on purpose and again and again must not be fought at full speed. After each
+ * repair there is a pause: a second for the first three, then twice as long each time up to half a
+ * minute, so that there are at most nine repairs in the first minute and two in any later one. It
+ * begins anew when the TUN was left alone for ten seconds longer than the pause.
+ *
+ * Only what we made ourselves is ever taken away: addresses and routes carry our protocol number.
+ */
+#include "daemon/upkeep.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/instance.h"
+
+enum { ADDRESSES_MAX = 64, QUICK_REPAIRS = 3, PAUSE_MAX_S = 30, ROUTE_LINES_MAX = 4 };
+#define CHECK_INTERVAL_NS (30 * NS_PER_S)
+#define CHECK_PAUSE_NS (50 * NS_PER_MS)
+#define QUIET_NS (10 * NS_PER_S)
+#define ERROR_LINE_INTERVAL_NS (30 * NS_PER_S)
+
+/* Why a comparison is made: what differs is expected at a start and a change, a finding else. */
+enum reason { REASON_START, REASON_CHANGE, REASON_REPAIR };
+
+static const char *name_of(const struct instance *inst)
+{
+    return inst->config->tun_name;
+}
+
+static void say_added(const struct instance *inst, enum reason why, const char *what)
+{
+    if (why == REASON_REPAIR)
+        log_error("tun %s: %s was removed by somebody else: put back", name_of(inst), what);
+    else if (why == REASON_CHANGE)
+        log_info("tun %s: added %s", name_of(inst), what);
+}
+
+static void say_failed(struct instance *inst, const char *what, const char *object, int rv)
+{
+    uint64_t held;
+
+    if (log_limit_ok(&inst->upkeep.error_limit, loop_now_ns(inst->loop), ERROR_LINE_INTERVAL_NS,
+                     &held))
+        log_error("tun %s: cannot %s%s: %s (%llu more like this)", name_of(inst), what, object,
+                  strerror(-rv), (unsigned long long)held);
+}
+
+/* --- link ------------------------------------------------------------------------------ */
+
+/* Returns 1 when something was put right, 0 when all was well, -errno. */
+static int sync_link(struct instance *inst, enum reason why)
+{
+    struct netlink_link link;
+    int rv = netlink_link_by_index(inst->netlink, tun_ifindex(inst->tun), &link), done = 0;
+
+    if (rv)
+        return rv;
+    if (link.mtu != inst->tun_mtu) {
+        rv = helper_tun_mtu(inst->helper, inst->tun_mtu);
+        if (rv)
+            return rv;
+        if (why == REASON_REPAIR)
+            log_error("tun %s: mtu was set to %u by somebody else: %u again", name_of(inst),
+                      link.mtu, inst->tun_mtu);
+        done = 1;
+    }
+    if (!(link.flags & IFF_UP)) {
+        rv = helper_tun_up(inst->helper);
+        if (rv)
+            return rv;
+        if (why == REASON_REPAIR)
+            log_error("tun %s: was set down by somebody else: up again", name_of(inst));
+        done = 1;
+    }
+    return done;
+}
+
+/* --- addresses ------------------------------------------------------------------------- */
+
+static unsigned wanted_addresses(const struct instance *inst, const struct ip_prefix **ret)
+{
+    const struct tunnel_config *c = inst->config;
+    bool automatic = c->role == CONFIG_ROLE_CLIENT && !c->n_tun_addr;
+
+    *ret = automatic ? inst->upkeep.assigned : c->tun_addr;
+    return automatic ? inst->upkeep.n_assigned : c->n_tun_addr;
+}
+
+static bool is_among(const struct ip_prefix *v, unsigned n, const struct ip_prefix *p)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (ip_prefix_equal(&v[i], p))
+            return true;
+    return false;
+}
+
+static bool is_there(const struct netlink_addr *v, int n, const struct ip_prefix *p)
+{
+    for (int i = 0; i < n; i++)
+        if (ip_prefix_equal(&v[i].prefix, p))
+            return true;
+    return false;
+}
+
+static int sync_addresses(struct instance *inst, enum reason why)
+{
+    struct netlink_addr v[ADDRESSES_MAX];
+    const struct ip_prefix *want;
+    unsigned n_want = wanted_addresses(inst, &want);
+    int n = netlink_addr_list(inst->netlink, tun_ifindex(inst->tun), v, ADDRESSES_MAX), done = 0;
+    char buf[IP_PREFIX_STR_MAX];
+
+    if (n < 0)
+        return n;
+    n = MIN(n, ADDRESSES_MAX);
+    for (int i = 0; i < n; i++) {
+        if (!v[i].ours || is_among(want, n_want, &v[i].prefix) ||
+            helper_addr_del(inst->helper, &v[i].prefix))
+            continue;
+        log_info("tun %s: removed %s: no longer ours", name_of(inst),
+                 ip_prefix_str(&v[i].prefix, buf));
+        done = 1;
+    }
+    for (unsigned i = 0; i < n_want; i++) {
+        int rv = is_there(v, n, &want[i]) ? 1 : helper_addr_add(inst->helper, &want[i]);
+
+        ip_prefix_str(&want[i], buf);
+        if (rv < 0) {
+            say_failed(inst, "add ", buf, rv);
+            return rv;
+        }
+        if (!rv)
+            say_added(inst, why, buf);
+        done |= !rv;
+    }
+    return done;
+}
+
+/* --- routes ---------------------------------------------------------------------------- */
+
+struct route_list {
+    struct netlink_route *v;
+    size_t n, room;
+    bool failed; /* out of memory */
+};
+
+static void route_append(void *user, const struct netlink_route *r)
+{
+    struct route_list *l = user;
+
+    if (!r) {
+        l->n = 0;
+        return;
+    }
+    if (l->n == l->room) {
+        size_t room = l->room ? 2 * l->room : 64;
+        void *v = reallocarray(l->v, room, sizeof(*l->v));
+
+        if (!v) {
+            l->failed = true;
+            return;
+        }
+        l->v = v;
+        l->room = room;
+    }
+    l->v[l->n++] = *r;
+}
+
+static void cleanup_routes(struct route_list *l)
+{
+    free(l->v);
+}
+#define _cleanup_routes_ __attribute__((cleanup(cleanup_routes)))
+
+static int compare_routes(const void *a, const void *b)
+{
+    const struct netlink_route *x = a, *y = b;
+    int d = ip_addr_cmp(&x->dst.addr, &y->dst.addr);
+
+    if (!d)
+        d = (int)x->dst.len - (int)y->dst.len;
+    if (!d)
+        d = (x->table > y->table) - (x->table < y->table);
+    return d ? d : (x->metric > y->metric) - (x->metric < y->metric);
+}
+
+static void want_route(struct route_list *l, const struct ip_prefix *p, uint32_t table)
+{
+    struct netlink_route r = {.dst = ip_prefix_network(p),
+                              .table = table ? table : (uint32_t)RT_TABLE_MAIN,
+                              .metric = HELPER_ROUTE_METRIC};
+
+    route_append(l, &r);
+}
+
+/* A hub never routes everything to its peers. */
+static void want_hub_routes(struct route_list *l, const struct ip_prefix *v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (v[i].len)
+            want_route(l, &v[i], 0);
+}
+
+static void wanted_routes(const struct tunnel_config *c, struct route_list *l)
+{
+    if (c->role == CONFIG_ROLE_CLIENT) {
+        for (unsigned i = 0; i < c->n_routes; i++)
+            want_route(l, &c->routes[i], c->route_table);
+        return;
+    }
+    want_hub_routes(l, c->peer_prefixes, c->n_peer_prefixes);
+    for (unsigned i = 0; i < c->n_peers; i++)
+        want_hub_routes(l, c->peers[i].prefix, c->peers[i].n_prefix);
+}
+
+static void sort_routes(struct route_list *l)
+{
+    if (l->n)
+        qsort(l->v, l->n, sizeof(*l->v), compare_routes);
+}
+
+/* Call fn for each route of a that is not in b; both are sorted. Returns how often fn said 0. */
+static unsigned for_missing(struct instance *inst, const struct route_list *a,
+                            const struct route_list *b,
+                            int (*fn)(struct instance *, const struct netlink_route *))
+{
+    unsigned done = 0;
+
+    for (size_t i = 0, k = 0; i < a->n; i++) {
+        int d = 1;
+
+        while (k < b->n && (d = compare_routes(&b->v[k], &a->v[i])) < 0)
+            k++;
+        if (k < b->n && !d)
+            continue;
+        if (i && !compare_routes(&a->v[i - 1], &a->v[i]))
+            continue; /* wanted twice */
+        done += fn(inst, &a->v[i]) == 0;
+    }
+    return done;
+}
+
+static int add_route(struct instance *inst, const struct netlink_route *r)
+{
+    int rv = helper_route_add(inst->helper, &r->dst);
+    char buf[IP_PREFIX_STR_MAX];
+
+    if (rv)
+        say_failed(inst, "add the route to ", ip_prefix_str(&r->dst, buf), rv);
+    return rv;
+}
+
+static int delete_route(struct instance *inst, const struct netlink_route *r)
+{
+    return helper_route_del(inst->helper, r);
+}
+
+static int sync_routes(struct instance *inst, enum reason why)
+{
+    _cleanup_routes_ struct route_list want = {0}, have = {0};
+    unsigned added, removed;
+    int rv;
+
+    wanted_routes(inst->config, &want);
+    rv = netlink_route_each(inst->netlink, tun_ifindex(inst->tun), route_append, &have);
+    if (rv || want.failed || have.failed)
+        return rv ? rv : -ENOMEM;
+    sort_routes(&want);
+    sort_routes(&have);
+    removed = for_missing(inst, &have, &want, delete_route);
+    added = for_missing(inst, &want, &have, add_route);
+    if (removed)
+        log_info("tun %s: removed %u routes: no longer ours", name_of(inst), removed);
+    if (added && why == REASON_REPAIR)
+        log_error("tun %s: %u routes were removed by somebody else: put back", name_of(inst),
+                  added);
+    else if (added)
+        log_info("tun %s: added %u routes", name_of(inst), added);
+    return added || removed;
+}
+
+/* --- all of it ------------------------------------------------------------------------- */
+
+/* Returns 1 when something was put right, 0 when all was well, -errno of the first that could not
+ * be. What can be done is done. */
+static int sync_all(struct instance *inst, enum reason why)
+{
+    int rv = sync_link(inst, why), more;
+
+    if (rv < 0)
+        return rv;
+    more = sync_addresses(inst, why);
+    rv = more < 0 ? more : rv | more;
+    more = sync_routes(inst, why);
+    return rv < 0 ? rv : more < 0 ? more : rv | more;
+}
+
+static int open_tun(struct instance *inst)
+{
+    int rv = helper_tun_open(inst->helper, &inst->drops, &inst->tun);
+
+    if (rv)
+        return rv;
+    rv = instance_watch_tun(inst);
+    if (rv) {
+        tun_close(inst->tun);
+        inst->tun = NULL;
+    }
+    return rv;
+}
+
+static const char *open_error(int rv)
+{
+    switch (rv) {
+    case -EBUSY:
+        return "another process has it open: is this instance running already?";
+    case -EEXIST:
+        return "the name belongs to an interface that is not a TUN: choose another tun_name";
+    case -EPERM:
+        return "not permitted: run as root or with CAP_NET_ADMIN";
+    case -ENOENT:
+    case -ENXIO:
+        return "the kernel has no TUN driver: modprobe tun";
+    default:
+        return strerror(-rv);
+    }
+}
+
+/* --- repair ---------------------------------------------------------------------------- */
+
+static int reopen(struct instance *inst)
+{
+    int rv = open_tun(inst);
+
+    if (rv == -EPERM || rv == -EPIPE) { /* nobody will ever make it again */
+        log_error("tun %s: cannot be made anew: %s", name_of(inst), open_error(rv));
+        loop_stop(inst->loop, EXIT_CODE_START);
+        return rv;
+    }
+    if (rv) {
+        say_failed(inst, "be made anew", "", rv);
+        return rv;
+    }
+    inst->upkeep.deletions++;
+    log_error("tun %s: was deleted by somebody else: made anew", name_of(inst));
+    sync_all(inst, REASON_START);
+    return 1;
+}
+
+/* The pause after a repair, or after one that failed. */
+static uint64_t pause_ns(struct instance *inst, uint64_t now_ns)
+{
+    struct upkeep *u = &inst->upkeep;
+    unsigned doublings;
+
+    if (now_ns > u->next_ns + QUIET_NS)
+        u->in_a_row = 0;
+    u->in_a_row++;
+    if (u->in_a_row == QUICK_REPAIRS + 1)
+        log_error("tun %s: somebody else keeps changing it: we put it back more and more rarely",
+                  name_of(inst));
+    doublings = u->in_a_row > QUICK_REPAIRS ? u->in_a_row - QUICK_REPAIRS : 0;
+    return NS_PER_S * (doublings >= 5 ? (uint64_t)PAUSE_MAX_S : 1ull << doublings);
+}
+
+static void on_upkeep(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+    struct upkeep *u = &inst->upkeep;
+    uint64_t now_ns = loop_now_ns(inst->loop);
+    int rv = inst->tun ? sync_all(inst, REASON_REPAIR) : reopen(inst);
+
+    if (rv == -ENODEV && inst->tun)
+        upkeep_on_lost(inst, rv);
+    u->repairs += rv > 0;
+    u->next_ns = now_ns + (rv ? pause_ns(inst, now_ns) : CHECK_PAUSE_NS);
+    loop_timer_set(inst->loop, timer, inst->tun ? now_ns + CHECK_INTERVAL_NS : u->next_ns);
+}
+
+/* Compare as soon as the pause permits. */
+static void kick(struct instance *inst)
+{
+    struct upkeep *u = &inst->upkeep;
+    uint64_t due_ns = MAX(u->next_ns, loop_now_ns(inst->loop));
+
+    if (!loop_timer_is_set(&u->timer) || u->timer.node.key_ns > due_ns)
+        loop_timer_set(inst->loop, &u->timer, due_ns);
+}
+
+void upkeep_on_lost(struct instance *inst, int err)
+{
+    if (!inst->tun || inst->stopping)
+        return;
+    log_debug("tun %s: lost: %s", name_of(inst), strerror(-err));
+    loop_io_remove(inst->loop, &inst->tun_io);
+    tun_close(inst->tun);
+    inst->tun = NULL;
+    kick(inst);
+}
+
+/* The interface that an event is about; 0: any. */
+static int event_ifindex(const struct netlink_event *ev)
+{
+    switch (ev->type) {
+    case NETLINK_EVENT_LINK:
+    case NETLINK_EVENT_LINK_GONE:
+        return ev->link.index;
+    case NETLINK_EVENT_ADDR:
+    case NETLINK_EVENT_ADDR_GONE:
+        return ev->addr.index;
+    case NETLINK_EVENT_ROUTE_GONE:
+        return ev->route.index;
+    default:
+        return 0;
+    }
+}
+
+void upkeep_on_event(struct instance *inst, const struct netlink_event *ev)
+{
+    int ifindex = event_ifindex(ev);
+
+    if (inst->stopping)
+        return;
+    if (!inst->tun || !ifindex)
+        kick(inst);
+    else if (ifindex != tun_ifindex(inst->tun))
+        return;
+    else if (ev->type == NETLINK_EVENT_LINK_GONE)
+        upkeep_on_lost(inst, -ENODEV);
+    else
+        kick(inst);
+}
+
+/* --- start and change ------------------------------------------------------------------ */
+
+enum exit_code upkeep_start(struct instance *inst)
+{
+    int rv;
+
+    inst->upkeep.timer = (struct loop_timer){.cb = on_upkeep, .user = inst};
+    rv = open_tun(inst);
+    if (rv) {
+        log_error("tun %s: %s", name_of(inst), open_error(rv));
+        return EXIT_CODE_START;
+    }
+    rv = sync_link(inst, REASON_START);
+    if (rv < 0)
+        log_error("tun %s: cannot set up: %s", name_of(inst), strerror(-rv));
+    else
+        rv = sync_addresses(inst, REASON_START);
+    if (rv < 0)
+        return EXIT_CODE_START;
+    log_info("tun %s: %s, mtu %u%s", name_of(inst),
+             tun_was_created(inst->tun) ? "created" : "found", inst->tun_mtu,
+             inst->config->mtu ? "" : " until the path is known");
+    rv = sync_routes(inst, REASON_START);
+    if (rv < 0)
+        say_failed(inst, "set routes", "", rv);
+    loop_timer_set(inst->loop, &inst->upkeep.timer, loop_now_ns(inst->loop) + CHECK_INTERVAL_NS);
+    return EXIT_CODE_OK;
+}
+
+void upkeep_apply(struct instance *inst)
+{
+    if (inst->config->mtu)
+        inst->tun_mtu = inst->config->mtu;
+    if (inst->tun && sync_all(inst, REASON_CHANGE) < 0)
+        kick(inst);
+}
+
+void upkeep_on_assigned(struct instance *inst, const struct capsule_addrs *addrs)
+{
+    struct upkeep *u = &inst->upkeep;
+    unsigned of_family[2] = {0};
+
+    if (inst->config->n_tun_addr)
+        return;
+    u->n_assigned = 0;
+    for (unsigned i = 0; i < addrs->n; i++) {
+        struct ip_prefix p = addrs->v[i].prefix;
+
+        if (of_family[p.addr.family == 6]++ >= HELPER_AUTO_ADDRS_MAX)
+            continue;
+        p.len = (uint8_t)ip_addr_bits(&p.addr);
+        u->assigned[u->n_assigned++] = p;
+    }
+    upkeep_apply(inst);
+}
+
+void upkeep_set_mtu(struct instance *inst, uint32_t mtu)
+{
+    int rv = 0;
+
+    if (mtu == inst->tun_mtu)
+        return;
+    if (inst->tun)
+        rv = helper_tun_mtu(inst->helper, mtu);
+    if (rv && rv != -ENODEV) {
+        say_failed(inst, "set the mtu", "", rv);
+        return;
+    }
+    inst->tun_mtu = mtu;
+    log_info("tun %s: mtu %u", name_of(inst), mtu);
+}

@@ -1,0 +1,82 @@
+#include "helper/ensure.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "helper/policy.h"
+#include "helper/sandbox.h"
+#include "netlink/netlink.h"
+#include "tun/tun.h"
+
+/* Make it or attach to it for a moment, which also makes it persistent and sets its owner. */
+static int make(const struct tunnel_config *c, enum ensure_result *ret)
+{
+    struct sandbox_user user = {0};
+    struct tun_opts opts = {.persist = true};
+    struct tun_info info;
+    int fd = sandbox_user_find(&user);
+
+    if (fd)
+        return fd;
+    opts.set_owner = user.changes && user.is_service;
+    opts.owner = user.uid;
+    opts.group = user.gid;
+    fd = tun_fd_open(c->tun_name, &opts, &info);
+    if (fd == -EBUSY) {
+        *ret = ENSURE_IN_USE;
+        return 0;
+    }
+    if (fd < 0)
+        return fd;
+    close(fd);
+    *ret = info.created ? ENSURE_MADE : ENSURE_WAS_THERE;
+    return 0;
+}
+
+static int set_link(struct netlink *nl, const struct tunnel_config *c,
+                    const struct netlink_link *link, enum ensure_result how)
+{
+    uint32_t mtu = c->mtu ? c->mtu : how == ENSURE_MADE ? (uint32_t)POLICY_MTU_MIN : link->mtu;
+    int r = mtu == link->mtu ? 0 : netlink_link_set_mtu(nl, link->index, mtu);
+
+    if (!r && !(link->flags & IFF_UP))
+        r = netlink_link_set_up(nl, link->index, true);
+    return r;
+}
+
+static int set_up(struct netlink *nl, const struct tunnel_config *c, enum ensure_result how,
+                  const char **ret_what)
+{
+    struct netlink_link link;
+    int r = netlink_link_by_name(nl, c->tun_name, &link);
+
+    *ret_what = "set it up";
+    if (!r)
+        r = set_link(nl, c, &link, how);
+    for (unsigned i = 0; i < c->n_tun_addr && !r; i++) {
+        *ret_what = "add its addresses";
+        r = netlink_addr_add(nl, link.index, &c->tun_addr[i], NULL);
+    }
+    return r;
+}
+
+int ensure_tun(const struct tunnel_config *c, const char **ret_what)
+{
+    enum ensure_result how;
+    struct netlink *nl;
+    int r;
+
+    *ret_what = "make it";
+    r = make(c, &how);
+    if (r)
+        return r;
+    *ret_what = "ask the kernel";
+    r = netlink_open(&nl);
+    if (r)
+        return r;
+    r = set_up(nl, c, how, ret_what);
+    netlink_close(nl);
+    return r ? r : (int)how;
+}

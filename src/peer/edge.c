@@ -394,6 +394,11 @@ void edge_send(struct edge *e, uint64_t now_ns, struct pkt *pkt)
     session_send(&e->session, now_ns, pkt);
 }
 
+void edge_set_tls(struct edge *e, void *tls_ctx)
+{
+    quic_endpoint_set_tls(e->ep, tls_ctx);
+}
+
 void edge_shutdown(struct edge *e, uint64_t now_ns)
 {
     e->now_ns = now_ns;

@@ -88,6 +88,9 @@ void edge_timeout(struct edge *e, uint64_t now_ns);
 /* A packet from the TUN: consumes it. */
 void edge_send(struct edge *e, uint64_t now_ns, struct pkt *pkt);
 
+/* Other credentials from the next connection on. The edge is done with the former. */
+void edge_set_tls(struct edge *e, void *tls_ctx);
+
 /* Say goodbye to the hub: the following edge_tx() calls send it. */
 void edge_shutdown(struct edge *e, uint64_t now_ns);
 

@@ -124,6 +124,31 @@ int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *pol
     return 0;
 }
 
+/* --- credentials ------------------------------------------------------------------------- */
+
+/* Longer than a lane may be without a tunnel, its handshake included. */
+#define RECHECK_NEWCOMERS_NS (60 * NS_PER_S)
+
+void hub_set_tls(struct hub *h, uint64_t now_ns, void *tls_ctx)
+{
+    quic_endpoint_set_tls(h->ep, tls_ctx);
+    h->recheck_until_ns = now_ns + RECHECK_NEWCOMERS_NS;
+}
+
+void hub_recheck(struct hub *h, uint64_t now_ns)
+{
+    h->recheck_until_ns = now_ns + RECHECK_NEWCOMERS_NS;
+    for (unsigned i = h->n_members; i-- > 0;) {
+        struct quic_lane *lane = masque_lane(h->members[i]->tunnel);
+        enum quic_fail fail = quic_lane_recheck(lane);
+
+        if (!fail)
+            continue;
+        member_release(h->members[i], quic_fail_meaning(fail));
+        quic_lane_reject(lane, fail);
+    }
+}
+
 /* --- life -------------------------------------------------------------------------------- */
 
 static int make_parts(struct hub *h, const struct hub_opts *opts)

@@ -80,6 +80,16 @@ void hub_shutdown(struct hub *h, uint64_t now_ns);
  * -ENOMEM, and the old policy stays. The following hub_tx() calls send what it causes. */
 int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *policy);
 
+/* Other credentials for connections that begin from now on; those that exist keep theirs. The hub
+ * is done with the former. To be followed by hub_recheck() when what was good before may be so no
+ * longer. */
+void hub_set_tls(struct hub *h, uint64_t now_ns, void *tls_ctx);
+
+/* Look at the certificate of every peer again, with the present credentials and at the present
+ * time: whoever would not be let in now (revoked, expired, its CA or name no longer accepted) is
+ * closed with the TLS alert that says so. The following hub_tx() calls send it. */
+void hub_recheck(struct hub *h, uint64_t now_ns);
+
 /* --- looking at it ----------------------------------------------------------------------- */
 
 /* A peer that is up. */

@@ -305,6 +305,17 @@ static void take_over(struct member *p)
     lease_client_rest(p->hub->leases, p->client);
 }
 
+/* Whether the certificate of a newcomer still holds; else its lane is closed. */
+static bool still_valid(const struct hub *h, struct quic_lane *lane)
+{
+    enum quic_fail fail =
+        quic_lane_now_ns(lane) < h->recheck_until_ns ? quic_lane_recheck(lane) : QUIC_FAIL_NONE;
+
+    if (fail)
+        quic_lane_reject(lane, fail);
+    return !fail;
+}
+
 static int on_request(struct masque *m, const struct masque_request *req)
 {
     struct hub *h = hub_of(m);
@@ -312,6 +323,8 @@ static int on_request(struct masque *m, const struct masque_request *req)
     const char *why = NULL;
     struct member *p;
 
+    if (!still_valid(h, masque_lane(m)))
+        return 403;
     if (!identify(h, m, req, &who)) {
         snprintf(who.id.name, sizeof(who.id.name), "%s", quic_lane_peer_name(masque_lane(m)));
         hub_refuse(h, masque_lane(m), &who.id, "no valid bearer token");

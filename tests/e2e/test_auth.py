@@ -64,7 +64,7 @@ def refused(end, status, words):
 def test_both_trust_each_other(site, ends):
     hub, edge = ends("hub", "hub"), ends("edge", "edge")
     reachable(site.lab, "edge", "10.200.1.2", ends=[hub, edge])
-    assert re.search(r"peer edge: up", hub.text())
+    assert re.search(r"peer edge/mpq1: up", hub.text())
     assert edge.stop() == 0 and hub.stop() == 0
 
 
@@ -131,7 +131,7 @@ def test_a_refused_client_disturbs_nobody(site, ends):
                     tun_name="mpq9", tun_cidr=["10.200.9.1/30"])
     refused(stranger, CLIENT_REJECTED, r"giving up")
     site.lab.exec("edge", "ping", "-c", "3", "-i", "0.1", "10.200.1.2")
-    assert len(re.findall(r"peer edge: (up|down)", hub.text())) == 1, hub.text()
+    assert len(re.findall(r"peer edge/mpq1: (up|down)", hub.text())) == 1, hub.text()
 
 
 def test_a_server_without_client_authentication_does_not_start(site, ends):
@@ -151,7 +151,7 @@ def test_a_token_instead_of_a_certificate(site, ends):
     edge = ends("edge", "edge", tls_cert_file=None, tls_key_file=None,
                 token_file="/etc/mpquic/token")
     reachable(site.lab, "edge", "10.200.1.2", ends=[hub, edge])
-    assert re.search(r"peer branch: up", hub.text()), hub.text()
+    assert re.search(r"peer branch/mpq1: up", hub.text()), hub.text()
     edge.stop()
     (site.etc["edge"] / "mpquic" / "token").write_text("a-token-that-nobody-knows\n")
     edge = ends("edge", "edge-wrong", tls_cert_file=None, tls_key_file=None,

@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 static enum log_level max_level = LOG_LEVEL_INFO;
+static void (*error_hook)(void *user, const char *text);
+static void *error_hook_user;
 
 const char *log_level_name(enum log_level level)
 {
@@ -26,17 +28,24 @@ bool log_enabled(enum log_level level)
     return level <= max_level;
 }
 
+void log_set_error_hook(void (*fn)(void *user, const char *text), void *user)
+{
+    error_hook = fn;
+    error_hook_user = user;
+}
+
 void log_msg(enum log_level level, const char *fmt, ...)
 {
     static const char *const priority[LOG_LEVEL_COUNT] = {"<3>", "<6>", "<7>"};
     char line[1024];
-    int saved = errno, n = 0, m;
+    int saved = errno, n = 0, head, m;
     va_list ap;
 
     if (!log_enabled(level))
         return;
     if (getenv("JOURNAL_STREAM"))
         n = snprintf(line, sizeof(line), "%s", priority[level]);
+    head = n;
     errno = saved; /* for %m */
     va_start(ap, fmt);
     m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
@@ -46,6 +55,9 @@ void log_msg(enum log_level level, const char *fmt, ...)
     for (int i = 0; i < n; i++)
         if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
             line[i] = '?';
+    line[n] = 0;
+    if (level == LOG_LEVEL_ERROR && error_hook)
+        error_hook(error_hook_user, line + head);
     line[n++] = '\n';
     if (write(STDERR_FILENO, line, (size_t)n) < 0) {
         /* nowhere left to say it */

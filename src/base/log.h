@@ -18,6 +18,9 @@ bool log_enabled(enum log_level level);
  * cannot forge a line. Keeps errno. */
 void log_msg(enum log_level level, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* Tell fn the text of each error that is logged from now on; NULL: nobody. It must not log. */
+void log_set_error_hook(void (*fn)(void *user, const char *text), void *user);
+
 #define log_error(...) log_msg(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_info(...) log_msg(LOG_LEVEL_INFO, __VA_ARGS__)
 #define log_debug(...)                             \

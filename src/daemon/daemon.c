@@ -203,8 +203,12 @@ static void on_hangup(struct loop_signal *sig, int signo)
 {
     struct instance *inst = sig->user;
 
+    struct reload_outcome out = {0};
+
     log_telemetry(inst);
     log_drops(inst);
+    instance_reload(inst, &out);
+    reload_outcome_done(&out);
 }
 
 static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
@@ -303,9 +307,11 @@ static enum exit_code out_of(const char *what)
 
 static enum exit_code setup(struct instance *inst)
 {
-    enum exit_code code = instance_load_credentials(inst);
+    enum exit_code code;
     int rv;
 
+    instance_files_note(inst);
+    code = instance_load_credentials(inst);
     if (code)
         return code;
     inst->loop = loop_new();
@@ -313,6 +319,7 @@ static enum exit_code setup(struct instance *inst)
     inst->tx = malloc(sizeof(*inst->tx));
     if (!inst->loop || !inst->pool || !inst->tx)
         return out_of("out of memory");
+    instance_history_start(inst);
     rv = open_netlink(inst);
     if (rv)
         return out_of(strerror(-rv));
@@ -332,8 +339,11 @@ static enum exit_code setup(struct instance *inst)
         instance_resolve(inst);
     else
         code = instance_open_listeners(inst);
+    if (code == EXIT_CODE_OK)
+        code = instance_control_open(inst);
     if (code)
         return code;
+    instance_files_watch(inst);
     start_watchdog(inst);
     helper_notify(inst->helper, HELPER_NOTIFY_READY);
     loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
@@ -344,6 +354,8 @@ static enum exit_code setup(struct instance *inst)
  * to it stay and nothing leaves by another way while no tunnel runs. */
 static void teardown(struct instance *inst)
 {
+    instance_history_stop(inst);
+    instance_control_close(inst);
     edge_free(inst->edge);
     hub_free(inst->hub);
     if (inst->loop)
@@ -356,11 +368,18 @@ static void teardown(struct instance *inst)
     loop_free(inst->loop);
     credentials_done(&inst->cred);
     free(inst->tx);
+    instance_reload_done(inst);
 }
+
+struct start {
+    const struct tunnel_config *config;
+    const char *file;
+};
 
 static enum exit_code run_data_plane(struct helper *h, void *user)
 {
-    struct instance inst = {.config = user, .helper = h};
+    const struct start *start = user;
+    struct instance inst = {.config = start->config, .file = start->file, .helper = h};
     enum exit_code code = setup(&inst);
 
     if (code == EXIT_CODE_OK) {
@@ -377,7 +396,8 @@ static enum exit_code run_data_plane(struct helper *h, void *user)
 enum exit_code daemon_run(struct tunnel_config *config, const char *file, const char *name)
 {
     struct helper_opts opts = {.config = config, .file = file, .name = name};
+    struct start start = {.config = config, .file = file};
 
     log_set_level(config->log_level);
-    return helper_run(&opts, run_data_plane, config);
+    return helper_run(&opts, run_data_plane, &start);
 }

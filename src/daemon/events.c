@@ -21,6 +21,7 @@ static void addresses_str(const struct capsule_addrs *addrs, char *text, size_t 
 
 static void on_edge_state(void *user, enum edge_state state, const char *why)
 {
+    instance_note_state(user, state, why);
     if (state == EDGE_PAUSE)
         instance_resolve(user); /* the hub may have moved to another address */
     if (state != EDGE_FAILED)   /* that line is on_edge_failed()'s */
@@ -40,6 +41,7 @@ static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
     struct instance *inst = user;
     char text[sizeof(inst->assigned)], buf[IP_ADDR_STR_MAX];
 
+    inst->history.assigned = *addrs;
     addresses_str(addrs, text, sizeof(text));
     if (strcmp(text, inst->assigned) != 0)
         log_info("tunnel: assigned %s", text);

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/util.h"
 #include "config/config.h"
+#include "daemon/control.h"
 #include "daemon/credentials.h"
 #include "daemon/resolve.h"
 #include "daemon/upkeep.h"
@@ -37,6 +38,8 @@ struct instance_socket {
 
 struct instance {
     const struct tunnel_config *config;
+    struct tunnel_config *reloaded; /* config, when a reload has made it; owned */
+    const char *file;               /* of the configuration; NULL: cannot be read again */
     struct helper *helper;
     struct loop_io helper_io;
     struct loop *loop;
@@ -75,6 +78,9 @@ struct instance {
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
     struct log_limit refused_limit;
+    struct control_server *control; /* NULL: no socket */
+    struct instance_history history;
+    struct instance_files files;
     bool stopping;
     char waiting_for[96]; /* why there is no socket; "" */
     char assigned[256];   /* the addresses last logged */
@@ -87,6 +93,7 @@ void instance_resolve(struct instance *inst);
 enum exit_code instance_load_credentials(struct instance *inst);
 enum exit_code instance_setup_tun(struct instance *inst);
 void instance_set_mtu(struct instance *inst, size_t packet_max);
+void instance_apply_mtu(struct instance *inst); /* the configuration has changed */
 
 /* socket.c */
 enum exit_code instance_open_listeners(struct instance *inst);

@@ -53,23 +53,34 @@ static bool has_ipv6(const struct tunnel_config *c)
     return !c->n_tun_addr; /* the hub may assign one */
 }
 
-/* Follow the path, unless the MTU is configured. IPv6 needs 1280 whatever the path carries. */
+/* The configured MTU, else that of the path once it is known. IPv6 needs 1280 whatever the path
+ * carries. */
+static uint32_t wanted_mtu(const struct instance *inst)
+{
+    const struct tunnel_config *c = inst->config;
+    uint32_t mtu = (uint32_t)inst->history.packet_max;
+
+    if (c->mtu)
+        return c->mtu;
+    return mtu < TUN_MTU_MIN && (!mtu || has_ipv6(c)) ? TUN_MTU_MIN : mtu;
+}
+
 void instance_set_mtu(struct instance *inst, size_t packet_max)
 {
     const struct tunnel_config *c = inst->config;
-    uint32_t mtu = (uint32_t)packet_max;
 
-    if (mtu < TUN_MTU_MIN) {
-        log_error("path: carries packets of %u bytes only: IPv6 needs %d", mtu, TUN_MTU_MIN);
-        if (has_ipv6(c))
-            mtu = TUN_MTU_MIN;
-    }
-    if (c->mtu) {
-        if (c->mtu > packet_max)
-            log_info("tun %s: mtu %u is more than the path carries (%zu): larger packets are "
-                     "fragmented or answered with packet-too-big",
-                     c->tun_name, c->mtu, packet_max);
-        return;
-    }
-    upkeep_set_mtu(inst, mtu);
+    inst->history.packet_max = packet_max;
+    if (packet_max < TUN_MTU_MIN)
+        log_error("path: carries packets of %zu bytes only: IPv6 needs %d", packet_max,
+                  TUN_MTU_MIN);
+    if (c->mtu > packet_max)
+        log_info("tun %s: mtu %u is more than the path carries (%zu): larger packets are "
+                 "fragmented or answered with packet-too-big",
+                 c->tun_name, c->mtu, packet_max);
+    instance_apply_mtu(inst);
+}
+
+void instance_apply_mtu(struct instance *inst)
+{
+    upkeep_set_mtu(inst, wanted_mtu(inst));
 }

@@ -394,6 +394,11 @@ void edge_send(struct edge *e, uint64_t now_ns, struct pkt *pkt)
     session_send(&e->session, now_ns, pkt);
 }
 
+void edge_set_token(struct edge *e, const char *token)
+{
+    e->side.token = token;
+}
+
 void edge_set_tls(struct edge *e, void *tls_ctx)
 {
     quic_endpoint_set_tls(e->ep, tls_ctx);
@@ -415,6 +420,11 @@ enum edge_state edge_state(const struct edge *e)
 const struct session *edge_session(const struct edge *e)
 {
     return &e->session;
+}
+
+const struct masque *edge_tunnel(const struct edge *e)
+{
+    return e->tunnel;
 }
 
 bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret)

@@ -91,11 +91,17 @@ void edge_send(struct edge *e, uint64_t now_ns, struct pkt *pkt);
 /* Other credentials from the next connection on. The edge is done with the former. */
 void edge_set_tls(struct edge *e, void *tls_ctx);
 
+/* Another bearer token from the next connection on; borrowed, NULL: none. */
+void edge_set_token(struct edge *e, const char *token);
+
 /* Say goodbye to the hub: the following edge_tx() calls send it. */
 void edge_shutdown(struct edge *e, uint64_t now_ns);
 
 enum edge_state edge_state(const struct edge *e);
 const struct session *edge_session(const struct edge *e);
+
+/* The tunnel, to be looked at only; NULL unless the state is EDGE_UP. */
+const struct masque *edge_tunnel(const struct edge *e);
 
 /* Fills *ret and returns true while there is a lane. */
 bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret);

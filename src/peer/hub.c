@@ -302,6 +302,7 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->bad_sources = p->bad_sources;
     ret->session = p->session.stats;
     ret->queued = session_queued(&p->session);
+    ret->queued_bytes = p->session.queue.bytes + p->session.held.bytes;
     quic_lane_stats(masque_lane(p->tunnel), &ret->lane);
     return true;
 }

@@ -106,6 +106,7 @@ struct hub_peer_info {
     uint64_t bad_sources; /* packets dropped because of their source */
     struct session_stats session;
     unsigned queued; /* packets that wait for it */
+    size_t queued_bytes;
     struct quic_lane_stats lane;
 };
 

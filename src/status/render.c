@@ -110,6 +110,12 @@ static void write_tunnel(const struct status_tunnel *t, FILE *out)
     label(out, 2, "tunnel");
     fprintf(out, "%s, MTU %llu%s\n", t->interface, (unsigned long long)t->mtu_bytes,
             t->mtu_automatic ? " (follows the path)" : "");
+    if (!t->exists)
+        fprintf(out, "    deleted by somebody else, it will be made anew\n");
+    if (t->repairs) {
+        label(out, 4, "repairs");
+        fprintf(out, "%llu\n", (unsigned long long)t->repairs);
+    }
     write_list(out, 4, "addresses", &t->addresses);
     write_list(out, 4, "assigned", &t->assigned);
 }
@@ -226,8 +232,8 @@ static void cell_prefixes(const struct status_peer *p, char *buf)
 
 static void cell_learned(const struct status_peer *p, char *buf)
 {
-    if (p->learned.n)
-        snprintf(buf, CELL_MAX, "%zu", p->learned.n);
+    if (p->learned_total)
+        snprintf(buf, CELL_MAX, "%llu", (unsigned long long)p->learned_total);
 }
 
 static void cell_since(const struct status_peer *p, char *buf)

@@ -116,7 +116,9 @@ static const struct field peer[] = {
     UINT(struct status_peer, age_s, "the same in seconds ago"),
     STRINGS(struct status_peer, addresses, "its tunnel addresses"),
     STRINGS(struct status_peer, prefixes, "prefixes behind it, by configuration"),
-    STRINGS(struct status_peer, learned, "addresses behind it that were learned"),
+    STRINGS(struct status_peer, learned, "addresses behind it that were learned, the latest"),
+    UINT(struct status_peer, learned_total, "how many there are"),
+    UINT(struct status_peer, bad_sources, "packets from it that were dropped for their source"),
     OBJECT(struct status_peer, traffic, counts, "inner packets"),
     OBJECT(struct status_peer, queue, queue, "egress queue"),
     LIST(struct status_peer, paths, struct status_path, PATHS_MAX, path, "its paths"),
@@ -134,6 +136,8 @@ static const struct field server[] = {
 
 static const struct field tunnel[] = {
     TEXT(struct status_tunnel, interface, "the TUN interface"),
+    BOOL(struct status_tunnel, exists, "false while it is to be made anew: somebody deleted it"),
+    UINT(struct status_tunnel, repairs, "times that we put right what somebody had changed on it"),
     UINT(struct status_tunnel, mtu_bytes, "its MTU"),
     BOOL(struct status_tunnel, mtu_automatic, "whether the MTU follows the path"),
     STRINGS(struct status_tunnel, addresses, "its addresses"),

@@ -78,6 +78,8 @@ struct status_peer {
     int64_t since_s;
     uint64_t age_s;
     struct status_strings addresses, prefixes, learned;
+    uint64_t learned_total;
+    uint64_t bad_sources; /* dropped because of their source */
     struct status_counts traffic;
     struct status_queue queue;
     struct status_path *paths;
@@ -96,6 +98,8 @@ struct status_server {
 
 struct status_tunnel {
     char interface[STATUS_WORD_MAX];
+    bool exists;      /* false: somebody has deleted it, it will be made anew */
+    uint64_t repairs; /* times that what somebody had changed was put right */
     uint64_t mtu_bytes;
     bool mtu_automatic;              /* follows the path */
     struct status_strings addresses; /* of the interface */

@@ -63,6 +63,8 @@ static void make_client(struct status *s)
     set(s->server.address, "203.0.113.1:45001");
     set(s->server.name, "hub");
     set(s->tunnel.interface, "mpq1");
+    s->tunnel.exists = true;
+    s->tunnel.repairs = 2;
     s->tunnel.mtu_bytes = 1438;
     s->tunnel.mtu_automatic = true;
     assert_int_equal(status_add_string(&s->tunnel.addresses, "10.200.1.1/30"), 0);
@@ -102,6 +104,7 @@ static void make_server(struct status *s)
     s->uptime_s = s->state_age_s = 90;
     assert_int_equal(status_add_string(&s->listen, "0.0.0.0:45010"), 0);
     set(s->tunnel.interface, "mt1");
+    s->tunnel.exists = true;
     s->tunnel.mtu_bytes = 1400;
     s->n_peers_up = 2;
     p = status_make_peers(s, 2);
@@ -114,6 +117,8 @@ static void make_server(struct status *s)
     assert_int_equal(status_add_string(&p[0].addresses, "10.200.10.1"), 0);
     assert_int_equal(status_add_string(&p[0].prefixes, "172.16.5.0/30"), 0);
     assert_int_equal(status_add_string(&p[0].learned, "172.16.5.2"), 0);
+    p[0].learned_total = 1;
+    p[0].bad_sources = 7;
     p[0].traffic = (struct status_counts){10, 1000, 20, 2048};
     assert_non_null(status_make_paths(&p[0].paths, &p[0].n_paths, 1));
     p[0].paths[0] = a_path();
@@ -165,6 +170,7 @@ static void json_of_peers_is_exact(void **state)
         "{\"name\":\"edge\",\"instance\":\"cr5\",\"remote\":\"198.51.100.2:50000\","
         "\"since\":\"2026-01-01T11:59:00Z\",\"age_s\":60,\"addresses\":[\"10.200.10.1\"],"
         "\"prefixes\":[\"172.16.5.0/30\"],\"learned\":[\"172.16.5.2\"],"
+        "\"learned_total\":1,\"bad_sources\":7,"
         "\"traffic\":{\"rx_packets\":10,\"rx_bytes\":1000,\"tx_packets\":20,\"tx_bytes\":2048},"
         "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},"
         "\"paths\":[{\"name\":\"\",\"local\":\"192.0.2.5:41234\",\"remote\":\"203.0.113.1:45001\","
@@ -176,6 +182,7 @@ static void json_of_peers_is_exact(void **state)
         "\"udp_payload_bytes\":1472,\"packet_max_bytes\":1438,\"mtu_known\":true}]},"
         "{\"name\":\"edge-with-a-longer-name\",\"instance\":\"\",\"remote\":\"\",\"since\":null,"
         "\"age_s\":90061,\"addresses\":[],\"prefixes\":[],\"learned\":[],"
+        "\"learned_total\":0,\"bad_sources\":0,"
         "\"traffic\":{\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0},"
         "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},\"paths\":[]}]}";
     struct status s;
@@ -207,6 +214,7 @@ static void text_of_a_client_is_exact(void **state)
         "  warning       our certificate expires in 5 days, at 2026-01-06T12:00:10Z\n"
         "  server        hub.example port 45001 at 203.0.113.1:45001, hub\n"
         "  tunnel        mpq1, MTU 1438 (follows the path)\n"
+        "    repairs     2\n"
         "    addresses   10.200.1.1/30, fd00:200:1::1/126\n"
         "    assigned    10.200.1.1/32\n"
         "  traffic       in 1 packet (84 B), out 20 packets (3.0 MiB)\n"
@@ -258,6 +266,7 @@ static void text_of_a_waiting_client_tells_why(void **state)
     s.server.port = 45002;
     set(s.server.address, "203.0.113.1:45002");
     set(s.tunnel.interface, "mpq2");
+    s.tunnel.exists = true;
     s.tunnel.mtu_bytes = 1280;
     assert_non_null(status_make_paths(&s.paths, &s.n_paths, 1));
     set(s.paths[0].interface, "enp7s4");

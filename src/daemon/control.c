@@ -1,0 +1,121 @@
+/* The control socket of an instance: what was seen that status tells, and answers. */
+#include "daemon/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/instance.h"
+
+/* --- what is remembered ---------------------------------------------------------------- */
+
+void instance_note_error(struct instance *inst, const char *text)
+{
+    struct instance_history *h = &inst->history;
+
+    status_set_text(h->error, sizeof(h->error), text);
+    h->error_s = clock_real_s();
+    h->error_ns = loop_now_ns(inst->loop);
+}
+
+static void on_logged_error(void *user, const char *text)
+{
+    instance_note_error(user, text);
+}
+
+void instance_history_start(struct instance *inst)
+{
+    inst->history.started_s = clock_real_s();
+    inst->history.started_ns = inst->history.state_ns = loop_now_ns(inst->loop);
+    log_set_error_hook(on_logged_error, inst);
+}
+
+void instance_history_stop(struct instance *inst)
+{
+    log_set_error_hook(NULL, NULL);
+}
+
+void instance_note_state(struct instance *inst, enum edge_state state, const char *why)
+{
+    struct instance_history *h = &inst->history;
+
+    if (state == EDGE_CONNECTING)
+        h->begun++;
+    else if (state == EDGE_UP)
+        h->completed++;
+    else if (h->state == EDGE_CONNECTING && state != EDGE_IDLE)
+        h->failed++;
+    if (state == EDGE_PAUSE || state == EDGE_FAILED)
+        instance_note_error(inst, why);
+    if (state != h->state)
+        h->state_ns = loop_now_ns(inst->loop);
+    h->state = state;
+    status_set_text(h->why, sizeof(h->why), why);
+}
+
+/* --- answers --------------------------------------------------------------------------- */
+
+static char *answer_status(struct instance *inst, bool peers_only)
+{
+    struct status s;
+    char *text = NULL;
+
+    status_init(&s);
+    if (!instance_snapshot(inst, &s))
+        text = peers_only ? status_peers_json(&s, 0) : status_json(&s, 0);
+    status_done(&s);
+    return text;
+}
+
+static char *answer_reload(struct instance *inst)
+{
+    struct reload_outcome out = {0};
+    char *text;
+
+    instance_reload(inst, &out);
+    text = reload_outcome_json(&out);
+    reload_outcome_done(&out);
+    return text;
+}
+
+static char *on_request(void *user, const struct control_request *req)
+{
+    switch (req->cmd) {
+    case CONTROL_STATUS:
+        return answer_status(user, false);
+    case CONTROL_PEERS:
+        return answer_status(user, true);
+    case CONTROL_RELOAD:
+        return answer_reload(user);
+    default:
+        return control_error("unknown command");
+    }
+}
+
+/* --- life ------------------------------------------------------------------------------ */
+
+enum exit_code instance_control_open(struct instance *inst)
+{
+    struct control_server_opts o = {
+        .loop = inst->loop, .group = getegid(), .answer = on_request, .user = inst};
+    const char *name = helper_name(inst->helper);
+    int rv;
+
+    o.fd = helper_control_socket(inst->helper);
+    rv = o.fd < 0 ? o.fd : control_server_new(&o, &inst->control);
+    if (rv == -EADDRINUSE) {
+        log_error("control: an instance called %s is running already", name);
+        return EXIT_CODE_START;
+    }
+    if (rv)
+        log_error("control: no socket for %s, so status and reload will not work: %s", name,
+                  strerror(-rv));
+    return EXIT_CODE_OK;
+}
+
+void instance_control_close(struct instance *inst)
+{
+    control_server_free(inst->control);
+    inst->control = NULL;
+}

@@ -1,0 +1,325 @@
+/* Taking over a changed configuration, or changed files that it names, while the instance runs.
+ *
+ * Everything that can fail comes first: reading, parsing, comparing, loading credentials, the hub's
+ * new policy. What follows cannot fail, so a change is in force as a whole or not at all. Sessions
+ * stay: new credentials are for new handshakes, and then each peer is asked about again, so that
+ * only those who lost their right are closed. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/schema.h"
+#include "daemon/instance.h"
+
+#define FILES_INTERVAL_NS (10 * NS_PER_S)
+#define FILES_REST_NS NS_PER_S
+
+enum { PROBLEM_MAX = 640 };
+
+/* --- files ----------------------------------------------------------------------------- */
+
+static const enum config_key_id file_keys[HELPER_FILE_COUNT] = {
+    [HELPER_FILE_CERT] = CONFIG_KEY_TLS_CERT_FILE, [HELPER_FILE_KEY] = CONFIG_KEY_TLS_KEY_FILE,
+    [HELPER_FILE_CA] = CONFIG_KEY_TLS_CA_FILE,     [HELPER_FILE_CRL] = CONFIG_KEY_TLS_CRL_FILE,
+    [HELPER_FILE_TOKEN] = CONFIG_KEY_TOKEN_FILE,   [HELPER_FILE_TOKENS] = CONFIG_KEY_TOKENS_FILE,
+};
+
+/* A file that is not there, or not named, looks like zero. */
+static void look_at_files(struct instance *inst, bool staged,
+                          struct helper_stamp v[HELPER_FILE_COUNT])
+{
+    memset(v, 0, HELPER_FILE_COUNT * sizeof(*v));
+    for (int i = 0; i < HELPER_FILE_COUNT; i++)
+        if (i != HELPER_FILE_CONFIG && helper_file_stat(inst->helper, i, staged, &v[i]))
+            v[i] = (struct helper_stamp){0};
+}
+
+static bool same_file(const struct helper_stamp *a, const struct helper_stamp *b)
+{
+    return a->ino == b->ino && a->mtime_ns == b->mtime_ns && a->size_bytes == b->size_bytes;
+}
+
+static bool same_files(const struct helper_stamp *a, const struct helper_stamp *b)
+{
+    for (int i = 0; i < HELPER_FILE_COUNT; i++)
+        if (!same_file(&a[i], &b[i]))
+            return false;
+    return true;
+}
+
+/* The keys of files that look different, but are the same files by name. */
+static void name_changed_files(const struct helper_stamp *a, const struct helper_stamp *b,
+                               uint64_t changed_keys, struct status_strings *ret)
+{
+    char text[STATUS_TEXT_MAX];
+
+    for (int i = 0; i < HELPER_FILE_COUNT; i++) {
+        if (same_file(&a[i], &b[i]) || changed_keys & (1ull << file_keys[i]))
+            continue;
+        snprintf(text, sizeof(text), "contents of %s", config_schema.keys[file_keys[i]].name);
+        status_add_string(ret, text);
+    }
+}
+
+/* --- putting in force ------------------------------------------------------------------ */
+
+/* What a hub may do from now on; the only step that can fail. */
+static int apply_policy(struct instance *inst, const struct tunnel_config *c,
+                        const struct credentials *cred)
+{
+    struct hub_policy policy;
+    struct hub_rule *rules;
+    int rv;
+
+    if (!inst->hub)
+        return 0;
+    rules = instance_hub_policy(c, cred->tokens, cred->n_tokens, &policy);
+    if (!rules)
+        return -ENOMEM;
+    rv = hub_reconfigure(inst->hub, loop_now_ns(inst->loop), &policy);
+    free(rules);
+    return rv;
+}
+
+/* Takes over *cred. */
+static void apply_credentials(struct instance *inst, struct credentials *cred)
+{
+    struct credentials old = inst->cred;
+
+    inst->cred = *cred;
+    *cred = (struct credentials){0};
+    if (inst->edge) {
+        edge_set_tls(inst->edge, inst->cred.tls);
+        edge_set_token(inst->edge, *inst->cred.token ? inst->cred.token : NULL);
+    } else {
+        hub_set_tls(inst->hub, loop_now_ns(inst->loop), inst->cred.tls);
+        hub_recheck(inst->hub, loop_now_ns(inst->loop));
+    }
+    credentials_done(&old);
+    loop_defer(inst->loop, &inst->pump);
+}
+
+/* Takes over *next. */
+static void apply_config(struct instance *inst, struct tunnel_config *next)
+{
+    struct tunnel_config *old = inst->reloaded;
+
+    inst->config = inst->reloaded = next;
+    log_set_level(next->log_level);
+    instance_apply_mtu(inst);
+    upkeep_apply(inst);
+    if (old)
+        config_done(old);
+    free(old);
+}
+
+void instance_reload_done(struct instance *inst)
+{
+    if (inst->reloaded)
+        config_done(inst->reloaded);
+    free(inst->reloaded);
+    inst->reloaded = NULL;
+}
+
+/* --- reload ---------------------------------------------------------------------------- */
+
+static void problem(struct reload_outcome *out, const char *text)
+{
+    status_add_string(&out->problems, text);
+}
+
+/* A report as it is written to a terminal, a line each. */
+static void list_problems(const struct config_report *report, const char *file,
+                          struct reload_outcome *out)
+{
+    char *text = NULL, *save = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+
+    if (!f)
+        return;
+    config_report_write(report, file, f);
+    if (!fclose(f))
+        for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+            problem(out, line);
+    free(text);
+}
+
+static void list_keys(uint64_t keys, struct status_strings *ret)
+{
+    for (unsigned i = 0; i < config_schema.n_keys; i++)
+        if (keys & (1ull << i))
+            status_add_string(ret, config_schema.keys[i].name);
+}
+
+/* The configuration file's text as a configuration; NULL when it is none or cannot be read, with
+ * the problems in *out. */
+static struct tunnel_config *stage(struct instance *inst, struct reload_outcome *out)
+{
+    struct tunnel_config *next = calloc(1, sizeof(*next));
+    struct config_report report = {0};
+    char *text = NULL, line[PROBLEM_MAX];
+    size_t len = 0;
+    int rv = next ? helper_config_stage(inst->helper, &text, &len) : -ENOMEM;
+
+    if (rv) {
+        snprintf(line, sizeof(line), "%s: cannot read the configuration: %s",
+                 inst->file ? inst->file : "standard input",
+                 inst->file ? strerror(-rv) : "it cannot be read again");
+        problem(out, line);
+    } else {
+        rv = config_parse(text, len, next, &report);
+        list_problems(&report, inst->file, out);
+        config_report_done(&report);
+    }
+    free(text);
+    if (!rv)
+        return next;
+    free(next);
+    return NULL;
+}
+
+/* What differs, by keys and by contents; false: nothing. */
+static bool compare(struct instance *inst, const struct tunnel_config *next,
+                    struct helper_stamp stamps[HELPER_FILE_COUNT], struct reload_outcome *out)
+{
+    struct config_diff diff = config_diff(inst->config, next);
+
+    list_keys(diff.changed, &out->changed);
+    list_keys(diff.fixed, &out->restart);
+    look_at_files(inst, true, stamps);
+    name_changed_files(inst->files.loaded, stamps, diff.changed, &out->changed);
+    return out->changed.n != 0;
+}
+
+/* Consumes next, also when it fails. */
+static enum reload_result take(struct instance *inst, struct tunnel_config *next,
+                               const struct helper_stamp stamps[HELPER_FILE_COUNT],
+                               struct reload_outcome *out)
+{
+    enum reload_result result = RELOAD_INVALID;
+    struct credentials cred = {0};
+    char err[PROBLEM_MAX];
+    int rv = credentials_load(next, inst->helper, true, &cred, err, sizeof(err));
+
+    if (!rv) {
+        result = RELOAD_FAILED;
+        rv = apply_policy(inst, next, &cred);
+        snprintf(err, sizeof(err), "the new policy cannot be put in force: %s", strerror(-rv));
+    }
+    if (rv) {
+        problem(out, err);
+        credentials_done(&cred);
+        config_done(next);
+        free(next);
+        helper_config_commit(inst->helper, false);
+        return result;
+    }
+    helper_config_commit(inst->helper, true);
+    memcpy(inst->files.loaded, stamps, sizeof(inst->files.loaded));
+    memcpy(inst->files.changed, stamps, sizeof(inst->files.changed));
+    apply_config(inst, next);
+    apply_credentials(inst, &cred);
+    return RELOAD_APPLIED;
+}
+
+static enum reload_result reload(struct instance *inst, struct reload_outcome *out)
+{
+    struct helper_stamp stamps[HELPER_FILE_COUNT];
+    struct tunnel_config *next = stage(inst, out);
+    enum reload_result result;
+
+    if (!next)
+        return inst->file ? RELOAD_INVALID : RELOAD_FAILED;
+    result = compare(inst, next, stamps, out) ? RELOAD_RESTART : RELOAD_UNCHANGED;
+    if (result == RELOAD_RESTART && !out->restart.n)
+        return take(inst, next, stamps, out);
+    helper_config_commit(inst->helper, false);
+    config_done(next);
+    free(next);
+    return result;
+}
+
+static void log_outcome(const struct reload_outcome *out)
+{
+    for (size_t i = 0; i < out->problems.n; i++)
+        log_error("reload: %s", out->problems.v[i]);
+    for (size_t i = 0; i < out->restart.n; i++)
+        log_error("reload: %s has changed, which needs a restart: nothing was changed",
+                  out->restart.v[i]);
+    log_info("reload: %s", out->result);
+    if (reload_outcome_result(out) == RELOAD_APPLIED)
+        for (size_t i = 0; i < out->changed.n; i++)
+            log_info("reload: changed: %s", out->changed.v[i]);
+}
+
+void instance_reload(struct instance *inst, struct reload_outcome *out)
+{
+    helper_notify(inst->helper, HELPER_NOTIFY_RELOADING);
+    status_set_text(out->instance, sizeof(out->instance), helper_name(inst->helper));
+    reload_outcome_set(out, reload(inst, out));
+    log_outcome(out);
+    helper_notify(inst->helper, HELPER_NOTIFY_READY);
+}
+
+/* --- files that are replaced ----------------------------------------------------------- */
+
+/* They have rested for a moment, so that certificate and key are both there: read them. A broken
+ * one is reported once, and the old ones stay. */
+static void take_files(struct instance *inst)
+{
+    struct instance_files *f = &inst->files;
+    struct status_strings names = {0};
+    struct credentials cred = {0};
+    char err[PROBLEM_MAX];
+    int rv = credentials_load(inst->config, inst->helper, false, &cred, err, sizeof(err));
+
+    if (!rv) {
+        rv = apply_policy(inst, inst->config, &cred);
+        snprintf(err, sizeof(err), "%s", strerror(-rv));
+    }
+    name_changed_files(f->loaded, f->changed, 0, &names);
+    memcpy(f->loaded, f->changed, sizeof(f->loaded));
+    for (size_t i = 0; i < names.n; i++) {
+        if (!rv)
+            log_info("files: new %s", names.v[i]);
+        free(names.v[i]);
+    }
+    free(names.v);
+    if (rv) {
+        log_error("files: a replaced file cannot be used, the old ones stay in force: %s", err);
+        credentials_done(&cred);
+        return;
+    }
+    apply_credentials(inst, &cred);
+}
+
+static void on_files(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+    struct instance_files *f = &inst->files;
+    struct helper_stamp now[HELPER_FILE_COUNT];
+    uint64_t next_ns = FILES_INTERVAL_NS;
+
+    look_at_files(inst, false, now);
+    if (!same_files(now, f->changed)) {
+        memcpy(f->changed, now, sizeof(now));
+        next_ns = FILES_REST_NS;
+    } else if (!same_files(now, f->loaded)) {
+        take_files(inst);
+    }
+    loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + next_ns);
+}
+
+void instance_files_note(struct instance *inst)
+{
+    look_at_files(inst, false, inst->files.loaded);
+    memcpy(inst->files.changed, inst->files.loaded, sizeof(inst->files.changed));
+}
+
+void instance_files_watch(struct instance *inst)
+{
+    inst->files.timer = (struct loop_timer){.cb = on_files, .user = inst};
+    loop_timer_set(inst->loop, &inst->files.timer, loop_now_ns(inst->loop) + FILES_INTERVAL_NS);
+}

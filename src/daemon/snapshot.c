@@ -1,0 +1,283 @@
+/* What an instance is doing now, as plain values. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/instance.h"
+
+enum { ADDRESSES_MAX = 64 };
+
+static int add_prefix(struct status_strings *l, const struct ip_prefix *p)
+{
+    char buf[IP_PREFIX_STR_MAX];
+
+    return status_add_string(l, ip_prefix_str(p, buf));
+}
+
+static uint64_t age_s(uint64_t now_ns, uint64_t since_ns)
+{
+    return now_ns > since_ns ? (now_ns - since_ns) / NS_PER_S : 0;
+}
+
+static void set_net_addr(char dst[static STATUS_ADDR_MAX], const struct net_addr *a)
+{
+    char buf[NET_ADDR_STR_MAX];
+
+    if (a->len)
+        snprintf(dst, STATUS_ADDR_MAX, "%s", net_addr_str(a, buf));
+}
+
+static struct status_counts counts_of(const struct session_stats *s)
+{
+    return (struct status_counts){.rx_packets = s->rx_packets,
+                                  .rx_bytes = s->rx_bytes,
+                                  .tx_packets = s->tx_packets,
+                                  .tx_bytes = s->tx_bytes};
+}
+
+static void set_lane(struct status_path *p, const struct quic_lane_stats *st)
+{
+    p->lanes = 1;
+    p->rtt_latest_us = st->rtt_latest_ns / NS_PER_US;
+    p->rtt_min_us = st->rtt_min_ns / NS_PER_US;
+    p->rtt_smoothed_us = st->rtt_smoothed_ns / NS_PER_US;
+    p->rtt_variance_us = st->rtt_var_ns / NS_PER_US;
+    p->cwnd_bytes = st->cwnd_bytes;
+    p->in_flight_bytes = st->in_flight_bytes;
+    p->udp = (struct status_counts){.rx_packets = st->udp_rx,
+                                    .rx_bytes = st->udp_rx_bytes,
+                                    .tx_packets = st->udp_tx,
+                                    .tx_bytes = st->udp_tx_bytes};
+    p->datagrams_tx = st->dgram_tx;
+    p->datagrams_acked = st->dgram_acked;
+    p->datagrams_lost = st->dgram_lost;
+    p->datagrams_rx = st->dgram_rx;
+    p->udp_payload_bytes = st->udp_payload;
+}
+
+/* --- certificates ---------------------------------------------------------------------- */
+
+static int set_cert(struct status *s, struct status_cert *c, const struct quic_tls_cert_info *info,
+                    const char *whose)
+{
+    int rv = 0;
+
+    c->present = true;
+    status_set_text(c->subject, sizeof(c->subject), info->subject);
+    status_set_text(c->serial, sizeof(c->serial), info->serial);
+    for (unsigned i = 0; i < info->n_names && !rv; i++)
+        rv = status_add_string(&c->names, info->names[i]);
+    c->not_before_s = info->not_before_s;
+    c->not_after_s = info->not_after_s;
+    return rv ? rv : status_note_expiry(s, c, whose);
+}
+
+static int fill_own_cert(const struct instance *inst, struct status *s)
+{
+    struct quic_tls_cert_info info;
+    char text[STATUS_TEXT_MAX], when[STATUS_WORD_MAX];
+    int64_t due_s = quic_tls_creds_crl_due_s(inst->cred.tls);
+    int rv = 0;
+
+    if (!quic_tls_creds_info(inst->cred.tls, &info))
+        rv = set_cert(s, &s->certificate, &info, "our certificate");
+    if (rv || due_s > s->now_s)
+        return rv;
+    snprintf(text, sizeof(text), "the revocation list should have been renewed by %s",
+             status_time_str(due_s, when));
+    return status_add_string(&s->warnings, text);
+}
+
+/* --- client ---------------------------------------------------------------------------- */
+
+/* Why the tunnel is not up: what is missing to begin with, or what ended the last attempt. */
+static void set_reason(const struct instance *inst, enum edge_state state, struct status *s)
+{
+    char text[STATUS_TEXT_MAX] = "";
+
+    if (state == EDGE_IDLE && !inst->remote.len)
+        snprintf(text, sizeof(text), "%s %s", inst->resolve ? "resolving" : "cannot resolve",
+                 inst->config->remote_addr);
+    else if (state == EDGE_IDLE && *inst->waiting_for)
+        snprintf(text, sizeof(text), "waiting: %s", inst->waiting_for);
+    else if (state == EDGE_PAUSE || state == EDGE_FAILED)
+        snprintf(text, sizeof(text), "%s", inst->history.why);
+    status_set_text(s->reason, sizeof(s->reason), text);
+}
+
+static void fill_server(const struct instance *inst, struct status_server *v)
+{
+    v->present = true;
+    status_set_text(v->host, sizeof(v->host), inst->config->remote_addr);
+    v->port = inst->config->remote_port;
+    set_net_addr(v->address, &inst->remote);
+}
+
+static void fill_edge_path(const struct instance *inst, struct status *s, struct status_path *p)
+{
+    const struct config_bind *b = &inst->config->bind;
+    const struct masque *tunnel = edge_tunnel(inst->edge);
+    struct quic_lane_stats st;
+
+    set_net_addr(p->local, &inst->bound);
+    set_net_addr(p->remote, &inst->remote);
+    status_set_text(p->interface, sizeof(p->interface), inst->bound.len ? inst->device : b->ifname);
+    if (!tunnel || !edge_lane_stats(inst->edge, &st))
+        return;
+    set_lane(p, &st);
+    p->packet_max_bytes = masque_packet_max(tunnel);
+    p->mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
+    status_set_text(s->server.name, sizeof(s->server.name),
+                    quic_lane_peer_name(masque_lane(tunnel)));
+}
+
+static int fill_edge(struct instance *inst, struct status *s)
+{
+    const struct session *session = edge_session(inst->edge);
+    const struct capsule_addrs *assigned = &inst->history.assigned;
+    enum edge_state state = edge_state(inst->edge);
+    int rv = 0;
+
+    status_set_text(s->state, sizeof(s->state), edge_state_name(state));
+    set_reason(inst, state, s);
+    fill_server(inst, &s->server);
+    s->traffic = counts_of(&session->stats);
+    s->queue.packets = session_queued(session);
+    s->queue.bytes = session->queue.bytes + session->held.bytes;
+    s->queue.max_bytes = session->queue.max_bytes;
+    s->handshakes.begun = inst->history.begun;
+    s->handshakes.completed = inst->history.completed;
+    s->handshakes.failed = inst->history.failed;
+    for (unsigned i = 0; i < assigned->n && !rv && state == EDGE_UP; i++)
+        if (!assigned_addr_is_refusal(&assigned->v[i]))
+            rv = add_prefix(&s->tunnel.assigned, &assigned->v[i].prefix);
+    if (rv || !status_make_paths(&s->paths, &s->n_paths, 1))
+        return -ENOMEM;
+    fill_edge_path(inst, s, &s->paths[0]);
+    return 0;
+}
+
+/* --- server ---------------------------------------------------------------------------- */
+
+static int fill_listen(const struct instance *inst, struct status *s)
+{
+    char buf[NET_ADDR_STR_MAX];
+    int rv = 0;
+
+    for (unsigned i = 0; i < INSTANCE_SOCKETS && !rv; i++)
+        if (inst->sockets[i].udp)
+            rv = status_add_string(&s->listen,
+                                   net_addr_str(udp_socket_local(inst->sockets[i].udp), buf));
+    return rv;
+}
+
+static int fill_peer_lists(const struct hub_peer_info *info, struct status_peer *p)
+{
+    char buf[IP_ADDR_STR_MAX];
+    int rv = 0;
+
+    for (unsigned i = 0; i < info->n_addr && !rv; i++)
+        rv = status_add_string(&p->addresses, ip_addr_str(&info->addr[i], buf));
+    for (unsigned i = 0; i < info->n_prefix && !rv; i++)
+        rv = add_prefix(&p->prefixes, &info->prefix[i]);
+    for (unsigned i = 0; i < MIN(info->n_learned, (unsigned)HUB_INFO_LEARNED_MAX) && !rv; i++)
+        rv = status_add_string(&p->learned, ip_addr_str(&info->learned[i], buf));
+    return rv;
+}
+
+static int fill_peer(const struct instance *inst, const struct status *s,
+                     const struct hub_peer_info *info, struct status_peer *p)
+{
+    status_set_text(p->name, sizeof(p->name), info->id.name);
+    status_set_text(p->instance, sizeof(p->instance), info->id.instance);
+    set_net_addr(p->remote, &info->remote);
+    p->age_s = age_s(loop_now_ns(inst->loop), info->up_ns);
+    p->since_s = s->now_s - (int64_t)p->age_s;
+    p->traffic = counts_of(&info->session);
+    p->learned_total = info->n_learned;
+    p->bad_sources = info->bad_sources;
+    p->queue.packets = info->queued;
+    p->queue.bytes = info->queued_bytes;
+    p->queue.max_bytes = SESSION_QUEUE_BYTES;
+    if (!status_make_paths(&p->paths, &p->n_paths, 1))
+        return -ENOMEM;
+    set_net_addr(p->paths[0].remote, &info->remote);
+    set_lane(&p->paths[0], &info->lane);
+    p->paths[0].packet_max_bytes = info->packet_max;
+    p->paths[0].mtu_known = info->packet_max != 0;
+    return fill_peer_lists(info, p);
+}
+
+static int fill_hub(const struct instance *inst, struct status *s)
+{
+    struct session_stats sum = hub_totals(inst->hub);
+    unsigned n = hub_peers(inst->hub);
+    int rv = fill_listen(inst, s);
+    struct hub_peer_info info;
+
+    status_set_text(s->state, sizeof(s->state), "listening");
+    s->traffic = counts_of(&sum);
+    s->n_peers_up = n;
+    if (rv || (n && !status_make_peers(s, n)))
+        return -ENOMEM;
+    for (unsigned i = 0; i < n && !rv && hub_peer_info(inst->hub, i, &info); i++) {
+        rv = fill_peer(inst, s, &info, &s->peers[i]);
+        s->queue.packets += s->peers[i].queue.packets;
+        s->queue.bytes += s->peers[i].queue.bytes;
+        s->queue.max_bytes += s->peers[i].queue.max_bytes;
+    }
+    return rv;
+}
+
+/* --- all ------------------------------------------------------------------------------- */
+
+static void fill_head(const struct instance *inst, struct status *s)
+{
+    const struct instance_history *h = &inst->history;
+    uint64_t now_ns = loop_now_ns(inst->loop);
+
+    status_set_text(s->instance, sizeof(s->instance), helper_name(inst->helper));
+    status_set_text(s->role, sizeof(s->role),
+                    inst->config->role == CONFIG_ROLE_CLIENT ? "client" : "server");
+    status_set_text(s->version, sizeof(s->version), MPQUIC_VERSION);
+    s->pid = (uint64_t)getpid();
+    s->now_s = clock_real_s();
+    s->started_s = h->started_s;
+    s->uptime_s = age_s(now_ns, h->started_ns);
+    s->state_age_s = age_s(now_ns, h->state_ns);
+    s->drops = inst->drops;
+    s->last_error.present = h->error_s != 0;
+    status_set_text(s->last_error.text, sizeof(s->last_error.text), h->error);
+    s->last_error.time_s = h->error_s;
+    s->last_error.age_s = age_s(now_ns, h->error_ns);
+}
+
+/* The interface's addresses as the kernel has them, but for its link-local one. */
+static int fill_tunnel(const struct instance *inst, struct status_tunnel *t)
+{
+    struct netlink_addr v[ADDRESSES_MAX];
+    int n = 0, rv = 0;
+
+    if (inst->tun)
+        n = netlink_addr_list(inst->netlink, tun_ifindex(inst->tun), v, ADDRESSES_MAX);
+    t->exists = inst->tun != NULL;
+    t->repairs = inst->upkeep.repairs;
+    status_set_text(t->interface, sizeof(t->interface), inst->config->tun_name);
+    t->mtu_bytes = inst->tun_mtu;
+    t->mtu_automatic = !inst->config->mtu;
+    for (int i = 0; i < MIN(n, ADDRESSES_MAX) && !rv; i++)
+        if (!ip_addr_is_linklocal(&v[i].prefix.addr))
+            rv = add_prefix(&t->addresses, &v[i].prefix);
+    return rv;
+}
+
+int instance_snapshot(struct instance *inst, struct status *ret)
+{
+    int rv;
+
+    fill_head(inst, ret);
+    rv = fill_tunnel(inst, &ret->tunnel);
+    if (!rv)
+        rv = inst->edge ? fill_edge(inst, ret) : fill_hub(inst, ret);
+    return rv ? rv : fill_own_cert(inst, ret);
+}

@@ -2,6 +2,7 @@
 import itertools
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 
@@ -48,3 +49,19 @@ def root():
 def lab_name(root):
     """A laboratory's name that nothing else uses."""
     return f"t{os.getpid()}-{next(serial)}"
+
+
+@pytest.fixture(scope="session")
+def packages(root):
+    """The directory of the Debian package and of what it is installed with."""
+    directory = pathlib.Path(os.environ.get("MPQUIC_DEB") or ROOT / "build-deb").resolve()
+    assert len(list(directory.glob("mpquic_*.deb"))) == 1, f"no package in {directory}: make deb"
+    return directory
+
+
+@pytest.fixture(scope="session")
+def debian(packages):
+    """A fresh Debian, to be booted with a layer of one's own over it."""
+    done = subprocess.run([ROOT / "tools" / "deb-root", packages], stdout=subprocess.PIPE,
+                          text=True, check=True, timeout=600)
+    return pathlib.Path(done.stdout.strip())

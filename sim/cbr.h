@@ -38,4 +38,13 @@ void cbr_start(struct cbr *c);
 void cbr_stop(struct cbr *c);
 void cbr_stats_reset(struct cbr *c);
 
+/* Sends every packet back to where it came from, so that the flow's delay is a round trip. The
+ * flow's own sink then takes what comes out at its near end. */
+struct echo {
+    struct sim_sink sink;
+    struct sim_sink *out; /* borrowed */
+};
+
+void echo_init(struct echo *e, struct sim_sink *out);
+
 #endif

@@ -272,6 +272,8 @@ struct tunnel *tunnel_new(struct wan *wan, const struct tunnel_opts *o)
     t->hub_tun.put = hub_tun_put;
     router_init(&t->edge_lan, t->sim);
     router_init(&t->hub_lan, t->sim);
+    echo_init(&t->at_edge_echo, &t->edge_tun);
+    echo_init(&t->at_hub_echo, &t->hub_tun);
     fill_addresses(t, o->number ? o->number : 1);
     make_hosts(t, o, o->name ? o->name : "tunnel");
     fill_edge(t, o);
@@ -388,6 +390,16 @@ struct cbr *tunnel_cbr(struct tunnel *t, bool up, const struct cbr_opts *opts)
     flow_addresses(t, up, &o.src, &o.dst);
     c = cbr_new(t->sim, &o, up ? &t->edge_tun : &t->hub_tun);
     router_add(up ? &t->hub_lan : &t->edge_lan, &o.dst, &c->sink);
+    return c;
+}
+
+struct cbr *tunnel_ping(struct tunnel *t, bool up, const struct cbr_opts *opts)
+{
+    struct cbr *c = tunnel_cbr(t, up, opts);
+
+    router_add(up ? &t->hub_lan : &t->edge_lan, &c->opts.dst,
+               up ? &t->at_hub_echo.sink : &t->at_edge_echo.sink);
+    router_add(up ? &t->edge_lan : &t->hub_lan, &c->opts.src, &c->sink);
     return c;
 }
 

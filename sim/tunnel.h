@@ -45,6 +45,7 @@ struct tunnel {
     struct hub *hub;
     struct sim_sink edge_tun, hub_tun;
     struct router edge_lan, hub_lan;
+    struct echo at_edge_echo, at_hub_echo;
     struct tunnel_end at_edge, at_hub;
     struct edge_failure failure;         /* when the edge gave up */
     struct net_addr edge_addr, hub_addr; /* outside */
@@ -81,6 +82,9 @@ void tunnel_start_hub(struct tunnel *t, bool same_secret);
  * from the tunnel's MTU unless given. Not started. */
 struct tcp *tunnel_tcp(struct tunnel *t, bool up, const struct tcp_opts *opts);
 struct cbr *tunnel_cbr(struct tunnel *t, bool up, const struct cbr_opts *opts);
+
+/* The same, sent back by the other end: its delay is the round trip. */
+struct cbr *tunnel_ping(struct tunnel *t, bool up, const struct cbr_opts *opts);
 
 /* The statistics of the edge's lane; all zero while there is none. */
 struct quic_lane_stats tunnel_edge_lane(const struct tunnel *t);

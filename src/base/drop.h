@@ -17,7 +17,8 @@
     X(DROP_NO_PEER, "no-peer", "the destination belongs to no peer that is connected")             \
     X(DROP_PEER_TO_PEER, "peer-to-peer", "from one peer to another, which policy forbids")         \
     X(DROP_NO_SESSION, "no-session", "no established session to carry the packet")                 \
-    X(DROP_QUEUE_FULL, "queue-full", "the egress queue reached its byte bound")                    \
+    X(DROP_QUEUE_FULL, "queue-full", "the egress queue reached its bound")                         \
+    X(DROP_CODEL, "codel", "CoDel: its flow kept a standing queue (RFC 8289)")                     \
     X(DROP_STALE, "stale", "waited too long in the egress queue: the path stood still")            \
     X(DROP_NO_BUFFER, "no-buffer", "the packet pool is exhausted")                                 \
     X(DROP_TUN_WRITE, "tun-write", "the kernel refused the packet on the TUN interface")           \

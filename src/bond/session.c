@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/util.h"
 #include "packet/csum.h"
 #include "packet/frag.h"
 #include "packet/icmp.h"
@@ -16,13 +17,19 @@ void session_init(struct session *s, const struct session_opts *opts)
 {
     memset(s, 0, sizeof(*s));
     s->opts = *opts;
-    queue_init(&s->queue, SESSION_QUEUE_BYTES);
+    fq_init(&s->queue, &(struct fq_opts){.flows = opts->flows,
+                                         .pool = opts->pool,
+                                         .drops = opts->drops,
+                                         .max_bytes = SESSION_QUEUE_BYTES,
+                                         .max_age_ns = SESSION_AGE_MAX_NS});
+    queue_init(&s->pieces, SESSION_QUEUE_BYTES);
     queue_init(&s->held, SESSION_QUEUE_BYTES);
 }
 
 void session_done(struct session *s)
 {
-    queue_flush(&s->queue, s->opts.pool);
+    fq_flush(&s->queue, DROP_NO_SESSION);
+    queue_flush(&s->pieces, s->opts.pool);
     queue_flush(&s->held, s->opts.pool);
 }
 
@@ -47,8 +54,9 @@ void session_detach(struct session *s)
     struct pkt *pkt;
 
     s->attached = false;
-    while ((pkt = queue_pop(&s->held)) || (pkt = queue_pop(&s->queue)))
+    while ((pkt = queue_pop(&s->pieces)) || (pkt = queue_pop(&s->held)))
         drop(s, pkt, DROP_NO_SESSION);
+    fq_flush(&s->queue, DROP_NO_SESSION);
 }
 
 bool session_scope_ok(const struct ip_view *v, enum drop_reason *ret_why)
@@ -75,12 +83,16 @@ void session_stats_add(struct session_stats *sum, const struct session_stats *s)
 
 unsigned session_queued(const struct session *s)
 {
-    return s->queue.n + s->held.n;
+    return s->queue.n + s->pieces.n + s->held.n;
 }
 
-static bool may_queue(const struct session *s, const struct pkt *pkt)
+/* As many as there may be beside what the flow queue does not know of. */
+static unsigned queue_packets(const struct session *s, const struct pkt *pkt)
 {
-    return session_queued(s) <= pkt_pool_left(s->opts.pool, pkt) / SESSION_POOL_SHARE;
+    unsigned share = pkt_pool_left(s->opts.pool, pkt) / SESSION_POOL_SHARE + 1;
+    unsigned aside = s->pieces.n + s->held.n;
+
+    return share > aside ? MIN(share - aside, (unsigned)FQ_PACKETS_MAX) : 1;
 }
 
 void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
@@ -110,11 +122,8 @@ void session_send_view(struct session *s, uint64_t now_ns, struct pkt *pkt, cons
         drop(s, pkt, DROP_MALFORMED);
         return;
     }
-    pkt->queued_ns = now_ns;
-    if (!may_queue(s, pkt) || queue_push(&s->queue, pkt)) {
-        drop(s, pkt, DROP_QUEUE_FULL);
-        return;
-    }
+    fq_set_max_packets(&s->queue, queue_packets(s, pkt));
+    fq_push(&s->queue, now_ns, pkt, v);
     s->opts.kick(s->opts.kick_user);
 }
 
@@ -137,86 +146,78 @@ static void answer_too_big(struct session *s, uint64_t now_ns, const struct pkt 
     s->opts.deliver(s->opts.deliver_user, answer);
 }
 
-/* Cut the oldest packet into fragments, which take its place in the queue. Returns 0, or -errno
- * when it must be dropped. */
-static int fragment_head(struct session *s, uint64_t now_ns, const struct ip_view *v, size_t max)
+/* Cut a packet into fragments, which go next. */
+static void fragment(struct session *s, struct pkt *pkt, const struct ip_view *v, size_t max)
 {
     struct pkt_batch batch = {0};
-    struct pkt *pkt = queue_pop(&s->queue);
+    uint64_t queued_ns = pkt->queued_ns, flow = pkt->flow;
     int rv = frag_ipv4(s->opts.pool, pkt, v, (uint32_t)max, &batch);
 
     if (rv) {
         drop(s, pkt, rv == -ENOBUFS ? DROP_NO_BUFFER : DROP_TOO_BIG);
-        return rv;
+        return;
     }
-    for (unsigned i = batch.n; i-- > 0;) {
-        batch.v[i]->queued_ns = now_ns;
-        queue_push_front(&s->queue, batch.v[i]);
+    for (unsigned i = 0; i < batch.n; i++) {
+        batch.v[i]->queued_ns = queued_ns;
+        batch.v[i]->flow = flow;
+        if (queue_push(&s->pieces, batch.v[i]))
+            drop(s, batch.v[i], DROP_QUEUE_FULL);
     }
-    return 0;
 }
 
-/* Deal with an oldest packet that is too large for the tunnel. */
-static void oversize_head(struct session *s, uint64_t now_ns, size_t max)
+/* Deal with a packet that is too large for the tunnel. */
+static void oversize(struct session *s, uint64_t now_ns, struct pkt *pkt, size_t max)
 {
-    const struct pkt *pkt = queue_peek(&s->queue);
     enum drop_reason why;
     struct ip_view v;
 
     if (ip_view_parse(pkt->data, pkt->len, &v, &why)) {
-        drop(s, queue_pop(&s->queue), why);
+        drop(s, pkt, why);
         return;
     }
     if (v.version == 4 && !v.df) {
-        fragment_head(s, now_ns, &v, max);
+        fragment(s, pkt, &v, max);
         return;
     }
     answer_too_big(s, now_ns, pkt, &v, max);
-    drop(s, queue_pop(&s->queue), DROP_TOO_BIG);
+    drop(s, pkt, DROP_TOO_BIG);
 }
 
 /* While the search for the path MTU goes on, a round trip or a few, what may yet fit waits aside
  * and lets smaller packets pass. */
-static void hold_head(struct session *s)
+static void hold(struct session *s, struct pkt *pkt)
 {
-    struct pkt *pkt = queue_pop(&s->queue);
-
     if (queue_push(&s->held, pkt))
         drop(s, pkt, DROP_QUEUE_FULL);
 }
 
-/* The search is over: what was held goes first again, in its order. */
-static void release_held(struct session *s)
+/* The search is over: what was held goes to the front of its flow again, in its order. */
+static void release_held(struct session *s, uint64_t now_ns)
 {
-    struct queue newer = s->queue;
+    struct queue newest_first;
     struct pkt *pkt;
 
-    if (!s->held.n)
-        return;
-    s->queue = s->held;
-    queue_init(&s->held, SESSION_QUEUE_BYTES);
-    while ((pkt = queue_pop(&newer)))
-        if (queue_push(&s->queue, pkt))
-            drop(s, pkt, DROP_QUEUE_FULL);
+    queue_init(&newest_first, SESSION_QUEUE_BYTES);
+    while ((pkt = queue_pop(&s->held)))
+        queue_push_front(&newest_first, pkt);
+    while ((pkt = queue_pop(&newest_first)))
+        fq_unpop(&s->queue, now_ns, pkt);
 }
 
 struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mtu_known)
 {
     struct pkt *pkt;
 
-    if (mtu_known)
-        release_held(s);
-    while ((pkt = queue_peek(&s->queue))) {
-        if (now_ns > pkt->queued_ns + SESSION_AGE_MAX_NS)
-            drop(s, queue_pop(&s->queue), DROP_STALE);
-        else if (pkt->len <= max)
+    if (mtu_known && s->held.n)
+        release_held(s, now_ns);
+    while ((pkt = queue_pop(&s->pieces)) || (pkt = fq_pop(&s->queue, now_ns))) {
+        if (pkt->len <= max)
             break;
-        else if (mtu_known)
-            oversize_head(s, now_ns, max);
+        if (mtu_known)
+            oversize(s, now_ns, pkt, max);
         else
-            hold_head(s);
+            hold(s, pkt);
     }
-    pkt = queue_pop(&s->queue);
     if (pkt) {
         s->stats.tx_packets++;
         s->stats.tx_bytes += pkt->len;

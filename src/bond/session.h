@@ -1,7 +1,7 @@
 /* The data plane of one session: what happens to an IP packet between the TUN and the tunnel.
  *
- *   out   session_send(): parse, scope check, queue, kick() -> session_pull(): cut or answered with
- *         packet-too-big when it is larger than one datagram carries
+ *   out   session_send(): parse, scope check, queue (fq.h), kick() -> session_pull(): cut or
+ *         answered with packet-too-big when it is larger than one datagram carries
  *   in    session_rx(): parse, scope check, admit() -> deliver()
  *
  * A session lives longer than the connection under it: it is attached while there is a tunnel that
@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/drop.h"
 #include "base/log.h"
+#include "bond/fq.h"
 #include "bond/queue.h"
 #include "packet/ip.h"
 #include "packet/pkt.h"
@@ -35,6 +36,7 @@ enum { SESSION_QUEUE_BYTES = 1 << 20, SESSION_POOL_SHARE = 4 };
 struct session_opts {
     struct pkt_pool *pool;       /* borrowed */
     struct drop_counters *drops; /* borrowed */
+    struct fq_flows *flows;      /* borrowed, outlives it; NULL: its flows share one queue */
     struct ip_addr own[2];       /* our address per family, the source of packet-too-big; family 0:
                                   * none */
 
@@ -61,8 +63,9 @@ struct session_stats {
 struct session {
     struct session_opts opts;
     bool attached;
-    struct queue queue;
-    struct queue held; /* too large for the bound that the path MTU search has proven so far */
+    struct fq queue;
+    struct queue pieces; /* the rest of a packet that was cut, next to go */
+    struct queue held;   /* too large for the bound that the path MTU search has proven so far */
     struct session_stats stats;
     uint64_t too_big_ns; /* when the next packet-too-big may go */
 };

@@ -30,6 +30,7 @@ struct pkt {
     uint32_t len;       /* bytes at data */
     uint32_t cap;       /* bytes from buf to the end of the buffer */
     uint64_t queued_ns; /* when it entered a queue; the queue's */
+    uint64_t flow;      /* flow hash (flow.h); the queue's */
     uint16_t gso_size;
     uint8_t gso;        /* enum pkt_gso */
     uint8_t pool_class; /* 0 small, 1 large */

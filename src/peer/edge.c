@@ -18,11 +18,15 @@
  * the tunnel from each other several times a second. */
 #define HELD_NS (10 * NS_PER_S)
 
+/* Flows of the queue: as many as one session may have, and as many remembered. */
+enum { FLOWS = 2 * FQ_FLOWS_MAX };
+
 struct edge {
     struct edge_opts opts;
     struct masque_side side;
     struct quic_endpoint *ep;
     struct quic_path *path;
+    struct fq_flows *flows;
     struct session session;
     struct masque *tunnel;
     enum edge_state state;
@@ -288,6 +292,14 @@ static const struct masque_ops tunnel_ops = {
 
 /* --- life and events ------------------------------------------------------------------- */
 
+static struct fq_flows *make_flows(const struct quic_endpoint_opts *q)
+{
+    struct siphash_key key;
+
+    q->random(q->random_user, &key, sizeof(key));
+    return fq_flows_new(FLOWS, &key);
+}
+
 int edge_new(const struct edge_opts *opts, struct edge **ret)
 {
     struct session_opts so = {.pool = opts->quic.pool, .drops = opts->quic.drops};
@@ -298,6 +310,11 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
         return -ENOMEM;
     e->opts = *opts;
     e->pause_ns = PAUSE_FIRST_NS;
+    e->flows = so.flows = make_flows(&opts->quic);
+    if (!e->flows) {
+        free(e);
+        return -ENOMEM;
+    }
     for (unsigned i = 0; i < opts->n_want; i++)
         so.own[opts->want[i].addr.family == 6] = opts->want[i].addr;
     so.deliver = opts->events->deliver;
@@ -315,6 +332,7 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
                                    .lane_failed = on_lane_failed};
     rv = quic_endpoint_new(&opts->quic, &e->ep);
     if (rv) {
+        fq_flows_free(e->flows);
         free(e);
         return rv;
     }
@@ -329,6 +347,7 @@ void edge_free(struct edge *e)
     e->path = NULL;
     quic_endpoint_free(e->ep);
     session_done(&e->session);
+    fq_flows_free(e->flows);
     free(e);
 }
 

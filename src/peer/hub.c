@@ -151,12 +151,16 @@ void hub_recheck(struct hub *h, uint64_t now_ns)
 
 /* --- life -------------------------------------------------------------------------------- */
 
+/* Flows of the queues: all peers share them. */
+enum { FLOWS = 32 * FQ_FLOWS_MAX };
+
 static int make_parts(struct hub *h, const struct hub_opts *opts)
 {
     h->policy = policy_copy(&opts->policy);
     h->table = table_new(&h->key, 0, 0);
     h->leases = leases_new(&h->key, opts->own, opts->n_own);
-    if (!h->policy || !h->table || !h->leases || leases_set_policy(h->leases, h->policy))
+    h->flows = fq_flows_new(FLOWS, &h->key);
+    if (!h->policy || !h->table || !h->leases || !h->flows || leases_set_policy(h->leases, h->policy))
         return -ENOMEM;
     apply_prefixes(h);
     return quic_endpoint_new(&h->opts.quic, &h->ep);
@@ -200,6 +204,7 @@ void hub_free(struct hub *h)
     table_free(h->table);
     leases_free(h->leases);
     policy_free(h->policy);
+    fq_flows_free(h->flows);
     free(h->members);
     free(h);
 }

@@ -35,6 +35,7 @@ struct hub {
     struct quic_endpoint *ep;
     struct table *table;
     struct leases *leases;
+    struct fq_flows *flows; /* of the queues of all peers */
     struct member **members;
     unsigned n_members, cap_members;
     struct session_stats gone; /* what the sessions of former peers counted */

@@ -177,6 +177,7 @@ static struct member *member_new(struct hub *h, struct lease_client *client)
     so.deliver_user = h->opts.user;
     so.kick = on_kick;
     so.kick_user = p;
+    so.flows = h->flows;
     session_init(&p->session, &so);
     for (unsigned i = 0; i < h->opts.n_own; i++)
         session_set_own(&p->session, &h->opts.own[i].addr);

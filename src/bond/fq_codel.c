@@ -1,0 +1,73 @@
+#include "bond/fq_codel.h"
+
+/* Dropping that begins again within so many intervals goes on at its former rate (RFC 8289, 5.5).
+ */
+enum { RESUME_INTERVALS = 16 };
+
+static uint64_t isqrt(uint64_t v)
+{
+    uint64_t r = v, next = v / 2 + 1;
+
+    while (next < r) {
+        r = next;
+        next = (r + v / r) / 2;
+    }
+    return r;
+}
+
+/* interval / sqrt(count) after `from` (RFC 8289, 5.6). */
+static uint64_t next_drop(uint64_t from_ns, uint32_t count)
+{
+    return from_ns + isqrt(FQ_CODEL_INTERVAL_NS * FQ_CODEL_INTERVAL_NS / count);
+}
+
+/* Whether the wait has been above the target for long. */
+static bool is_standing(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns, uint64_t target_ns,
+                        bool last)
+{
+    if (wait_ns < target_ns || last) {
+        c->first_above_ns = 0;
+        return false;
+    }
+    if (!c->first_above_ns) {
+        c->first_above_ns = now_ns + FQ_CODEL_STANDING_NS;
+        return false;
+    }
+    return now_ns >= c->first_above_ns;
+}
+
+static void begin(struct fq_codel *c, uint64_t now_ns)
+{
+    uint32_t since = c->count - c->last_count;
+    bool soon = c->next_ns && now_ns < c->next_ns + RESUME_INTERVALS * FQ_CODEL_INTERVAL_NS;
+
+    c->dropping = true;
+    c->count = since > 1 && soon ? since : 1;
+    c->last_count = c->count;
+    c->next_ns = next_drop(now_ns, c->count);
+}
+
+bool fq_codel_on_packet(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns, uint64_t target_ns,
+                        bool last)
+{
+    if (!is_standing(c, now_ns, wait_ns, target_ns, last)) {
+        c->dropping = false;
+        return false;
+    }
+    if (!c->dropping) {
+        begin(c, now_ns);
+        return true;
+    }
+    if (now_ns < c->next_ns)
+        return false;
+    if (c->count < UINT32_MAX)
+        c->count++;
+    c->next_ns = next_drop(c->next_ns, c->count);
+    return true;
+}
+
+void fq_codel_on_empty(struct fq_codel *c)
+{
+    c->first_above_ns = 0;
+    c->dropping = false;
+}

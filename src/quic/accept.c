@@ -54,7 +54,8 @@ static int check_token(struct quic_endpoint *ep, const struct quic_rx *rx, const
 /* Whether a connection may begin without proof of its address. */
 static bool trusts(struct quic_endpoint *ep, struct source *s)
 {
-    return ep->n_unproven < ep->opts.retry_handshakes && s->unproven < SOURCE_UNPROVEN_MAX &&
+    return !ep->opts.retry_always && ep->n_unproven < ep->opts.retry_handshakes &&
+           s->unproven < SOURCE_UNPROVEN_MAX &&
            bucket_take(&s->first, &first_source_rate, ep->now_ns) &&
            bucket_take(&ep->first, &first_rate, ep->now_ns);
 }

@@ -118,6 +118,7 @@ struct quic_endpoint_opts {
     unsigned max_lanes;            /* server: all connections; 0 = 16384 */
     unsigned retry_handshakes;     /* server: so many of them open from addresses not validated, and
                                     * the next must pass Retry (RFC 9000, 8.1.2); 0 = 64 */
+    bool retry_always;             /* server: all must pass Retry */
     unsigned source_handshakes;    /* server: open at a time from one validated source (IPv4
                                     * address, IPv6 /64); 0 = 400 */
 

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include <ngtcp2/ngtcp2_crypto_gnutls.h>
+
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
 #endif
@@ -282,6 +284,143 @@ static void reset_secret_follows_the_key(void **state)
     assert_memory_not_equal(a, c, 32);
 }
 
+/* --- no resumption --------------------------------------------------------------------- */
+
+/* A client that would resume: GnuTLS as it comes, with tickets. */
+struct resumer {
+    ngtcp2_crypto_conn_ref ref;
+    gnutls_session_t gnutls;
+    gnutls_certificate_credentials_t cred;
+};
+
+static struct resumer resumer;
+
+static void *resumer_new(void *ctx, bool is_server, const char *name, ngtcp2_crypto_conn_ref *ref)
+{
+    static const gnutls_datum_t alpn = {.data = (unsigned char *)"h3", .size = 2};
+    struct resumer *r = &resumer;
+
+    r->ref = *ref;
+    CERT_OK(gnutls_init(&r->gnutls, GNUTLS_CLIENT));
+    CERT_OK(gnutls_priority_set_direct(
+        r->gnutls, "NORMAL:-VERS-ALL:+VERS-TLS1.3:%DISABLE_TLS13_COMPAT_MODE", NULL));
+    CERT_OK(gnutls_certificate_allocate_credentials(&r->cred));
+    CERT_OK(gnutls_certificate_set_x509_key_mem2(r->cred, &client.cert_pem, &client.key_pem,
+                                                 GNUTLS_X509_FMT_PEM, NULL, 0));
+    CERT_OK(gnutls_credentials_set(r->gnutls, GNUTLS_CRD_CERTIFICATE, r->cred));
+    CERT_OK(gnutls_alpn_set_protocols(r->gnutls, &alpn, 1, 0));
+    CERT_OK(ngtcp2_crypto_gnutls_configure_client_session(r->gnutls));
+    gnutls_session_set_ptr(r->gnutls, &r->ref);
+    return r;
+}
+
+static void resumer_free(void *session)
+{
+}
+
+static void *resumer_native(void *session)
+{
+    return ((struct resumer *)session)->gnutls;
+}
+
+/* Whoever would resume a session would come in without showing his certificate again, after it was
+ * revoked. So nobody is given the means. */
+static void no_tickets_for_those_who_ask(void **state)
+{
+    struct quic_tls_files hub = hub_files(), edge = edge_files();
+    struct quic_tls_ops tls = quic_tls_gnutls;
+    struct meeting m;
+
+    tls.session_new = resumer_new;
+    tls.session_free = resumer_free;
+    tls.native = resumer_native;
+    tls.callbacks = quic_tls_gnutls.callbacks;
+    meet_with(&m, &hub, &edge, "hub.example", &tls);
+    assert_int_equal(m.hub.ups, 1);
+    assert_int_equal(m.edge.ups, 1);
+    assert_int_equal(m.hub.downs + m.edge.downs, 0);
+    assert_false(gnutls_session_get_flags(resumer.gnutls) & GNUTLS_SFLAGS_SESSION_TICKET);
+    part(&m);
+    gnutls_deinit(resumer.gnutls);
+    gnutls_certificate_free_credentials(resumer.cred);
+}
+
+/* --- address validation ---------------------------------------------------------------- */
+
+/* Eight from one address that will never go on, so that the next one meets a Retry. */
+static void crowd_the_door(struct meeting *m, const struct quic_tls_files *edge)
+{
+    for (unsigned i = 0; i < 8; i++) {
+        static struct quic_tx tx;
+        struct end mute;
+        struct quic_path *path;
+        struct quic_rx rx = {.data = tx.buf};
+
+        end_init(&mute, m->pool, edge, "hub.example", &quic_tls_gnutls);
+        mute.addr.in.sin_port = (uint16_t)(100 + i);
+        path = quic_path_new(mute.ep, &meeting_ops, &mute);
+        assert_int_equal(quic_path_open_lane(path, m->now_ns, &mute.addr, &m->hub.addr, 0, NULL),
+                         0);
+        assert_true(quic_endpoint_tx(mute.ep, m->now_ns, &tx));
+        rx.local = m->hub.addr;
+        rx.remote = mute.addr;
+        rx.len = tx.len;
+        quic_endpoint_rx(m->hub.ep, m->now_ns, &rx);
+        end_done(&mute);
+    }
+}
+
+static void retry_with_real_tls(void **state)
+{
+    struct quic_tls_files hub = hub_files(), edge = edge_files();
+    struct quic_endpoint_stats stats;
+    struct quic_path *path;
+    struct meeting m;
+
+    meet(&m, &hub, &edge, "hub.example");
+    crowd_the_door(&m, &edge);
+    path = quic_path_new(m.edge.ep, &meeting_ops, &m.edge);
+    assert_int_equal(quic_path_open_lane(path, m.now_ns, &m.edge.addr, &m.hub.addr, 0, NULL), 0);
+    run(&m);
+    quic_endpoint_stats(m.hub.ep, &stats);
+    assert_int_equal(stats.retried, 1);
+    assert_int_equal(m.hub.ups, 2);
+    assert_int_equal(m.edge.ups, 2);
+    assert_int_equal(m.edge.downs, 0);
+    part(&m);
+}
+
+/* A token that another process of this hub has made: the client is told at once, and may begin
+ * anew instead of waiting. */
+static void a_token_of_yesterday(void **state)
+{
+    struct quic_tls_files hub = hub_files(), edge = edge_files();
+    static struct quic_tx tx;
+    struct quic_path *path;
+    struct meeting m;
+    struct end old;
+
+    meet(&m, &hub, &edge, "hub.example");
+    crowd_the_door(&m, &edge);
+    path = quic_path_new(m.edge.ep, &meeting_ops, &m.edge);
+    assert_int_equal(quic_path_open_lane(path, m.now_ns, &m.edge.addr, &m.hub.addr, 0, NULL), 0);
+    carry(&m, &m.edge, &m.hub);
+    carry(&m, &m.hub, &m.edge); /* the Retry, among other things */
+    old = m.hub;
+    end_init(&m.hub, m.pool, &hub, NULL, &quic_tls_gnutls);
+    while (quic_endpoint_tx(old.ep, m.now_ns, &tx))
+        ;
+    run(&m);
+    assert_int_equal(m.hub.drops.n[DROP_BAD_TOKEN], 1);
+    assert_int_equal(m.edge.ups, 1);
+    assert_int_equal(m.edge.downs, 1);
+    assert_int_equal(m.edge.why.fail, QUIC_FAIL_PEER);
+    assert_int_equal(m.edge.why.code, 0xb); /* INVALID_TOKEN */
+    assert_false(quic_fail_permanent(m.edge.why.fail));
+    end_done(&old);
+    part(&m);
+}
+
 /* --- certificates ---------------------------------------------------------------------- */
 
 static int make_certificates(void **state)
@@ -355,6 +494,9 @@ int main(void)
         cmocka_unit_test(edge_not_on_the_list),
         cmocka_unit_test(texts_that_do_not_load),
         cmocka_unit_test(reset_secret_follows_the_key),
+        cmocka_unit_test(no_tickets_for_those_who_ask),
+        cmocka_unit_test(retry_with_real_tls),
+        cmocka_unit_test(a_token_of_yesterday),
     };
 
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);

@@ -86,12 +86,13 @@ static inline void on_refused(void *user, const struct quic_lane *lane,
 }
 
 static inline void end_init(struct end *e, struct pkt_pool *pool,
-                            const struct quic_tls_files *files, const char *server_name)
+                            const struct quic_tls_files *files, const char *server_name,
+                            const struct quic_tls_ops *tls)
 {
     struct ip_addr ip = {.family = 4, .b = {192, 0, 2, files->server ? 1 : 2}};
     struct quic_endpoint_opts o = {
         .server = files->server,
-        .tls = &quic_tls_gnutls,
+        .tls = tls,
         .server_name = server_name,
         .pool = pool,
         .drops = &e->drops,
@@ -158,19 +159,26 @@ static inline void run(struct meeting *m)
 }
 
 /* Let an edge of these credentials meet a hub of those, calling it by that name. */
-static inline void meet(struct meeting *m, const struct quic_tls_files *hub,
-                        const struct quic_tls_files *edge, const char *server_name)
+static inline void meet_with(struct meeting *m, const struct quic_tls_files *hub,
+                             const struct quic_tls_files *edge, const char *server_name,
+                             const struct quic_tls_ops *edge_tls)
 {
     struct quic_path *path;
 
     m->pool = pkt_pool_new(16, 0);
     m->now_ns = START_NS;
-    end_init(&m->hub, m->pool, hub, NULL);
-    end_init(&m->edge, m->pool, edge, server_name);
+    end_init(&m->hub, m->pool, hub, NULL, &quic_tls_gnutls);
+    end_init(&m->edge, m->pool, edge, server_name, edge_tls);
     path = quic_path_new(m->edge.ep, &meeting_ops, &m->edge);
     assert_non_null(path);
     assert_int_equal(quic_path_open_lane(path, m->now_ns, &m->edge.addr, &m->hub.addr, 0, NULL), 0);
     run(m);
+}
+
+static inline void meet(struct meeting *m, const struct quic_tls_files *hub,
+                        const struct quic_tls_files *edge, const char *server_name)
+{
+    meet_with(m, hub, edge, server_name, &quic_tls_gnutls);
 }
 
 static inline void part(struct meeting *m)

@@ -1,0 +1,194 @@
+"""A new user's first connection: mpquic init on the hub, a bundle, mpquic join on the edge.
+
+    lan1 --- edge === wan1 === hub --- inet
+"""
+import os
+import re
+import shutil
+
+import pytest
+from certs import Authority
+from lab import Lab, LabError, run, wait_until
+from tunnel import ETC, Tunnel, reachable
+
+START, CERT_TIME, REVOKED, NO_ANSWER, FILES = 10, 21, 27, 28, 30
+
+
+class Machine:
+    """A node with an /etc of its own, as a fresh machine has one."""
+
+    def __init__(self, lab, node, program):
+        self.lab, self.node, self.program = lab, node, program
+        self.etc = lab.state / f"etc-{node}"
+        self.etc.mkdir()
+        for name in ETC:
+            source = f"/etc/{name}"
+            if os.path.isdir(source):
+                shutil.copytree(source, self.etc / name)
+            elif os.path.exists(source):
+                shutil.copy(source, self.etc / name)
+        self.config = self.etc / "mpquic"
+        self.end = None
+
+    def mpquic(self, *words, check=True):
+        return self.lab.exec(self.node, self.program, *words, etc=self.etc, check=check, timeout=90)
+
+    def start(self, said):
+        """Start what a command told to start."""
+        line = re.search(r"^start it with: mpquic tunnel -c (\S+)$", said, re.M).group(1)
+        self.end = Tunnel(self.lab, self.node, line, self.etc).start()
+        return self.end
+
+    def files(self):
+        return sorted(str(p.relative_to(self.config)) for p in self.config.rglob("*"))
+
+
+@pytest.fixture(scope="module")
+def site(build, mpquic, lab_name):
+    with Lab(lab_name, build=build, wans=1, profiles=["bare"]) as lab:
+        lab.wan(1).set("both", "rate=50m delay=5ms queue=50ms")
+        lab.machines = {node: Machine(lab, node, mpquic) for node in ("edge", "hub")}
+        hub = lab.machines["hub"]
+        lab.made = hub.mpquic("init", lab.hub4, "--behind", "172.16.1.0/30", "--behind",
+                              "fd16:0:0:1::/64", "--no-start").stdout
+        hub.start(lab.made).wait_line("listening")
+        yield lab
+
+
+def bundle(site, name, *words):
+    """Have the hub write the bundle of an edge; returns where it is."""
+    file = site.state / f"{name}.mpquic"
+    site.machines["hub"].mpquic("pki", "client", name, "--out", file, *words)
+    assert file.stat().st_mode & 0o777 == 0o600
+    return file
+
+
+def refused(site, code, *words):
+    """Join fails with this exit code and one line, and has written nothing."""
+    edge = site.machines["edge"]
+    before = edge.files() if edge.config.exists() else []
+    result = edge.mpquic("join", *words, "--no-start", check=False)
+    assert result.returncode == code, result
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    assert (edge.files() if edge.config.exists() else []) == before
+    return result.stderr
+
+
+def test_a_second_init_changes_nothing(site):
+    hub = site.machines["hub"]
+    before = {f: (hub.config / f).stat().st_ino for f in hub.files()}
+    again = hub.mpquic("init", site.hub4, "--behind", "172.16.1.0/30", "--behind",
+                       "fd16:0:0:1::/64", "--no-start")
+    assert "nothing was changed" in again.stdout
+    assert {f: (hub.config / f).stat().st_ino for f in hub.files()} == before
+    other = hub.mpquic("init", site.hub4, "--no-start", check=False)
+    assert other.returncode == FILES and "--force" in other.stderr
+    assert {f: (hub.config / f).stat().st_ino for f in hub.files()} == before
+
+
+def test_join_and_traffic(site):
+    edge, hub = site.machines["edge"], site.machines["hub"]
+    file = bundle(site, "edge1")
+    result = edge.mpquic("join", file, "--no-start")
+    assert "clock: ok" in result.stdout
+    assert f"hub: {site.hub4}:45010 accepts us" in result.stdout
+    assert int(re.search(r"packets of up to (\d+) bytes", result.stdout).group(1)) > 1380
+    assert (edge.config / "tls/edge1/key.pem").stat().st_mode & 0o777 == 0o600
+    assert "routes:" in (edge.config / "edge1.yaml").read_text()
+    edge.start(result.stdout).wait_line("tunnel: up")
+    for family in ("-4", "-6"):
+        site.exec("edge", "ip", family, "rule", "add", "iif", site.lan_interface(1), "lookup", "100")
+    wait_until(lambda: "dev mpq0" in site.exec("edge", "ip", "route", "show", "table", "100",
+                                               check=False).stdout, 20, "the route into the tunnel")
+    ends = (edge.end, hub.end)
+    reachable(site, "edge", "10.200.10.254", ends=ends)
+    reachable(site, "lan1", site.inet4, ends=ends)
+    reachable(site, "lan1", site.inet6, ends=ends)
+    assert "there already" in refused(site, FILES, file)
+
+
+def test_a_check_does_not_disturb_the_tunnel(site):
+    edge = site.machines["edge"]
+    reachable(site, "lan1", site.inet4)
+    ups = edge.end.text().count("tunnel: up")
+    edge.mpquic("join", site.state / "edge1.mpquic", "--no-start", "--name", "other")
+    reachable(site, "lan1", site.inet4)
+    assert edge.end.text().count("tunnel: up") == ups
+
+
+def test_a_closed_port(site):
+    """Nobody listens: the hub's kernel says so."""
+    file = bundle(site, "edge2", "--hub", f"{site.hub4}:45999")
+    assert "refuses UDP" in refused(site, NO_ANSWER, file)
+
+
+def test_a_blocked_port(site):
+    """A firewall that swallows."""
+    file = bundle(site, "edge3")
+    site.exec("hub", "nft", "add table inet block; add chain inet block in "
+              "{ type filter hook input priority 0; }; add rule inet block in udp dport 45010 drop")
+    try:
+        said = refused(site, NO_ANSWER, file)
+        assert "no answer" in said and "firewall" in said
+    finally:
+        site.exec("hub", "nft", "delete table inet block")
+
+
+def test_no_such_wan(site):
+    file = bundle(site, "edge4")
+    assert "nowhere0" in refused(site, START, file, "--bind", "if:nowhere0")
+
+
+def test_a_small_mtu_is_told(site):
+    edge = site.machines["edge"]
+    file = bundle(site, "edge5")
+    site.set_path_mtu(1, 1280)
+    try:
+        result = edge.mpquic("join", file, "--no-start", "--config-dir", site.state / "small")
+        assert int(re.search(r"packets of up to (\d+) bytes", result.stdout).group(1)) < 1280
+        assert "IPv6 needs 1280" in result.stderr
+    finally:
+        site.set_path_mtu(1, 1500)
+
+
+def test_damaged_bundles(site):
+    whole = bundle(site, "edge6").read_text()
+    damaged = site.state / "damaged.mpquic"
+    for text, word in ((whole[:len(whole) // 2], "cut short"), (whole.replace("[end]\n", ""), "cut short"),
+                       (whole.replace("name: edge6", "name: ../../etc/cron.d/x"), "line"),
+                       ("", "cut short"), ("hello\n", "not a bundle")):
+        damaged.write_text(text)
+        assert word in refused(site, FILES, damaged)
+
+
+@pytest.mark.parametrize("when, word", [("2020-01-01 2021-01-01", "ended at"),
+                                        ("2090-01-01 2091-01-01", "begins at")])
+def test_the_clock_is_wrong(site, when, word):
+    """Certificates whose time this machine's clock is not in."""
+    ca = Authority(site.state / f"ca-{word[:5]}")
+    begin, end = when.split()
+    key, cert, template = (ca.directory / f"e.{x}" for x in ("key", "crt", "template"))
+    template.write_text(f'cn = "e"\nsigning_key\ntls_www_client\nactivation_date = "{begin} 00:00:00"'
+                        f'\nexpiration_date = "{end} 00:00:00"\n')
+    run("certtool", "--generate-privkey", "--key-type=ecdsa", "--no-text", "--outfile", key)
+    run("certtool", "--generate-certificate", "--load-privkey", key, "--load-ca-certificate", ca.cert,
+        "--load-ca-privkey", ca.key, "--template", template, "--no-text", "--outfile", cert)
+    file = ca.directory / "e.mpquic"
+    pem = [re.search(r"-----BEGIN.*-----END[^\n]*\n", p.read_text(), re.S).group(0)
+           for p in (ca.cert, cert, key)]
+    file.write_text(f"mpquic-bundle 1\nname: e\nhub: {site.hub4}\n[ca]\n{pem[0]}[certificate]\n"
+                    f"{pem[1]}[key]\n{pem[2]}[end]\n")
+    said = refused(site, CERT_TIME, file)
+    assert word in said and "set the clock" in said
+
+
+def test_revocation_ends_the_session(site):
+    edge, hub = site.machines["edge"], site.machines["hub"]
+    reachable(site, "lan1", site.inet4)
+    hub.mpquic("pki", "revoke", "edge1")
+    wait_until(lambda: not edge.end.running() or "revoked" in edge.end.text(), 30,
+               "the session ends")
+    with pytest.raises(LabError):
+        reachable(site, "lan1", site.inet4, timeout=3)
+    said = refused(site, REVOKED, site.state / "edge1.mpquic", "--force")
+    assert "revoked" in said or "rejected" in said

@@ -1,0 +1,157 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "pki/file.h"
+#include "pki_dir.h"
+
+static char dir[64];
+static struct pki_error e;
+
+static int setup(void **state)
+{
+    snprintf(dir, sizeof(dir), "/tmp/mpquic-file-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    pki_dir_remove(dir);
+    return 0;
+}
+
+static struct file_text text_of(const char *s)
+{
+    return (struct file_text){.data = (char *)s, .len = strlen(s)};
+}
+
+static void assert_content(const char *name, const char *want)
+{
+    _cleanup_text_ struct file_text t = {0};
+    char path[FILE_PATH_MAX];
+
+    assert_int_equal(file_path(path, dir, name, &e), 0);
+    assert_int_equal(file_read(path, &t, &e), 0);
+    assert_string_equal(t.data, want);
+}
+
+static void put(const char *name, const char *content)
+{
+    char path[FILE_PATH_MAX];
+    FILE *f;
+
+    assert_int_equal(file_path(path, dir, name, &e), 0);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(content, f);
+    fclose(f);
+}
+
+static void test_write(void **state)
+{
+    struct file_text one = text_of("one\n"), two = text_of("two\n");
+    mode_t mask = umask(0);
+
+    assert_int_equal(file_write(dir, "a", 0600, &one, &e), 0);
+    assert_content("a", "one\n");
+    assert_int_equal(pki_dir_mode(dir, "a"), 0600);
+    umask(077);
+    assert_int_equal(file_write(dir, "a", 0644, &two, &e), 0);
+    umask(mask);
+    assert_content("a", "two\n");
+    assert_int_equal(pki_dir_mode(dir, "a"), 0644);
+    assert_int_equal(pki_dir_mode(dir, ".a.new"), -1);
+}
+
+/* What a crash left is in nobody's way, and a link put there by somebody is not followed. */
+static void test_leftovers(void **state)
+{
+    struct file_text two = text_of("two\n");
+    char link[FILE_PATH_MAX], target[FILE_PATH_MAX];
+
+    put("a", "one\n");
+    put("victim", "precious\n");
+    assert_int_equal(file_path(link, dir, ".a.new", &e), 0);
+    assert_int_equal(file_path(target, dir, "victim", &e), 0);
+    assert_int_equal(symlink(target, link), 0);
+    assert_int_equal(file_write(dir, "a", 0600, &two, &e), 0);
+    assert_content("a", "two\n");
+    assert_content("victim", "precious\n");
+}
+
+static void test_write_dir(void **state)
+{
+    struct file_text k1 = text_of("key1"), c1 = text_of("cert1"), k2 = text_of("key2");
+    struct file_item items[] = {{"key.pem", 0600, &k1}, {"cert.pem", 0644, &c1}};
+    char half[FILE_PATH_MAX];
+
+    assert_int_equal(file_write_dir(dir, "x", items, 2, false, &e), 0);
+    assert_content("x/key.pem", "key1");
+    assert_int_equal(pki_dir_mode(dir, "x/key.pem"), 0600);
+    assert_int_equal(pki_dir_mode(dir, "x/cert.pem"), 0644);
+    assert_int_equal(file_write_dir(dir, "x", items, 2, false, &e), -EEXIST);
+    /* a crash left half of a directory */
+    assert_int_equal(file_path(half, dir, ".x.new", &e), 0);
+    assert_int_equal(mkdir(half, 0755), 0);
+    put(".x.new/key.pem", "half");
+    items[0].text = &k2;
+    assert_int_equal(file_write_dir(dir, "x", items, 1, true, &e), 0);
+    assert_content("x/key.pem", "key2");
+    assert_int_equal(pki_dir_mode(dir, "x/cert.pem"), -1); /* these files and no others */
+    assert_int_equal(pki_dir_mode(dir, ".x.new"), -1);
+}
+
+static void test_reading(void **state)
+{
+    _cleanup_text_ struct file_text t = {0};
+    char path[FILE_PATH_MAX];
+
+    assert_int_equal(file_path(path, dir, "none", &e), 0);
+    assert_int_equal(file_read(path, &t, &e), -ENOENT);
+    assert_non_null(strstr(e.text, "none"));
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(file_read(path, &t, &e), -EINVAL); /* and does not wait for a writer */
+    assert_int_equal(file_read(dir, &t, &e), -EINVAL);
+    assert_int_equal(unlink(path), 0);
+    put("none", "");
+    assert_int_equal(file_read(path, &t, &e), 0);
+    assert_int_equal(t.len, 0);
+    assert_string_equal(t.data, "");
+    assert_int_equal(truncate(path, (off_t)FILE_TEXT_MAX + 1), 0);
+    assert_int_equal(file_read(path, &t, &e), -EFBIG);
+}
+
+static void test_directories(void **state)
+{
+    char path[FILE_PATH_MAX], name[FILE_PATH_MAX];
+
+    assert_int_equal(file_path(path, dir, "a/b/c", &e), 0);
+    assert_int_equal(file_make_dir(path, 0755, &e), 0);
+    assert_int_equal(file_make_dir(path, 0755, &e), 0);
+    assert_true(file_exists(path));
+    put("file", "");
+    assert_int_equal(file_path(path, dir, "file/x", &e), 0);
+    assert_int_equal(file_make_dir(path, 0755, &e), -ENOTDIR);
+    memset(name, 'n', sizeof(name) - 1);
+    name[sizeof(name) - 1] = 0;
+    assert_int_equal(file_path(path, dir, name, &e), -ENAMETOOLONG);
+    name[300] = 0;
+    assert_int_equal(file_write(dir, name, 0600, &(struct file_text){0}, &e), -ENAMETOOLONG);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_write), T(test_leftovers), T(test_write_dir), T(test_reading), T(test_directories),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,431 @@
+/* The helper does what the configuration allows, and nothing else whatever it is asked. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "helper/policy.h"
+#include "helper_fakes.h"
+
+struct fixture {
+    struct tunnel_config config;
+    struct helper_opts opts;
+    struct fakes fakes;
+    struct server server;
+};
+
+static int make(void **state, const char *text)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    struct config_report report = {0};
+
+    assert_int_equal(config_parse(text, strlen(text), &f->config, &report), 0);
+    config_report_done(&report);
+    f->opts = (struct helper_opts){.config = &f->config, .file = "/c/file.yaml", .name = "mpq1"};
+    server_init(&f->server, &f->opts, &fake_effects, &f->fakes);
+    *state = f;
+    return 0;
+}
+
+static int make_hub(void **state)
+{
+    return make(state, fake_server_text);
+}
+
+static int make_edge(void **state)
+{
+    return make(state, fake_client_text);
+}
+
+static int destroy(void **state)
+{
+    struct fixture *f = *state;
+
+    server_done(&f->server);
+    assert_int_equal(f->fakes.open, 0);
+    config_done(&f->config);
+    free(f);
+    return 0;
+}
+
+/* Ask; a descriptor that comes is closed, as its receiver would. */
+static int ask(struct fixture *f, const struct helper_request *q)
+{
+    struct server_reply reply;
+
+    f->fakes.call = FAKE_NONE;
+    server_handle(&f->server, q, sizeof(*q), &reply);
+    assert_int_equal(reply.fd >= 0 && reply.answer.error, 0);
+    if (reply.close_fd)
+        f->fakes.open--;
+    return reply.answer.error;
+}
+
+#define ASK(f, ...) ask((f), &(struct helper_request){__VA_ARGS__})
+
+/* Refused, and nothing was done. */
+#define assert_refused(f, ...)                           \
+    do {                                                 \
+        assert_int_equal(ASK((f), __VA_ARGS__), -EPERM); \
+        assert_int_equal((f)->fakes.call, FAKE_NONE);    \
+    } while (0)
+
+static struct ip_prefix prefix(const char *text)
+{
+    struct ip_prefix p;
+
+    assert_int_equal(ip_prefix_parse(text, &p), 0);
+    return p;
+}
+
+static struct helper_udp udp(const char *address, uint16_t port, const char *device)
+{
+    struct helper_udp u = {.port = port};
+
+    assert_int_equal(ip_addr_parse(address, &u.addr), 0);
+    strncpy(u.device, device, sizeof(u.device) - 1);
+    return u;
+}
+
+static void open_tun(struct fixture *f)
+{
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_OPEN), 0);
+    assert_string_equal(f->fakes.text, "mpq1");
+}
+
+/* --- messages -------------------------------------------------------------------------- */
+
+static void test_messages_of_another_size(void **state)
+{
+    struct fixture *f = *state;
+    struct helper_request q[2] = {{.op = HELPER_OP_TUN_OPEN}};
+    struct server_reply reply;
+
+    for (size_t len = 0; len <= sizeof(q); len++) {
+        if (len == sizeof(q[0]))
+            continue;
+        server_handle(&f->server, q, len, &reply);
+        assert_int_equal(reply.answer.error, -EPERM);
+        assert_int_equal(reply.fd, -1);
+    }
+    assert_int_equal(f->fakes.calls, 0);
+}
+
+static void test_unknown_operations(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    assert_refused(f, .op = HELPER_OP_COUNT);
+    assert_refused(f, .op = UINT32_MAX);
+}
+
+static void test_nothing_about_a_tun_before_there_is_one(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint32_t op = HELPER_OP_TUN_UP; op <= HELPER_OP_ROUTE_DEL; op++) {
+        assert_int_equal(ASK(f, .op = op, .which = 1500), -ENODEV);
+        assert_int_equal(f->fakes.call, FAKE_NONE);
+    }
+    assert_refused(f, .op = HELPER_OP_CONTROL_SOCKET);
+}
+
+static void test_nothing_about_a_tun_that_was_deleted(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_UP), 0);
+    f->fakes.alive = false;
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_UP), -ENODEV);
+    assert_int_equal(f->fakes.call, FAKE_NONE);
+    open_tun(f);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_UP), 0);
+    assert_int_equal(f->fakes.open, 1); /* the old one was closed */
+}
+
+/* --- TUN ------------------------------------------------------------------------------- */
+
+static void test_mtu_has_bounds(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    assert_refused(f, .op = HELPER_OP_TUN_MTU, .which = 0);
+    assert_refused(f, .op = HELPER_OP_TUN_MTU, .which = 1279);
+    assert_refused(f, .op = HELPER_OP_TUN_MTU, .which = 65536);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_MTU, .which = 1280), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_MTU, .which = 65535), 0);
+    assert_int_equal(f->fakes.value, 65535);
+    assert_int_equal(f->fakes.ifindex, FAKE_IFINDEX);
+}
+
+static void test_only_configured_addresses(void **state)
+{
+    static const char *const wrong[] = {"10.200.1.2/31", "10.200.1.2/32", "10.200.1.1/30",
+                                        "0.0.0.0/0",     "192.0.2.9/32",  "fd00:200:1::2/128",
+                                        "::1/128"};
+    struct fixture *f = *state;
+
+    open_tun(f);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix(wrong[i]));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.200.1.2/30")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("fd00:200:1::2/126")), 0);
+    assert_int_equal(f->fakes.ifindex, FAKE_IFINDEX);
+}
+
+static void test_prefixes_that_are_none(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix wrong[] = {{.addr.family = 0},
+                                {.addr.family = 5, .len = 1},
+                                {.addr.family = 4, .len = 33},
+                                {.addr.family = 6, .len = 129},
+                                {.addr.family = 255, .len = 255}};
+
+    open_tun(f);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+        assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = wrong[i]);
+        assert_refused(f, .op = HELPER_OP_ADDR_DEL, .prefix = wrong[i]);
+        assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = wrong[i]);
+        assert_refused(f, .op = HELPER_OP_ROUTE_DEL, .route.dst = wrong[i]);
+    }
+}
+
+static void test_only_our_addresses_are_taken_away(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    assert_refused(f, .op = HELPER_OP_ADDR_DEL, .prefix = prefix("192.0.2.9/24"));
+    f->fakes.ours = true;
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_DEL, .prefix = prefix("192.0.2.9/24")), 0);
+    assert_int_equal(f->fakes.ifindex, FAKE_IFINDEX);
+}
+
+static void test_assigned_addresses_are_few_hosts(void **state)
+{
+    static const char *const wrong[] = {"10.0.0.0/24",  "127.0.0.1/32",        "0.0.0.0/32",
+                                        "224.0.0.1/32", "255.255.255.255/32",  "169.254.1.1/32",
+                                        "fe80::1/128",  "ff02::1/128",         "::/128",
+                                        "::1/128",      "::ffff:10.0.0.1/128", "2001:db8::/64"};
+    struct fixture *f = *state;
+
+    open_tun(f);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix(wrong[i]));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.1/32")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.2/32")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.2/32")), 0);
+    assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.3/32"));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("2001:db8::1/128")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("2001:db8::2/128")), 0);
+    assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("2001:db8::3/128"));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_DEL, .prefix = prefix("10.0.0.1/32")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.3/32")), 0);
+}
+
+static void test_an_address_that_failed_does_not_count(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    f->fakes.error = -ENOMEM;
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.1/32")),
+                         -ENOMEM);
+    f->fakes.error = 0;
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.2/32")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.3/32")), 0);
+}
+
+/* --- routes ---------------------------------------------------------------------------- */
+
+static void test_hub_routes(void **state)
+{
+    static const char *const wrong[] = {"0.0.0.0/0",     "::/0",       "172.16.1.0/29",
+                                        "172.16.1.0/31", "10.0.0.0/8", "172.17.0.0/17"};
+    struct fixture *f = *state;
+
+    open_tun(f);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix(wrong[i]));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("172.16.1.0/30")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("fd16:0:0:1::/64")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("172.17.0.0/16"),
+                         .route.table = 9, .route.metric = 1),
+                     0);
+    assert_int_equal(f->fakes.route.index, FAKE_IFINDEX);
+    assert_int_equal(f->fakes.route.metric, HELPER_ROUTE_METRIC);
+    assert_int_equal(f->fakes.route.table, 0);
+}
+
+static void test_edge_routes(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("198.51.0.0/16"));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("198.51.100.0/24")), 0);
+    assert_int_equal(f->fakes.route.table, 100);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_DEL, .route.dst = prefix("10.0.0.0/8"),
+                         .route.table = 7, .route.metric = 3),
+                     0);
+    assert_int_equal(f->fakes.route.index, FAKE_IFINDEX);
+    assert_int_equal(f->fakes.route.table, 7);
+}
+
+/* --- sockets --------------------------------------------------------------------------- */
+
+static void test_hub_sockets(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("192.0.2.1", 45002, ""));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("192.0.2.1", 0, ""));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("192.0.2.2", 45001, ""));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("0.0.0.0", 45001, ""));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("192.0.2.1", 45001, "eth0"));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = {.port = 45001});
+    assert_int_equal(ASK(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("192.0.2.1", 45001, "")), 0);
+    assert_int_equal(net_addr_port(&f->fakes.bind), 45001);
+}
+
+static void test_edge_sockets(void **state)
+{
+    struct fixture *f = *state;
+    struct helper_udp endless = udp("10.0.0.1", 0, "wan1");
+
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("10.0.0.1", 53, "wan1"));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("10.0.0.1", 0, ""));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("10.0.0.1", 0, "wan2"));
+    memset(endless.device, 'w', sizeof(endless.device));
+    assert_refused(f, .op = HELPER_OP_UDP_OPEN, .udp = endless);
+    assert_int_equal(ASK(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("10.0.0.1", 0, "wan1")), 0);
+    assert_string_equal(f->fakes.device, "wan1");
+}
+
+static void test_a_device_that_is_not_configured_must_hold_the_address(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config.bind = (struct config_bind){0};
+    assert_int_equal(ip_addr_parse("10.0.0.1", &f->config.bind.addr), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("10.0.0.1", 0, "eth0")),
+                     -EADDRNOTAVAIL);
+    assert_int_equal(f->fakes.call, FAKE_NONE);
+    f->fakes.holds = true;
+    assert_int_equal(ASK(f, .op = HELPER_OP_UDP_OPEN, .udp = udp("10.0.0.1", 0, "eth0")), 0);
+}
+
+/* --- files and configuration ----------------------------------------------------------- */
+
+static void test_only_configured_files(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_refused(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_COUNT);
+    assert_refused(f, .op = HELPER_OP_FILE_OPEN, .which = UINT32_MAX);
+    assert_refused(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_KEY, .flag = 2);
+    assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_CRL), -ENOENT);
+    assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_KEY, .flag = 1),
+                     -ENOENT);
+    assert_int_equal(f->fakes.call, FAKE_NONE);
+    assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_KEY), 0);
+    assert_string_equal(f->fakes.text, "/c/key");
+    assert_int_equal(ASK(f, .op = HELPER_OP_FILE_STAT, .which = HELPER_FILE_CONFIG), 0);
+    assert_string_equal(f->fakes.text, "/c/file.yaml");
+}
+
+static void test_a_staged_configuration_allows_nothing_yet(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix p = prefix("198.51.100.0/24");
+
+    open_tun(f);
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), -ENOENT);
+    f->fakes.config_text = fake_client_text;
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_STAGE), 0);
+    assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = p);
+    assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_TOKEN, .flag = 1), 0);
+    assert_string_equal(f->fakes.text, "/c/token");
+    assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_TOKEN), -ENOENT);
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = p), 0);
+    assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("172.16.1.0/30"));
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), -ENOENT);
+}
+
+static void test_a_configuration_with_errors_is_not_staged(void **state)
+{
+    struct fixture *f = *state;
+
+    f->fakes.config_text = fake_client_text;
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_STAGE), 0);
+    f->fakes.config_text = "role: nothing\n";
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_STAGE), 0); /* its text comes nevertheless */
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), -ENOENT);
+    f->fakes.config_text = fake_client_text;
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_STAGE), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 0), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), -ENOENT);
+}
+
+static void test_the_rest_has_bounds(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_refused(f, .op = HELPER_OP_NOTIFY, .which = HELPER_NOTIFY_COUNT);
+    assert_refused(f, .op = HELPER_OP_TIME_SAVE, .time_s = -1);
+    assert_refused(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 7);
+    assert_int_equal(ASK(f, .op = HELPER_OP_NOTIFY, .which = HELPER_NOTIFY_WATCHDOG), 0);
+    assert_int_equal(f->fakes.value, HELPER_NOTIFY_WATCHDOG);
+    open_tun(f);
+    assert_int_equal(ASK(f, .op = HELPER_OP_CONTROL_SOCKET), 0);
+}
+
+static void test_errors_of_the_kernel_are_passed_on(void **state)
+{
+    struct fixture *f = *state;
+
+    f->fakes.error = -EBUSY;
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_OPEN), -EBUSY);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_UP), -ENODEV);
+    f->fakes.error = -EACCES;
+    assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_KEY), -EACCES);
+}
+
+#define HUB(t) cmocka_unit_test_setup_teardown(t, make_hub, destroy)
+#define EDGE(t) cmocka_unit_test_setup_teardown(t, make_edge, destroy)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HUB(test_messages_of_another_size),
+        HUB(test_unknown_operations),
+        HUB(test_nothing_about_a_tun_before_there_is_one),
+        HUB(test_nothing_about_a_tun_that_was_deleted),
+        HUB(test_mtu_has_bounds),
+        HUB(test_only_configured_addresses),
+        HUB(test_prefixes_that_are_none),
+        HUB(test_only_our_addresses_are_taken_away),
+        EDGE(test_assigned_addresses_are_few_hosts),
+        EDGE(test_an_address_that_failed_does_not_count),
+        HUB(test_hub_routes),
+        EDGE(test_edge_routes),
+        HUB(test_hub_sockets),
+        EDGE(test_edge_sockets),
+        EDGE(test_a_device_that_is_not_configured_must_hold_the_address),
+        HUB(test_only_configured_files),
+        HUB(test_a_staged_configuration_allows_nothing_yet),
+        HUB(test_a_configuration_with_errors_is_not_staged),
+        HUB(test_the_rest_has_bounds),
+        HUB(test_errors_of_the_kernel_are_passed_on),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

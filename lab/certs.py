@@ -29,6 +29,18 @@ class Authority:
         certtool("--generate-self-signed", "--load-privkey", self.key, "--template", template,
                  "--no-text", "--outfile", self.cert)
 
+    def revoke(self, *files):
+        """A revocation list with FILE.crt of each: its path."""
+        template = self.directory / "crl.template"
+        template.write_text("crl_next_update = 30\ncrl_number = 1\n")
+        revoked = self.directory / "revoked.pem"
+        revoked.write_text("".join((self.directory / f"{f}.crt").read_text() for f in files))
+        crl = self.directory / "ca.crl"
+        certtool("--generate-crl", "--load-ca-certificate", self.cert, "--load-ca-privkey",
+                 self.key, *(["--load-certificate", revoked] if files else []), "--template",
+                 template, "--outfile", crl)
+        return crl
+
     def issue(self, file, name, server=False, hosts=(), expired=False):
         """Sign FILE.crt with FILE.key, e.g. issue("server", "hub", server=True, hosts=["::1"])."""
         key = self.directory / f"{file}.key"

@@ -1,4 +1,5 @@
 """Tunnels in the laboratory: `mpquic tunnel` at its edge and at its hub."""
+import json
 import os
 import pathlib
 import re
@@ -73,6 +74,14 @@ class Tunnel:
     def wait_exit(self, timeout=20):
         wait_until(lambda: not self.running(), timeout, f"{self.node} ends:\n{self.text()}")
         return self.process.returncode
+
+    def ask(self, verb, *args, check=True):
+        """`mpquic VERB ARGS NAME` about this instance: the finished process."""
+        return self.lab.exec(self.node, self.program, verb, *args, self.config.stem, check=check)
+
+    def status(self):
+        """What `mpquic status --json` says, whatever the state."""
+        return json.loads(self.ask("status", "--json", check=False).stdout)
 
     def stop(self):
         return self.lab.stop(self.process)

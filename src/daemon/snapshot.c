@@ -113,8 +113,9 @@ static void fill_server(const struct instance *inst, struct status_server *v)
     set_net_addr(v->address, &inst->remote);
 }
 
-static void fill_edge_path(const struct instance *inst, struct status *s, struct status_path *p)
+static int fill_edge_path(const struct instance *inst, struct status *s, struct status_path *p)
 {
+    struct quic_tls_cert_info info;
     const struct config_bind *b = &inst->config->bind;
     const struct masque *tunnel = edge_tunnel(inst->edge);
     struct quic_lane_stats st;
@@ -123,12 +124,15 @@ static void fill_edge_path(const struct instance *inst, struct status *s, struct
     set_net_addr(p->remote, &inst->remote);
     status_set_text(p->interface, sizeof(p->interface), inst->bound.len ? inst->device : b->ifname);
     if (!tunnel || !edge_lane_stats(inst->edge, &st))
-        return;
+        return 0;
     set_lane(p, &st);
     p->packet_max_bytes = masque_packet_max(tunnel);
     p->mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
     status_set_text(s->server.name, sizeof(s->server.name),
                     quic_lane_peer_name(masque_lane(tunnel)));
+    if (quic_lane_peer_cert(masque_lane(tunnel), &info))
+        return 0;
+    return set_cert(s, &s->server.certificate, &info, "the server's certificate");
 }
 
 static int fill_edge(struct instance *inst, struct status *s)
@@ -153,8 +157,7 @@ static int fill_edge(struct instance *inst, struct status *s)
             rv = add_prefix(&s->tunnel.assigned, &assigned->v[i].prefix);
     if (rv || !status_make_paths(&s->paths, &s->n_paths, 1))
         return -ENOMEM;
-    fill_edge_path(inst, s, &s->paths[0]);
-    return 0;
+    return fill_edge_path(inst, s, &s->paths[0]);
 }
 
 /* --- server ---------------------------------------------------------------------------- */
@@ -193,6 +196,7 @@ static int fill_peer(const struct instance *inst, const struct status *s,
     set_net_addr(p->remote, &info->remote);
     p->age_s = age_s(loop_now_ns(inst->loop), info->up_ns);
     p->since_s = s->now_s - (int64_t)p->age_s;
+    p->cert_until_s = info->cert_until_s;
     p->traffic = counts_of(&info->session);
     p->learned_total = info->n_learned;
     p->bad_sources = info->bad_sources;
@@ -208,6 +212,22 @@ static int fill_peer(const struct instance *inst, const struct status *s,
     return fill_peer_lists(info, p);
 }
 
+static void fill_handshakes(const struct instance *inst, struct status_handshakes *h)
+{
+    struct quic_endpoint_stats st;
+
+    hub_endpoint_stats(inst->hub, &st);
+    *h = (struct status_handshakes){.begun = st.begun,
+                                    .completed = st.completed,
+                                    .failed = st.failed,
+                                    .refused = st.refused,
+                                    .retried = st.retried,
+                                    .junk = st.junk,
+                                    .resets = st.resets,
+                                    .unanswered = st.unanswered,
+                                    .open = st.handshakes};
+}
+
 static int fill_hub(const struct instance *inst, struct status *s)
 {
     struct session_stats sum = hub_totals(inst->hub);
@@ -217,15 +237,22 @@ static int fill_hub(const struct instance *inst, struct status *s)
 
     status_set_text(s->state, sizeof(s->state), "listening");
     s->traffic = counts_of(&sum);
-    s->n_peers_up = n;
+    fill_handshakes(inst, &s->handshakes);
     if (rv || (n && !status_make_peers(s, n)))
         return -ENOMEM;
-    for (unsigned i = 0; i < n && !rv && hub_peer_info(inst->hub, i, &info); i++) {
-        rv = fill_peer(inst, s, &info, &s->peers[i]);
-        s->queue.packets += s->peers[i].queue.packets;
-        s->queue.bytes += s->peers[i].queue.bytes;
-        s->queue.max_bytes += s->peers[i].queue.max_bytes;
+    s->n_peers = 0;
+    for (unsigned i = 0; i < n && !rv; i++) {
+        struct status_peer *p = &s->peers[s->n_peers];
+
+        if (!hub_peer_info(inst->hub, i, &info))
+            continue;
+        s->n_peers++;
+        rv = fill_peer(inst, s, &info, p);
+        s->queue.packets += p->queue.packets;
+        s->queue.bytes += p->queue.bytes;
+        s->queue.max_bytes += p->queue.max_bytes;
     }
+    s->n_peers_up = s->n_peers;
     return rv;
 }
 

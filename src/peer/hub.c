@@ -307,6 +307,7 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->bad_sources = p->bad_sources;
     ret->session = p->session.stats;
     ret->queued = session_queued(&p->session);
+    ret->cert_until_s = quic_lane_peer_until_s(masque_lane(p->tunnel));
     ret->queued_bytes = p->session.queue.bytes + p->session.held.bytes;
     quic_lane_stats(masque_lane(p->tunnel), &ret->lane);
     return true;
@@ -338,4 +339,9 @@ bool hub_bad_source(const struct hub *h, struct hub_peer_id *ret_id, struct ip_a
 unsigned hub_lanes(const struct hub *h)
 {
     return quic_endpoint_lanes(h->ep);
+}
+
+void hub_endpoint_stats(const struct hub *h, struct quic_endpoint_stats *ret)
+{
+    quic_endpoint_stats(h->ep, ret);
 }

@@ -107,6 +107,7 @@ struct hub_peer_info {
     struct session_stats session;
     unsigned queued; /* packets that wait for it */
     size_t queued_bytes;
+    int64_t cert_until_s; /* its certificate's end, seconds since the epoch; 0: it showed none */
     struct quic_lane_stats lane;
 };
 
@@ -126,5 +127,8 @@ bool hub_bad_source(const struct hub *h, struct hub_peer_id *ret_id, struct ip_a
 
 /* Connections now, whatever their state. */
 unsigned hub_lanes(const struct hub *h);
+
+/* What its UDP port was asked for. */
+void hub_endpoint_stats(const struct hub *h, struct quic_endpoint_stats *ret);
 
 #endif

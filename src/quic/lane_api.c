@@ -28,6 +28,20 @@ const char *quic_lane_peer_name(const struct quic_lane *lane)
     return lane->tls ? lane->ep->opts.tls->peer_name(lane->tls) : "";
 }
 
+int quic_lane_peer_cert(const struct quic_lane *lane, struct quic_tls_cert_info *ret)
+{
+    const struct quic_tls_ops *tls = lane->ep->opts.tls;
+
+    return lane->tls && tls->peer_cert ? tls->peer_cert(lane->tls, ret) : -ENOENT;
+}
+
+int64_t quic_lane_peer_until_s(const struct quic_lane *lane)
+{
+    const struct quic_tls_ops *tls = lane->ep->opts.tls;
+
+    return lane->tls && tls->peer_until_s ? tls->peer_until_s(lane->tls) : 0;
+}
+
 enum quic_fail quic_lane_recheck(const struct quic_lane *lane)
 {
     return lane->ep->opts.tls->recheck(lane->tls, lane->ep->opts.tls_ctx);

@@ -31,6 +31,7 @@ struct quic_endpoint;
 struct quic_path;
 struct quic_lane;
 struct quic_tls_ops;
+struct quic_tls_cert_info;
 
 enum {
     QUIC_LANES_MAX = 16,
@@ -230,6 +231,13 @@ bool quic_lane_is_server(const struct quic_lane *lane);
 
 /* The authenticated name of the peer's certificate; "" when it showed none. */
 const char *quic_lane_peer_name(const struct quic_lane *lane);
+
+/* What the peer's certificate says (quic/tls.h): 0, or -ENOENT when there is none. Parses it. */
+int quic_lane_peer_cert(const struct quic_lane *lane, struct quic_tls_cert_info *ret);
+
+/* Until when it is valid, seconds since the epoch; 0 when there is none. */
+int64_t quic_lane_peer_until_s(const struct quic_lane *lane);
+
 /* Whether the peer would still be let in by its certificate, with the endpoint's present
  * credentials and at the present time: QUIC_FAIL_NONE, or why not. A peer that showed no
  * certificate passes where none is required. Signatures are verified anew: about 0.2 ms. */

@@ -12,6 +12,8 @@
 
 #include "quic/fail.h"
 
+struct quic_tls_cert_info;
+
 struct quic_tls_ops {
     /* Make the TLS side of one connection. `ref` finds the ngtcp2_conn and outlives the session.
      * The session keeps what it needs of ctx alive. Returns NULL on failure. */
@@ -35,6 +37,12 @@ struct quic_tls_ops {
 
     /* Name of the authenticated peer, "" when it has none. Valid as long as the session. */
     const char *(*peer_name)(void *session);
+
+    /* About the certificate that the peer showed: 0, or -ENOENT. NULL: never known. */
+    int (*peer_cert)(void *session, struct quic_tls_cert_info *ret);
+
+    /* Until when it is valid, seconds since the epoch; 0: unknown. Cheap. NULL: never known. */
+    int64_t (*peer_until_s)(void *session);
 
     /* Would the peer's certificate be accepted now, with the credentials `ctx` instead of those
      * of its handshake? Why not, or QUIC_FAIL_NONE; also for a peer that showed none. */

@@ -1,6 +1,7 @@
 /* TLS 1.3 by GnuTLS. No session tickets are issued and none is asked for: a resumed session would
  * skip the check of the peer's certificate. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ struct tls_session {
     enum quic_fail fail;
     char detail[96];
     char peer_name[TLS_PEER_NAME_BYTES];
+    int64_t peer_until_s;
     struct tls_chain chain; /* what the peer showed, in chain_bytes */
     unsigned char *chain_bytes;
 };
@@ -54,8 +56,10 @@ static void keep_name(struct tls_session *ts)
     __attribute__((cleanup(tls_cleanup_crt))) gnutls_x509_crt_t crt = NULL;
 
     if (ts->chain.n && !gnutls_x509_crt_init(&crt) &&
-        !gnutls_x509_crt_import(crt, &ts->chain.cert[0], GNUTLS_X509_FMT_DER))
+        !gnutls_x509_crt_import(crt, &ts->chain.cert[0], GNUTLS_X509_FMT_DER)) {
         tls_cert_name(crt, ts->peer_name, sizeof(ts->peer_name));
+        ts->peer_until_s = gnutls_x509_crt_get_expiration_time(crt);
+    }
 }
 
 static int verify_peer(gnutls_session_t s)
@@ -196,6 +200,18 @@ static const char *session_peer_name(void *session)
     return ((struct tls_session *)session)->peer_name;
 }
 
+static int session_peer_cert(void *session, struct quic_tls_cert_info *ret)
+{
+    const struct tls_session *ts = session;
+
+    return ts->chain.n ? tls_cert_info_der(&ts->chain.cert[0], ret) : -ENOENT;
+}
+
+static int64_t session_peer_until_s(void *session)
+{
+    return ((struct tls_session *)session)->peer_until_s;
+}
+
 static enum quic_fail session_recheck(void *session, void *ctx)
 {
     struct tls_session *ts = session;
@@ -212,6 +228,8 @@ const struct quic_tls_ops quic_tls_gnutls = {
     .settle = session_settle,
     .refusal = session_refusal,
     .peer_name = session_peer_name,
+    .peer_cert = session_peer_cert,
+    .peer_until_s = session_peer_until_s,
     .recheck = session_recheck,
     .write_retry = ngtcp2_crypto_write_retry,
     .write_close = ngtcp2_crypto_write_connection_close,

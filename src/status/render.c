@@ -189,6 +189,8 @@ static void write_handshakes(const struct status_handshakes *h, FILE *out)
         fprintf(out, ", %llu retried", (unsigned long long)h->retried);
     if (h->refused)
         fprintf(out, ", %llu refused", (unsigned long long)h->refused);
+    if (h->junk)
+        fprintf(out, ", %llu junk", (unsigned long long)h->junk);
     fputc('\n', out);
 }
 

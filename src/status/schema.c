@@ -114,6 +114,8 @@ static const struct field peer[] = {
     TEXT(struct status_peer, remote, "its address and UDP port"),
     NAMED("since", FIELD_TIME, struct status_peer, since_s, "connected since"),
     UINT(struct status_peer, age_s, "the same in seconds ago"),
+    NAMED("certificate_until", FIELD_TIME, struct status_peer, cert_until_s,
+          "end of its certificate; null: it showed none"),
     STRINGS(struct status_peer, addresses, "its tunnel addresses"),
     STRINGS(struct status_peer, prefixes, "prefixes behind it, by configuration"),
     STRINGS(struct status_peer, learned, "addresses behind it that were learned, the latest"),
@@ -156,8 +158,12 @@ static const struct field handshakes[] = {
     UINT(struct status_handshakes, begun, "connections begun"),
     UINT(struct status_handshakes, completed, "authenticated"),
     UINT(struct status_handshakes, failed, "ended before that"),
+    UINT(struct status_handshakes, refused, "server: not answered: a limit, or a bad token"),
     UINT(struct status_handshakes, retried, "server: asked to prove their address first (Retry)"),
-    UINT(struct status_handshakes, refused, "server: turned away: a limit, or not allowed"),
+    UINT(struct status_handshakes, junk, "server: first packets that could not be decrypted"),
+    UINT(struct status_handshakes, resets, "server: stateless resets sent"),
+    UINT(struct status_handshakes, unanswered, "server: stateless answers held back: too many"),
+    UINT(struct status_handshakes, open, "server: handshakes at work now"),
     {0},
 };
 

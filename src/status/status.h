@@ -77,6 +77,7 @@ struct status_peer {
     char remote[STATUS_ADDR_MAX];
     int64_t since_s;
     uint64_t age_s;
+    int64_t cert_until_s;
     struct status_strings addresses, prefixes, learned;
     uint64_t learned_total;
     uint64_t bad_sources; /* dropped because of their source */
@@ -115,8 +116,10 @@ struct status_error {
 
 struct status_handshakes {
     uint64_t begun, completed, failed; /* connections */
-    uint64_t retried;                  /* server: answered with Retry */
-    uint64_t refused;                  /* server: limits, or not allowed */
+    uint64_t refused;                  /* server: no answer: limits, or a bad token */
+    uint64_t retried;                  /* server: told to prove their address (Retry) */
+    uint64_t junk, resets, unanswered; /* server: see quic_endpoint_stats */
+    uint64_t open;                     /* server: now not authenticated yet */
 };
 
 /* Start from {0} or status_init(); status_done() frees what it holds. */

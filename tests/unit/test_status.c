@@ -114,6 +114,7 @@ static void make_server(struct status *s)
     set(p[0].remote, "198.51.100.2:50000");
     p[0].since_s = s->now_s - 60;
     p[0].age_s = 60;
+    p[0].cert_until_s = s->now_s + DAY;
     assert_int_equal(status_add_string(&p[0].addresses, "10.200.10.1"), 0);
     assert_int_equal(status_add_string(&p[0].prefixes, "172.16.5.0/30"), 0);
     assert_int_equal(status_add_string(&p[0].learned, "172.16.5.2"), 0);
@@ -168,7 +169,8 @@ static void json_of_peers_is_exact(void **state)
         "{\"schema\":1,\"instance\":\"mt1\",\"role\":\"server\",\"now\":\"2026-01-01T12:00:00Z\","
         "\"peers_up\":2,\"peers\":["
         "{\"name\":\"edge\",\"instance\":\"cr5\",\"remote\":\"198.51.100.2:50000\","
-        "\"since\":\"2026-01-01T11:59:00Z\",\"age_s\":60,\"addresses\":[\"10.200.10.1\"],"
+        "\"since\":\"2026-01-01T11:59:00Z\",\"age_s\":60,"
+        "\"certificate_until\":\"2026-01-02T12:00:00Z\",\"addresses\":[\"10.200.10.1\"],"
         "\"prefixes\":[\"172.16.5.0/30\"],\"learned\":[\"172.16.5.2\"],"
         "\"learned_total\":1,\"bad_sources\":7,"
         "\"traffic\":{\"rx_packets\":10,\"rx_bytes\":1000,\"tx_packets\":20,\"tx_bytes\":2048},"
@@ -181,7 +183,8 @@ static void json_of_peers_is_exact(void **state)
         "\"datagrams\":{\"tx\":1000,\"acked\":990,\"lost\":5,\"rx\":800},"
         "\"udp_payload_bytes\":1472,\"packet_max_bytes\":1438,\"mtu_known\":true}]},"
         "{\"name\":\"edge-with-a-longer-name\",\"instance\":\"\",\"remote\":\"\",\"since\":null,"
-        "\"age_s\":90061,\"addresses\":[],\"prefixes\":[],\"learned\":[],"
+        "\"age_s\":90061,\"certificate_until\":null,\"addresses\":[],\"prefixes\":[],\"learned\":[]"
+        ","
         "\"learned_total\":0,\"bad_sources\":0,"
         "\"traffic\":{\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0},"
         "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},\"paths\":[]}]}";

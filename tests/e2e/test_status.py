@@ -1,0 +1,227 @@
+"""What `mpquic status` and `mpquic peers` tell is true.
+
+    lan1 --- edge === wan1 (20 ms each way) === hub --- inet
+"""
+import json
+import re
+import socket
+
+import pytest
+from conftest import ROOT
+from lab import Lab, wait_until
+from traffic import ping
+from tunnel import Site, Tunnel, reachable
+
+EXAMPLES = ROOT / "deploy" / "examples" / "edge-six"
+NOT_RUNNING, NOT_UP, UNREACHABLE = 3, 4, 6
+DELAY_US = 20000
+
+
+@pytest.fixture(scope="module")
+def site(build, mpquic, lab_name):
+    with Lab(lab_name, build=build, wans=1, profiles=["bare"]) as lab:
+        lab.wan(1).set("both", f"rate=50m delay={DELAY_US // 1000}ms queue=50ms")
+        certificates = Site(lab)
+        lab.hub_end = Tunnel(lab, "hub", EXAMPLES / "server" / "1.yaml", certificates.etc["hub"])
+        lab.edge_end = Tunnel(lab, "edge", EXAMPLES / "client" / "1.yaml",
+                              certificates.etc["edge"])
+        lab.hub_end.start()
+        lab.edge_end.start()
+        reachable(lab, "edge", "10.200.1.2", ends=[lab.hub_end, lab.edge_end])
+        lab.route_tunnel(1)
+        yield lab
+
+
+def link_mtu(lab, node, name):
+    return json.loads(lab.exec(node, "ip", "-j", "link", "show", "dev", name).stdout)[0]["mtu"]
+
+
+def up(end):
+    """Its status, once it is up and the path is known."""
+    def settled():
+        s = end.status()
+        return s if s["state"] == "up" and s["paths"][0]["mtu_known"] else None
+    return wait_until(settled, 30, f"{end.node} is up:\n{end.text()}")
+
+
+def test_a_client_tells_who_and_where_it_is(site):
+    s = up(site.edge_end)
+    assert (s["schema"], s["instance"], s["role"], s["state"], s["reason"]) == (
+        1, "1", "client", "up", "")
+    assert s["server"]["address"] == f"{site.hub4}:45001" and s["server"]["name"] == "hub"
+    assert s["server"]["certificate"]["subject"] == "hub"
+    assert site.hub4 in s["server"]["certificate"]["names"]
+    assert s["certificate"]["subject"] == "edge" and s["certificate"]["days_left"] in (29, 30)
+    assert s["tunnel"]["interface"] == "mpq1" and s["tunnel"]["mtu_automatic"]
+    assert sorted(s["tunnel"]["addresses"]) == ["10.200.1.1/30", "fd00:200:1::1/126"]
+    assert sorted(s["tunnel"]["assigned"]) == ["10.200.1.1/32", "fd00:200:1::1/128"]
+    path = s["paths"][0]
+    assert path["local"].startswith("10.150.1.2:") and path["interface"] == "enp7s3"
+    assert path["remote"] == f"{site.hub4}:45001" and path["lanes"] == 1
+    assert s["handshakes"]["begun"] >= s["handshakes"]["completed"] >= 1
+    assert s["warnings"] == [] and s["pid"] > 0
+
+
+def test_round_trips_are_at_least_the_delay_of_the_line(site):
+    rtt = up(site.edge_end)["paths"][0]["rtt_us"]
+    assert rtt["min"] >= 2 * DELAY_US
+    assert rtt["smoothed"] >= rtt["min"] and rtt["latest"] >= rtt["min"]
+
+
+def test_the_path_mtu_is_that_of_the_line_and_of_the_interface(site):
+    s = up(site.edge_end)
+    assert s["paths"][0]["udp_payload_bytes"] == 1472
+    assert s["tunnel"]["mtu_bytes"] == s["paths"][0]["packet_max_bytes"] == 1438
+    assert link_mtu(site, "edge", "mpq1") == link_mtu(site, "hub", "mpq1") == 1438
+
+
+def test_counters_count(site):
+    before = up(site.edge_end), site.hub_end.status()
+    assert ping(site, "lan1", site.inet4, 20, 0.02, ["-s", "1000"]).received == 20
+    after = up(site.edge_end), site.hub_end.status()
+    for b, a in zip(before, after):
+        grown = {k: a["traffic"][k] - b["traffic"][k] for k in a["traffic"]}
+        assert all(20 <= grown[f"{way}_packets"] <= 60 for way in ("rx", "tx"))
+        assert all(20 * 1028 <= grown[f"{way}_bytes"] <= 60 * 1028 for way in ("rx", "tx"))
+    b, a = before[0]["paths"][0], after[0]["paths"][0]
+    assert a["udp"]["tx_bytes"] - b["udp"]["tx_bytes"] >= 20 * 1028
+    assert a["datagrams"]["tx"] - b["datagrams"]["tx"] >= 20
+    assert after[0]["uptime_s"] >= before[0]["uptime_s"]
+    assert after[0]["started"] == before[0]["started"]
+
+
+def test_a_server_tells_of_its_peers(site):
+    edge, hub = up(site.edge_end), site.hub_end.status()
+    assert (hub["state"], hub["role"], hub["peers_up"]) == ("listening", "server", 1)
+    assert hub["listen"] == ["0.0.0.0:45001"] and hub["server"] is None
+    (peer,) = hub["peers"]
+    assert (peer["name"], peer["instance"]) == ("edge", "mpq1")
+    assert peer["remote"] == edge["paths"][0]["local"]
+    assert sorted(peer["addresses"]) == ["10.200.1.1", "fd00:200:1::1"]
+    assert peer["certificate_until"] == edge["certificate"]["not_after"]
+    assert peer["paths"][0]["rtt_us"]["min"] >= 2 * DELAY_US
+    assert hub["handshakes"]["completed"] >= 1
+    listed = json.loads(site.hub_end.ask("peers", "--json").stdout)
+    assert listed["peers_up"] == 1 and listed["peers"][0]["remote"] == peer["remote"]
+    table = site.hub_end.ask("peers").stdout.splitlines()
+    assert table[0] == "1: 1 peer up" and table[1].split()[0] == "NAME"
+    assert table[2].split()[:3] == ["edge", "mpq1", peer["remote"]]
+
+
+def test_forged_packets_are_counted_under_their_reason(site):
+    before = site.hub_end.status()
+    site.exec("edge", "ip", "address", "add", "192.0.2.99/32", "dev", "lo")
+    try:
+        result = ping(site, "edge", "10.200.1.2", 3, 0.05, ["-I", "192.0.2.99", "-W", "1"])
+    finally:
+        site.exec("edge", "ip", "address", "del", "192.0.2.99/32", "dev", "lo")
+    assert (result.sent, result.received) == (3, 0)
+    after = site.hub_end.status()
+    assert after["drops"]["source-not-allowed"] - before["drops"]["source-not-allowed"] == 3
+    assert after["peers"][0]["bad_sources"] - before["peers"][0]["bad_sources"] == 3
+    assert re.search(r"^  drops .*source-not-allowed \d", site.hub_end.ask("status").stdout, re.M)
+
+
+def test_text_tells_the_same(site):
+    up(site.edge_end)
+    text = site.edge_end.ask("status").stdout
+    for pattern in (r"^1: up for \S.* \(client, mpquic \S+, pid \d+, running for ",
+                    r"^  server +203\.0\.113\.10 port 45001, hub$",
+                    r"^  tunnel +mpq1, MTU 1438 \(follows the path\)$",
+                    r"^    addresses +10\.200\.1\.1/30, fd00:200:1::1/126$",
+                    r"^  path +10\.150\.1\.2:\d+ on enp7s3 to 203\.0\.113\.10:45001, 1 lane$",
+                    r"^    RTT +[\d.]+ ms \(latest [\d.]+, min [\d.]+, variance [\d.]+\)$",
+                    r"^    path MTU +UDP payload 1472 B, packets 1438 B$",
+                    r"^  certificate +edge, until 20\S+Z \(\d+ days\)$"):
+        assert re.search(pattern, text, re.M), f"{pattern}\n{text}"
+
+
+def test_without_a_name_all_instances_are_asked(site):
+    everything = site.exec("edge", site.edge_end.program, "status", "--json").stdout
+    assert [s["instance"] for s in json.loads(everything)] == ["1"]
+    assert site.exec("edge", site.edge_end.program, "status").stdout.startswith("1: up for ")
+
+
+def test_what_is_not_running_is_said_so(site):
+    unknown = site.exec("edge", site.edge_end.program, "status", "nobody", check=False)
+    assert (unknown.returncode, unknown.stdout) == (NOT_RUNNING, "nobody: not running\n")
+    reload = site.exec("edge", site.edge_end.program, "reload", "nobody", check=False)
+    assert reload.returncode == NOT_RUNNING and "not running" in reload.stderr
+    strange = site.exec("edge", site.edge_end.program, "status", "../x", check=False)
+    assert strange.returncode == 2
+
+
+def test_a_stranger_may_not_ask(site):
+    """Another user, of another group: the file does not let it."""
+    result = site.exec("edge", "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                       site.edge_end.program, "status", "1", check=False)
+    assert (result.returncode, result.stdout) == (UNREACHABLE, "")
+    assert "not allowed" in result.stderr
+
+
+def test_a_crowd_on_the_socket_does_not_disturb_the_tunnel(site):
+    """A hundred connections that say nothing or half a line, one that never reads: pings pass, and
+    an honest question is answered."""
+    path = site.directories("hub")["MPQUIC_RUN_DIR"] / "1.sock"
+    crowd = []
+    pinging = site.popen("lan1", "ping", "-n", "-q", "-c", "200", "-i", "0.01", "-W", "2", site.inet4,
+                         log=site.state / "crowd-ping.log")
+    for i in range(100):
+        s = socket.socket(socket.AF_UNIX)
+        s.connect(str(path))
+        try:
+            s.send((b"", b'{"cmd":', b'{"cmd":"status"}\n')[i % 3])
+        except OSError:
+            pass  # it has been pushed out already
+        crowd.append(s)
+        if i % 10 == 0:
+            assert site.hub_end.status()["state"] == "listening"
+    assert pinging.wait(60) == 0
+    assert " 200 received" in (site.state / "crowd-ping.log").read_text()
+    for s in crowd:
+        s.close()
+
+
+def test_a_client_that_waits_tells_for_what(site):
+    """The WAN loses its address: not up, and the reason names what is missing."""
+    up(site.edge_end)
+    site.exec("edge", "ip", "-4", "address", "flush", "dev", "enp7s3")
+
+    def idle():
+        result = site.edge_end.ask("status", "--json", check=False)
+        s = json.loads(result.stdout)
+        return (result.returncode, s) if s["state"] == "idle" else None
+    code, s = wait_until(idle, 20, "the edge is idle")
+    assert code == NOT_UP
+    assert s["reason"] == "waiting: no IPv4 address on enp7s3"
+    assert s["paths"][0]["local"] == "" and s["paths"][0]["lanes"] == 0
+    assert s["paths"][0]["interface"] == "enp7s3"
+    assert s["tunnel"]["assigned"] == []
+    text = site.edge_end.ask("status", check=False).stdout
+    assert text.startswith("1: idle: waiting: no IPv4 address on enp7s3 for ")
+    for command in ("address add 10.150.1.2/24 dev enp7s3",
+                    "route replace default via 10.150.1.1 dev enp7s3 metric 101"):
+        site.exec("edge", "ip", *command.split())
+    reachable(site, "edge", "10.200.1.2")
+    assert site.edge_end.ask("status").returncode == 0
+
+
+def test_a_lost_hub_is_the_last_error(site):
+    """The hub dies: the client tells that it is not up, why, and since when it knows."""
+    site.hub_end.kill()
+
+    def lost():
+        result = site.edge_end.ask("status", "--json", check=False)
+        s = json.loads(result.stdout)
+        return (result.returncode, s) if s["state"] in ("pause", "connecting") else None
+    code, s = wait_until(lost, 60, "the edge has noticed")
+    assert code == NOT_UP and s["last_error"]["text"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", s["last_error"]["time"])
+    dead = site.hub_end.ask("status", "--json", check=False)
+    assert dead.returncode == NOT_RUNNING
+    assert json.loads(dead.stdout) == {"instance": "1", "state": "not running"}
+    listed = site.exec("hub", site.hub_end.program, "status", check=False)
+    assert (listed.returncode, listed.stdout) == (NOT_RUNNING, "1: not running\n")
+    site.hub_end.start()
+    reachable(site, "edge", "10.200.1.2", timeout=60)
+    assert site.hub_end.ask("status").returncode == 0

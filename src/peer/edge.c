@@ -9,9 +9,16 @@
 #include "base/util.h"
 
 /* Pauses between attempts: doubled each time, with a random part, so that a thousand edges do not
- * come back to a restarted hub in one moment. */
+ * come back to a restarted hub in one moment. A hub that says nothing may be back any moment, and
+ * is asked again after 5 s at most; one that answers and does not want us is left alone for longer.
+ */
 #define PAUSE_FIRST_NS (250 * NS_PER_MS)
+#define PAUSE_SILENT_MAX_NS (5 * NS_PER_S)
 #define PAUSE_MAX_NS (20 * NS_PER_S)
+
+/* A hub that ended a tunnel which had held has most likely been restarted, and all its edges know
+ * it in the same moment: they come back spread over this time. */
+#define PAUSE_SPREAD_NS (2 * NS_PER_S)
 
 /* A tunnel that held this long was a success: the next pause is the first one again. One that ends
  * sooner counts as one more failed attempt, so that two edges with the same identity do not take
@@ -103,14 +110,29 @@ static bool is_permanent(const struct edge_failure *f)
     return !status_may_pass(f->http_status);
 }
 
-static void pause_then_retry(struct edge *e, const char *why)
+static void pause_for(struct edge *e, uint64_t least_ns, uint64_t most_ns, const char *why)
 {
     uint64_t random;
 
     e->opts.quic.random(e->opts.quic.random_user, &random, sizeof(random));
-    e->retry_ns = e->now_ns + e->pause_ns / 2 + random % (e->pause_ns / 2 + 1);
-    e->pause_ns = MIN(e->pause_ns * 2, PAUSE_MAX_NS);
+    e->retry_ns = e->now_ns + least_ns + random % (most_ns - least_ns + 1);
     change_state(e, EDGE_PAUSE, why);
+}
+
+/* Pause for the next in the row of pauses, of which none is longer than max_ns. */
+static void back_off(struct edge *e, uint64_t max_ns, const char *why)
+{
+    uint64_t pause_ns = MIN(e->pause_ns, max_ns);
+
+    e->pause_ns = MIN(e->pause_ns * 2, PAUSE_MAX_NS);
+    pause_for(e, pause_ns / 2, pause_ns, why);
+}
+
+/* Whether it was the hub that ended it, and not silence. */
+static bool hub_spoke(const struct edge_failure *f)
+{
+    return f->quic.fail != QUIC_FAIL_HANDSHAKE_TIMEOUT && f->quic.fail != QUIC_FAIL_IDLE &&
+           f->quic.fail != QUIC_FAIL_INTERNAL && f->quic.fail != QUIC_FAIL_LOCAL;
 }
 
 /* Note the end of the tunnel or of the attempt; the first one counts. */
@@ -133,20 +155,24 @@ static void lost_quic(struct edge *e, const struct quic_fail_info *why)
 static void settle(struct edge *e)
 {
     struct edge_failure end = e->end;
+    bool held = e->state == EDGE_UP && e->now_ns - e->up_ns >= HELD_NS;
     char text[256];
 
     if (!e->over)
         return;
-    if (e->state == EDGE_UP && e->now_ns - e->up_ns >= HELD_NS)
-        e->pause_ns = PAUSE_FIRST_NS;
     drop_path(e);
     describe(&end, text, sizeof(text));
-    if (!is_permanent(&end)) {
-        pause_then_retry(e, text);
+    if (is_permanent(&end)) {
+        change_state(e, EDGE_FAILED, text);
+        e->opts.events->failed(e->opts.user, &end);
         return;
     }
-    change_state(e, EDGE_FAILED, text);
-    e->opts.events->failed(e->opts.user, &end);
+    if (held)
+        e->pause_ns = PAUSE_FIRST_NS;
+    if (held && hub_spoke(&end))
+        pause_for(e, 0, PAUSE_SPREAD_NS, text);
+    else
+        back_off(e, hub_spoke(&end) ? PAUSE_MAX_NS : PAUSE_SILENT_MAX_NS, text);
 }
 
 static void connect_hub(struct edge *e)
@@ -156,7 +182,7 @@ static void connect_hub(struct edge *e)
     change_state(e, EDGE_CONNECTING, "");
     e->path = quic_path_new(e->ep, &masque_path_ops, &e->side);
     if (!e->path)
-        pause_then_retry(e, quic_fail_meaning(why.fail));
+        back_off(e, PAUSE_SILENT_MAX_NS, quic_fail_meaning(why.fail));
     else if (quic_path_open_lane(e->path, e->now_ns, &e->local, &e->remote, e->socket, NULL))
         lost_quic(e, &why);
 }

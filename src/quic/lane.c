@@ -104,6 +104,18 @@ static int new_server_conn(struct quic_lane *lane, const ngtcp2_callbacks *cb,
                : 0;
 }
 
+/* A server pings less often than its clients, so that it is theirs which keep a lane up. */
+static uint64_t keepalive_ns(struct quic_endpoint *ep)
+{
+    uint64_t ns = opt_ns(ep->opts.keepalive_ns, ep->opts.server ? 10 * NS_PER_S : 5 * NS_PER_S);
+    uint64_t random;
+
+    if (ep->opts.server)
+        return ns;
+    ep->opts.random(ep->opts.random_user, &random, sizeof(random));
+    return ns - ns / 5 + random % (2 * (ns / 5) + 1);
+}
+
 static int make_conn(struct quic_lane *lane, const struct lane_birth *birth)
 {
     struct quic_endpoint *ep = lane->ep;
@@ -129,7 +141,7 @@ static int make_conn(struct quic_lane *lane, const struct lane_birth *birth)
     if (!lane->tls)
         return -EIO;
     ngtcp2_conn_set_tls_native_handle(lane->conn, ep->opts.tls->native(lane->tls));
-    ngtcp2_conn_set_keep_alive_timeout(lane->conn, opt_ns(ep->opts.keepalive_ns, 10 * NS_PER_S));
+    ngtcp2_conn_set_keep_alive_timeout(lane->conn, keepalive_ns(ep));
     return 0;
 }
 

@@ -25,7 +25,7 @@ enum {
     MASQUE_VALUE_MAX = 512,   /* longest header field value we look at */
     MASQUE_INSTANCE_MAX = 33, /* of the instance field, with the final 0 */
     MASQUE_OUT_MAX = 65536,   /* capsule bytes not yet acknowledged by the peer */
-    MASQUE_WAITING_MAX = 256  /* lanes of one side without a tunnel */
+    MASQUE_WAITING_MAX = 1024 /* lanes of one side without a tunnel */
 };
 
 /* How long a lane may be without an open tunnel: the edge waiting for SETTINGS and an answer, the

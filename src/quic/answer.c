@@ -6,8 +6,8 @@
  * - each kind has a budget for all together and one for each source (source.h).
  *
  * The budgets are made so that 1,000 peers behind one NAT, which is one source, still get what
- * they need within seconds when the hub has restarted: all of them are told to begin anew by 400
- * resets at once and 200 a second (those not answered at once send again), and pass Retry by 1,000
+ * they need within seconds when the hub has restarted: all of them are told to begin anew by 1000
+ * resets at once and 500 a second (those not answered at once send again), and pass Retry by 1,000
  * at once and 500 a second. Somebody who floods gets no more than 20 Mbit/s out of all this, in
  * exchange for more than what he sends.
  */
@@ -26,7 +26,7 @@ static const struct bucket_rate retry_rate = {.step_ns = NS_PER_S / 4000, .burst
                                 retry_source_rate = {.step_ns = NS_PER_S / 500, .burst = 1000},
                                 reset_rate = {.step_ns = NS_PER_S / 1000, .burst = 1000},
                                 version_rate = {.step_ns = NS_PER_S / 100, .burst = 100},
-                                answer_source_rate = {.step_ns = NS_PER_S / 200, .burst = 400};
+                                answer_source_rate = {.step_ns = NS_PER_S / 500, .burst = 1000};
 
 struct answer {
     struct net_addr local, remote;

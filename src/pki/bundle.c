@@ -317,7 +317,7 @@ static int cut_line(const char *text, size_t len, size_t *at, char line[static L
 int bundle_parse(const char *text, size_t len, struct bundle *ret, struct pki_error *e)
 {
     struct reader r = {0};
-    char line[LINE_BYTES_MAX];
+    char line[LINE_BYTES_MAX] = "";
     unsigned number = 0, seen = 0;
     int rv = 0;
 

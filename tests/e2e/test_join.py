@@ -101,7 +101,7 @@ def test_join_and_traffic(site):
     wait_until(lambda: "dev mpq0" in site.exec("edge", "ip", "route", "show", "table", "100",
                                                check=False).stdout, 20, "the route into the tunnel")
     ends = (edge.end, hub.end)
-    reachable(site, "edge", "10.200.10.254", ends=ends)
+    reachable(site, "lan1", "10.200.10.254", ends=ends)
     reachable(site, "lan1", site.inet4, ends=ends)
     reachable(site, "lan1", site.inet6, ends=ends)
     assert "there already" in refused(site, FILES, file)

@@ -103,8 +103,8 @@ void capsules_take(struct masque *m, const uint8_t *data, size_t len)
     struct capsule_view c;
     int rv;
 
-    while (m->state == MASQUE_OPEN && (rv = capsule_parser_next(m->parser, &data, &len, &c))) {
-        enum capsule_error e = rv < 0 ? m->parser->error : take_capsule(m, &c);
+    while (m->state == MASQUE_OPEN && (rv = capsule_parser_next(&m->parser, &data, &len, &c))) {
+        enum capsule_error e = rv < 0 ? m->parser.error : take_capsule(m, &c);
 
         if (e)
             tunnel_abort(m, QUIC_FAIL_PROTOCOL, capsule_error_h3_code(e), capsule_error_name(e));

@@ -3,6 +3,7 @@
 #include "masque/internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -115,15 +116,23 @@ static bool may_carry(const struct masque *m)
     return quic_lane_dgram_max(m->lane) && (m->takes_dgrams || !m->got_settings);
 }
 
+void http_free_request(struct req_stream *rs)
+{
+    if (rs->req)
+        explicit_bzero(rs->req, sizeof(*rs->req));
+    free(rs->req);
+    rs->req = NULL;
+}
+
 static int take_request(struct masque *m, struct req_stream *rs)
 {
-    int status = masque_request_status(&rs->req);
+    int status = masque_request_status(rs->req);
 
     if (status == 200 && !may_carry(m))
         status = 501;
     if (status == 200)
-        status = m->state == MASQUE_IDLE ? m->side->ops->request(m, &rs->req) : 503;
-    explicit_bzero(rs->req.authorization, sizeof(rs->req.authorization));
+        status = m->state == MASQUE_IDLE ? m->side->ops->request(m, rs->req) : 503;
+    http_free_request(rs);
     return send_response(m, rs, status);
 }
 
@@ -161,8 +170,9 @@ static int on_h3_begin_headers(nghttp3_conn *h3, int64_t stream, void *user, voi
     rs = http_find_request(m, -1);
     if (!rs)
         return NGHTTP3_ERR_CALLBACK_FAILURE;
-    memset(rs, 0, sizeof(*rs));
-    rs->id = stream;
+    *rs = (struct req_stream){.id = stream, .req = calloc(1, sizeof(*rs->req))};
+    if (!rs->req)
+        return NGHTTP3_ERR_CALLBACK_FAILURE;
     return 0;
 }
 
@@ -182,8 +192,8 @@ static int on_h3_header(nghttp3_conn *h3, int64_t stream, int32_t token, nghttp3
         return 0;
     }
     rs = http_find_request(m, stream);
-    if (rs)
-        masque_request_field(&rs->req, (const char *)n.base, n.len, v.base, v.len);
+    if (rs && rs->req)
+        masque_request_field(rs->req, (const char *)n.base, n.len, v.base, v.len);
     return 0;
 }
 
@@ -196,7 +206,7 @@ static int on_h3_end_headers(nghttp3_conn *h3, int64_t stream, int fin, void *us
 
     if (masque_is_server(m)) {
         rs = http_find_request(m, stream);
-        rv = rs ? take_request(m, rs) : 0;
+        rv = rs && rs->req ? take_request(m, rs) : 0; /* trailers are no request */
     } else {
         rv = stream == m->stream && m->state == MASQUE_REQUESTED ? take_answer(m) : 0;
     }
@@ -221,7 +231,7 @@ static int on_h3_end_stream(nghttp3_conn *h3, int64_t stream, void *user, void *
 
     if (stream != m->stream || m->state != MASQUE_OPEN)
         return 0;
-    if (capsule_parser_end(m->parser)) {
+    if (capsule_parser_end(&m->parser)) {
         tunnel_abort(m, QUIC_FAIL_PROTOCOL, MASQUE_H3_MESSAGE_ERROR,
                      "the stream ended inside a capsule");
         return 0;
@@ -347,8 +357,10 @@ void http_forget_request(struct masque *m, int64_t stream)
 {
     struct req_stream *rs = http_find_request(m, stream);
 
-    if (rs)
+    if (rs) {
+        http_free_request(rs);
         rs->id = -1;
+    }
     m->ended_stream = MAX(m->ended_stream, stream);
     datagrams_drop_early(m, stream);
     nghttp3_conn_set_max_client_streams_bidi(m->h3, ++m->streams_max);
@@ -358,6 +370,7 @@ void http_forget_request(struct masque *m, int64_t stream)
     m->state = MASQUE_IDLE;
     m->stream = -1;
     outbuf_done(&m->out);
-    capsule_parser_init(m->parser);
+    capsule_parser_done(&m->parser);
+    capsule_parser_init(&m->parser);
     idset_init(&m->request_ids);
 }

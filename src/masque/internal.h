@@ -31,7 +31,7 @@ enum masque_state {
 struct req_stream {
     int64_t id; /* -1: free */
     bool answered;
-    struct masque_request req;
+    struct masque_request *req; /* owned; NULL once it is answered */
 };
 
 struct masque {
@@ -48,7 +48,7 @@ struct masque {
     int64_t ended_stream;            /* hub: the highest request stream that is over, -1: none */
     struct settings_tap settings;    /* edge: the hub's */
     bool got_settings, takes_dgrams; /* of the peer */
-    struct capsule_parser *parser;
+    struct capsule_parser parser;
     struct idset request_ids; /* that the peer has used in ADDRESS_REQUEST */
     struct outbuf out;
     struct early early;
@@ -72,6 +72,7 @@ static inline bool masque_is_server(const struct masque *m)
 int http_new(struct masque *m);
 int http_failed(struct masque *m, int liberr);
 struct req_stream *http_find_request(struct masque *m, int64_t stream);
+void http_free_request(struct req_stream *rs); /* its fields, not its place */
 
 /* hub: a request stream is over; the peer may open another one. */
 void http_forget_request(struct masque *m, int64_t stream);

@@ -11,7 +11,9 @@ static void masque_free(struct masque *m)
     if (m->h3)
         nghttp3_conn_del(m->h3);
     outbuf_done(&m->out);
-    free(m->parser);
+    for (int i = 0; i < REQUEST_STREAMS_MAX; i++)
+        http_free_request(&m->reqs[i]);
+    capsule_parser_done(&m->parser);
     free(m);
 }
 
@@ -27,12 +29,7 @@ static int on_lane_up(struct quic_lane *lane)
     for (int i = 0; i < REQUEST_STREAMS_MAX; i++)
         m->reqs[i].id = -1;
     m->state = masque_is_server(m) ? MASQUE_IDLE : MASQUE_WAIT_SETTINGS;
-    m->parser = malloc(sizeof(*m->parser));
-    if (!m->parser) {
-        masque_free(m);
-        return -1;
-    }
-    capsule_parser_init(m->parser);
+    capsule_parser_init(&m->parser);
     idset_init(&m->request_ids);
     quic_lane_set_user(lane, m);
     tunnel_waits(m);

@@ -4,11 +4,12 @@
 #include "wire/varint.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* header -> (value | skip) -> header; any -> failed.
  *
- * HEADER collects type and length, which may be cut anywhere. VALUE copies into the parser only
+ * HEADER collects type and length, which may be cut anywhere. VALUE copies only
  * when the chunk does not hold the rest of the value whole. SKIP counts bytes down. */
 enum state { STATE_HEADER, STATE_VALUE, STATE_SKIP, STATE_FAILED };
 
@@ -40,6 +41,13 @@ void capsule_parser_init(struct capsule_parser *p)
     p->left = 0;
     p->datagrams_skipped = 0;
     p->value_len = 0;
+    p->value = NULL;
+}
+
+void capsule_parser_done(struct capsule_parser *p)
+{
+    free(p->value);
+    p->value = NULL;
 }
 
 static void take(const uint8_t **data, size_t *len, size_t n)
@@ -51,6 +59,7 @@ static void take(const uint8_t **data, size_t *len, size_t n)
 /* Type and length are known: decide what becomes of the value. */
 static void on_header(struct capsule_parser *p, uint64_t type, uint64_t value_len)
 {
+    capsule_parser_done(p); /* the value before this one has been handled */
     p->header_len = 0;
     p->type = type;
     p->left = value_len;
@@ -94,6 +103,20 @@ static void eat_skipped(struct capsule_parser *p, const uint8_t **data, size_t *
         p->state = STATE_HEADER;
 }
 
+/* Keep a piece of the value. */
+static bool keep(struct capsule_parser *p, const uint8_t *data, size_t n)
+{
+    if (!p->value)
+        p->value = malloc(p->left);
+    if (!p->value) {
+        p->state = STATE_FAILED;
+        p->error = CAPSULE_NO_MEMORY;
+        return false;
+    }
+    memcpy(p->value + p->value_len, data, n);
+    return true;
+}
+
 /* Returns 1 when the value is whole. */
 static int eat_value(struct capsule_parser *p, const uint8_t **data, size_t *len,
                      struct capsule_view *ret_capsule)
@@ -102,7 +125,8 @@ static int eat_value(struct capsule_parser *p, const uint8_t **data, size_t *len
     const uint8_t *value = *data;
 
     if (p->value_len || n < p->left) {
-        memcpy(p->value + p->value_len, *data, n);
+        if (!keep(p, *data, n))
+            return 0;
         value = p->value;
     }
     p->value_len += n;

@@ -55,7 +55,8 @@ enum { H3_EXCESSIVE_LOAD = 0x107, H3_MESSAGE_ERROR = 0x10e, H3_DATAGRAM_ERROR = 
     X(CAPSULE_RANGE_ORDER, H3_MESSAGE_ERROR, "ranges are out of order or overlap")            \
     X(CAPSULE_RANGE_OVERLAP, H3_MESSAGE_ERROR, "range for all protocols overlaps another")    \
     X(CAPSULE_TOO_MANY, H3_EXCESSIVE_LOAD, "more entries than this endpoint takes")           \
-    X(CAPSULE_TOO_LONG, H3_EXCESSIVE_LOAD, "capsule longer than this endpoint takes")
+    X(CAPSULE_TOO_LONG, H3_EXCESSIVE_LOAD, "capsule longer than this endpoint takes")         \
+    X(CAPSULE_NO_MEMORY, H3_EXCESSIVE_LOAD, "no memory for a capsule")
 
 enum capsule_error {
 #define X(sym, code, name) sym,
@@ -97,7 +98,8 @@ struct capsule_view {
     size_t len;
 };
 
-/* Opaque but embeddable; one per receive side of a request stream. */
+/* Opaque but embeddable; one per receive side of a request stream. It holds memory only for a
+ * value that came in pieces. */
 struct capsule_parser {
     uint8_t state;
     uint8_t header_len;
@@ -107,10 +109,14 @@ struct capsule_parser {
     uint64_t left;              /* bytes of the value still to come */
     uint64_t datagrams_skipped; /* DATAGRAM capsules too long to take */
     size_t value_len;
-    uint8_t value[CAPSULE_VALUE_MAX];
+    uint8_t *value; /* NULL, or room for all of it */
 };
 
+/* Begin a stream. Call capsule_parser_done() before it is used for another one. */
 void capsule_parser_init(struct capsule_parser *p);
+
+/* Free what it holds. Allowed on a zeroed struct, and again. */
+void capsule_parser_done(struct capsule_parser *p);
 
 /* Take bytes from *data, *len (both are advanced) up to the end of the next known capsule.
  * Returns 1 and *ret_capsule: handle it and call again, even when *len is now 0; 0 when all input

@@ -37,6 +37,7 @@ static struct capsule_view reparse(size_t len)
     const uint8_t *in = encoded;
     struct capsule_view c;
 
+    capsule_parser_done(&p);
     capsule_parser_init(&p);
     CHECK(capsule_parser_next(&p, &in, &len, &c) == 1 && len == 0);
     return c;
@@ -97,6 +98,7 @@ static struct outcome run(const uint8_t *data, size_t size, struct rng *rng)
     static struct capsule_parser p;
     struct outcome o = {.hash = UINT64_C(0xcbf29ce484222325)};
 
+    capsule_parser_done(&p);
     capsule_parser_init(&p);
     while (size) {
         size_t longest = rng ? 1 + rng_below(rng, 64) : size;

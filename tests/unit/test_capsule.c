@@ -64,6 +64,7 @@ static void known_types_come_out_and_others_do_not(void **state)
                          s, sizeof(s));
     size_t m = hex_bytes("0003004500 0100 02070104000000 0020 0300", expected, sizeof(expected));
 
+    capsule_parser_done(&parser);
     capsule_parser_init(&parser);
     memset(&log_a, 0, sizeof(log_a));
     assert_int_equal(feed(&parser, s, n, &log_a), 0);
@@ -105,10 +106,12 @@ static void chunks_make_no_difference(void **state)
         rng_seed(&rng, seed);
         n = random_stream(&rng, s, sizeof(s));
         log_a.len = log_a.n = log_b.len = log_b.n = 0;
+        capsule_parser_done(&parser);
         capsule_parser_init(&parser);
         assert_int_equal(feed(&parser, s, n, &log_a), 0);
         assert_int_equal(capsule_parser_end(&parser), CAPSULE_OK);
 
+        capsule_parser_done(&parser);
         capsule_parser_init(&parser);
         for (size_t i = 0, len; i < n; i += len) {
             len = seed % 3 ? 1 + rng_below(&rng, seed * 50) : 1;
@@ -130,6 +133,7 @@ static void a_stream_that_ends_inside_a_capsule(void **state)
     size_t n = hex_bytes("01 07 00040a00000120 4017 4003 aabbcc", s, sizeof(s));
 
     for (size_t cut = 0; cut <= n; cut++) {
+        capsule_parser_done(&parser);
         capsule_parser_init(&parser);
         assert_int_equal(feed(&parser, s, cut, &log_a), 0);
         assert_int_equal(capsule_parser_end(&parser),
@@ -147,6 +151,7 @@ static void a_capsule_longer_than_the_bound(void **state)
         n += varint_put(s + n, 8, CAPSULE_VALUE_MAX + 1);
         memset(s + n, 0, CAPSULE_VALUE_MAX + 1);
         n += CAPSULE_VALUE_MAX + 1;
+        capsule_parser_done(&parser);
         capsule_parser_init(&parser);
         log_a.n = 0;
         if (type == CAPSULE_DATAGRAM || type > CAPSULE_ROUTE_ADVERTISEMENT) {
@@ -171,6 +176,7 @@ static void an_unknown_capsule_without_end_is_skipped(void **state)
     size_t n = varint_put(head, 8, 0x1234);
 
     n += varint_put(head + n, 8, VARINT_MAX);
+    capsule_parser_done(&parser);
     capsule_parser_init(&parser);
     log_a.n = 0;
     assert_int_equal(feed(&parser, head, n, &log_a), 0);
@@ -441,6 +447,7 @@ static void the_largest_lists_fit(void **state)
     for (unsigned i = 0; i < CAPSULE_ADDRS_MAX; i++)
         addrs.v[i] = assigned(VARINT_MAX - i, "2001:db8::1/128");
     assert_int_equal(capsule_put_addrs(CAPSULE_ADDRESS_REQUEST, &addrs, buf, sizeof(buf), &n), 0);
+    capsule_parser_done(&parser);
     capsule_parser_init(&parser);
     assert_int_equal(capsule_parser_next(&parser, &in, &n, &c), 1);
     assert_int_equal(capsule_get_addrs(c.type, c.value, c.len, &got), CAPSULE_OK);

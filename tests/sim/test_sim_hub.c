@@ -1,0 +1,583 @@
+/* A hub with several peers: who may come, which addresses and sources they have, which packets find
+ * whom, and what a new policy changes. */
+#include "peers.h"
+
+#include <errno.h>
+
+/* The line of peers.h with a hub for many: 10.200.1.0/24 and fd00:1::/64. */
+static struct peers *many_new(uint64_t seed)
+{
+    static const char *const names[] = {"a", "b", "c"};
+    struct peers *w = peers_new(seed, 20);
+
+    w->hub_opts.own[0] = peers_prefix("10.200.1.254/24");
+    w->hub_opts.own[1] = peers_prefix("fd00:1::fe/64");
+    w->hub_opts.policy.multi = true;
+    for (unsigned i = 0; i < PEERS_EDGES; i++) {
+        struct peers_edge *e = &w->edge[i];
+
+        e->tls.name = names[i];
+        e->opts.instance = "mpq";
+        e->opts.n_want = 0;
+    }
+    return w;
+}
+
+static bool is_settled(void *user)
+{
+    const struct peers_edge *e = user;
+
+    return edge_state(e->edge) == EDGE_UP && e->n_assigned && e->packet_max;
+}
+
+static void edge_up(struct peers *w, unsigned i)
+{
+    w->edge[i].n_assigned = 0;
+    w->edge[i].packet_max = 0;
+    if (!w->edge[i].edge)
+        peers_start_edge(w, i);
+    assert_true(sim_run_cond(w->sim, 5 * NS_PER_S, is_settled, &w->edge[i]));
+    sim_run_for(w->sim, 500 * NS_PER_MS);
+}
+
+/* Hub and n edges, up one after the other: 10.200.1.1, .2, .3 and fd00:1::1, ::2, ::3. */
+static struct peers *many_up(struct peers *w, unsigned n)
+{
+    peers_start_hub(w);
+    for (unsigned i = 0; i < n; i++)
+        edge_up(w, i);
+    return w;
+}
+
+static const char *address_of(const struct peers *w, unsigned i, uint8_t family)
+{
+    static char buf[IP_ADDR_STR_MAX];
+    const struct capsule_addrs *a = &w->edge[i].assigned;
+
+    for (unsigned k = 0; k < a->n; k++)
+        if (a->v[k].prefix.addr.family == family && !assigned_addr_is_refusal(&a->v[k]))
+            return ip_addr_str(&a->v[k].prefix.addr, buf);
+    return "none";
+}
+
+static void send_up(struct peers *w, unsigned i, const char *src, const char *dst)
+{
+    uint8_t p[100];
+
+    peers_edge_send(w, i, p, peers_packet(p, src, dst, sizeof(p), false));
+    sim_run_for(w->sim, 50 * NS_PER_MS);
+}
+
+static void send_down(struct peers *w, const char *src, const char *dst)
+{
+    uint8_t p[100];
+
+    peers_hub_send(w, p, peers_packet(p, src, dst, sizeof(p), false));
+    sim_run_for(w->sim, 50 * NS_PER_MS);
+}
+
+static uint64_t drops(const struct peers *w, enum drop_reason why)
+{
+    return w->hub_host->drops.n[why];
+}
+
+static void stop_edge(struct peers *w, unsigned i)
+{
+    edge_shutdown(w->edge[i].edge, w->sim->now_ns);
+    host_pump(w->edge[i].host);
+    sim_run_for(w->sim, 100 * NS_PER_MS);
+    peers_kill_edge(w, i);
+}
+
+static bool info_of(const struct peers *w, const char *id, struct hub_peer_info *ret)
+{
+    char buf[HUB_ID_STR_MAX];
+
+    for (unsigned i = 0; i < hub_peers(w->hub); i++)
+        if (hub_peer_info(w->hub, i, ret) && !strcmp(hub_peer_id_str(&ret->id, buf), id))
+            return true;
+    return false;
+}
+
+/* --- packets find their peer ----------------------------------------------------------------- */
+
+static void each_peer_has_its_own(void **state)
+{
+    struct peers *w = many_up(many_new(1), 3);
+    struct hub_peer_info info;
+
+    assert_int_equal(hub_peers(w->hub), 3);
+    assert_string_equal(address_of(w, 0, 4), "10.200.1.1");
+    assert_string_equal(address_of(w, 1, 4), "10.200.1.2");
+    assert_string_equal(address_of(w, 2, 6), "fd00:1::3");
+    send_down(w, "192.0.2.1", "10.200.1.2");
+    send_down(w, "2001:db8::1", "fd00:1::3");
+    send_down(w, "192.0.2.1", "10.200.1.9"); /* nobody's */
+    send_down(w, "192.0.2.1", "203.0.113.1");
+    send_down(w, "fe80::1", "ff02::1");
+    assert_int_equal(w->edge[0].taken.n, 0);
+    assert_int_equal(w->edge[1].taken.n, 1);
+    assert_int_equal(w->edge[2].taken.n, 1);
+    assert_int_equal(drops(w, DROP_NO_PEER), 2);
+    assert_int_equal(drops(w, DROP_LINK_LOCAL), 1);
+    send_up(w, 0, "10.200.1.1", "192.0.2.1");
+    send_up(w, 2, "fd00:1::3", "2001:db8::1");
+    assert_int_equal(w->taken.n, 2);
+    assert_true(info_of(w, "b/mpq", &info));
+    assert_int_equal(info.n_addr, 2);
+    assert_int_equal(info.session.tx_packets, 1);
+    assert_int_equal(info.packet_max, 1438);
+    assert_true(net_addr_equal(&info.remote, &w->edge[1].addr));
+    assert_int_equal(hub_totals(w->hub).rx_packets, 2);
+    stop_edge(w, 2);
+    assert_int_equal(hub_peers(w->hub), 2);
+    send_down(w, "192.0.2.1", "10.200.1.3");
+    assert_int_equal(drops(w, DROP_NO_PEER), 3);
+    assert_int_equal(hub_totals(w->hub).rx_packets, 2); /* also of those that are gone */
+    peers_free(w);
+}
+
+static void forged_sources_are_dropped(void **state)
+{
+    static const char *const forged[] = {
+        "10.200.1.2",   /* another peer's */
+        "10.200.1.254", /* the hub's */
+        "10.200.1.77",  /* nobody's, of the pool */
+        "192.0.2.1",    "127.0.0.1", "0.0.0.0", "255.255.255.255",
+    };
+    struct peers *w = many_up(many_new(2), 2);
+    struct hub_peer_id id;
+    struct hub_peer_info info;
+    struct ip_addr src;
+    char buf[IP_ADDR_STR_MAX];
+
+    assert_false(hub_bad_source(w->hub, &id, &src));
+    for (unsigned i = 0; i < ARRAY_LEN(forged); i++) {
+        send_up(w, 0, forged[i], "192.0.2.9");
+        assert_int_equal(drops(w, DROP_SOURCE), i + 1);
+        assert_true(hub_bad_source(w->hub, &id, &src));
+        assert_string_equal(id.name, "a");
+        assert_string_equal(ip_addr_str(&src, buf), forged[i]);
+    }
+    send_up(w, 0, "fd00:1::2", "2001:db8::1");
+    assert_int_equal(drops(w, DROP_SOURCE), ARRAY_LEN(forged) + 1);
+    assert_int_equal(w->taken.n, 0);
+    assert_true(info_of(w, "a/mpq", &info));
+    assert_int_equal(info.bad_sources, ARRAY_LEN(forged) + 1);
+    assert_true(info_of(w, "b/mpq", &info));
+    assert_int_equal(info.bad_sources, 0);
+    peers_free(w);
+}
+
+static void peer_to_peer_is_policy(void **state)
+{
+    struct peers *w = many_up(many_new(3), 2);
+    struct hub_policy p = w->hub_opts.policy;
+
+    send_up(w, 0, "10.200.1.1", "10.200.1.2");
+    send_up(w, 1, "fd00:1::2", "fd00:1::1");
+    assert_int_equal(drops(w, DROP_PEER_TO_PEER), 2);
+    assert_int_equal(w->taken.n, 0);
+    p.peer_to_peer = true;
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    send_up(w, 0, "10.200.1.1", "10.200.1.2");
+    assert_int_equal(w->taken.n, 1); /* to the TUN, not past it */
+    assert_int_equal(w->edge[1].taken.n, 0);
+    peers_hub_send(w, w->taken.pkt[0].data, w->taken.pkt[0].len); /* the kernel sends it back */
+    sim_run_for(w->sim, 50 * NS_PER_MS);
+    assert_int_equal(w->edge[1].taken.n, 1);
+    assert_int_equal(hub_peers(w->hub), 2);
+    peers_free(w);
+}
+
+/* --- what lies behind a peer -------------------------------------------------------------------
+ */
+
+static void networks_behind_a_peer(void **state)
+{
+    static const struct ip_prefix lan = {.addr = {4, {172, 16, 5, 0}}, .len = 24};
+    struct hub_rule rule = {.name = "a", .prefix = {lan}, .n_prefix = 1};
+    struct peers *w = many_new(4);
+    struct hub_peer_info info;
+
+    w->hub_opts.policy.rules = &rule;
+    w->hub_opts.policy.n_rules = 1;
+    many_up(w, 2);
+    send_up(w, 0, "172.16.5.9", "192.0.2.1");
+    assert_int_equal(w->taken.n, 1);
+    send_up(w, 1, "172.16.5.9", "192.0.2.1");
+    send_up(w, 0, "172.16.6.9", "192.0.2.1");
+    assert_int_equal(drops(w, DROP_SOURCE), 2);
+    send_down(w, "192.0.2.1", "172.16.5.200");
+    assert_int_equal(w->edge[0].taken.n, 1);
+    assert_true(info_of(w, "a/mpq", &info));
+    assert_int_equal(info.n_prefix, 1);
+    stop_edge(w, 0);
+    send_down(w, "192.0.2.1", "172.16.5.200");
+    assert_int_equal(drops(w, DROP_NO_PEER), 1);
+    peers_free(w);
+}
+
+/* Of several instances under one rule the first one has the network; when it goes, the next. */
+static void a_network_is_handed_on(void **state)
+{
+    static const struct ip_prefix lan = {.addr = {4, {172, 16, 5, 0}}, .len = 24};
+    struct hub_rule rule = {.name = "a", .prefix = {lan}, .n_prefix = 1};
+    struct peers *w = many_new(5);
+
+    w->hub_opts.policy.rules = &rule;
+    w->hub_opts.policy.n_rules = 1;
+    w->edge[1].tls.name = "a";
+    w->edge[1].opts.instance = "second";
+    many_up(w, 2);
+    send_up(w, 1, "172.16.5.9", "192.0.2.1");
+    assert_int_equal(drops(w, DROP_SOURCE_TAKEN), 1);
+    stop_edge(w, 0);
+    send_up(w, 1, "172.16.5.9", "192.0.2.1");
+    assert_int_equal(w->taken.n, 1);
+    send_down(w, "192.0.2.1", "172.16.5.9");
+    assert_int_equal(w->edge[1].taken.n, 1);
+    peers_free(w);
+}
+
+static void addresses_behind_peers_are_learned(void **state)
+{
+    struct ip_prefix range[2] = {peers_prefix("172.16.0.0/12"), peers_prefix("10.0.0.0/8")};
+    struct peers *w = many_new(6);
+    struct hub_peer_info info;
+
+    w->hub_opts.policy.peer_prefixes = range;
+    w->hub_opts.policy.n_peer_prefixes = 2;
+    many_up(w, 2);
+    send_down(w, "192.0.2.1", "172.16.5.9");
+    assert_int_equal(drops(w, DROP_NO_PEER), 1); /* not yet */
+    send_up(w, 0, "172.16.5.9", "192.0.2.1");
+    send_down(w, "192.0.2.1", "172.16.5.9");
+    assert_int_equal(w->edge[0].taken.n, 1);
+    send_up(w, 1, "172.16.5.9", "192.0.2.1"); /* it is a's */
+    assert_int_equal(drops(w, DROP_SOURCE_TAKEN), 1);
+    send_up(w, 1, "10.200.1.1", "192.0.2.1");  /* a's own, inside the range */
+    send_up(w, 1, "10.200.1.50", "192.0.2.1"); /* the pool is not learned */
+    send_up(w, 1, "192.168.1.1", "192.0.2.1"); /* outside */
+    assert_int_equal(drops(w, DROP_SOURCE), 3);
+    send_up(w, 1, "10.7.0.1", "192.0.2.1");
+    assert_true(info_of(w, "b/mpq", &info));
+    assert_int_equal(info.n_learned, 1);
+    sim_run_for(w->sim, 301 * NS_PER_S);
+    send_up(w, 1, "172.16.5.9", "192.0.2.1"); /* it has not been used for five minutes */
+    send_down(w, "192.0.2.1", "172.16.5.9");
+    assert_int_equal(w->edge[1].taken.n, 1);
+    assert_int_equal(w->taken.n, 3);
+    stop_edge(w, 1); /* and its holder is gone: at once */
+    send_up(w, 0, "172.16.5.9", "192.0.2.1");
+    assert_int_equal(w->taken.n, 4);
+    peers_free(w);
+}
+
+/* --- who comes and goes ------------------------------------------------------------------------
+ */
+
+static void instances_of_one_certificate_live_side_by_side(void **state)
+{
+    struct peers *w = many_new(7);
+    static const char *const instance[] = {"cr5", "df5", "bk5"};
+
+    for (unsigned i = 0; i < 3; i++) {
+        w->edge[i].tls.name = "site";
+        w->edge[i].opts.instance = instance[i];
+    }
+    many_up(w, 3);
+    sim_run_for(w->sim, 60 * NS_PER_S);
+    assert_int_equal(hub_peers(w->hub), 3);
+    assert_int_equal(w->ups, 3);
+    assert_int_equal(w->downs, 0);
+    for (unsigned i = 0; i < 3; i++)
+        send_down(w, "192.0.2.1", (const char *[]){"10.200.1.1", "10.200.1.2", "10.200.1.3"}[i]);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(w->edge[i].taken.n, 1);
+    peers_free(w);
+}
+
+/* The same name and instance from another address: at once, with its address and what was learned
+ * behind it. The others notice nothing. */
+static void a_peer_takes_its_place_over(void **state)
+{
+    struct ip_prefix range = peers_prefix("172.16.0.0/12");
+    struct peers *w = many_new(8);
+
+    w->hub_opts.policy.peer_prefixes = &range;
+    w->hub_opts.policy.n_peer_prefixes = 1;
+    many_up(w, 2);
+    send_up(w, 0, "172.16.5.9", "192.0.2.1");
+    peers_kill_edge(w, 0); /* the hub does not know */
+    w->edge[2].tls.name = "a";
+    edge_up(w, 2);
+    assert_int_equal(hub_peers(w->hub), 2);
+    assert_int_equal(w->downs, 1);
+    assert_string_equal(w->down_why, "a/mpq: the same peer has connected again");
+    assert_string_equal(address_of(w, 2, 4), "10.200.1.1");
+    send_down(w, "192.0.2.1", "172.16.5.9");
+    send_down(w, "192.0.2.1", "10.200.1.1");
+    assert_int_equal(w->edge[2].taken.n, 2);
+    sim_run_for(w->sim, 60 * NS_PER_S);
+    assert_int_equal(w->downs, 1);
+    assert_int_equal(edge_state(w->edge[1].edge), EDGE_UP);
+    peers_free(w);
+}
+
+static void an_address_is_kept_for_an_absent_peer(void **state)
+{
+    struct peers *w = many_up(many_new(9), 2);
+
+    stop_edge(w, 0);
+    stop_edge(w, 1);
+    edge_up(w, 2);
+    assert_string_equal(address_of(w, 2, 4), "10.200.1.3");
+    edge_up(w, 1); /* a new process: it asks for any */
+    assert_string_equal(address_of(w, 1, 4), "10.200.1.2");
+    assert_string_equal(address_of(w, 1, 6), "fd00:1::2");
+    assert_int_equal(hub_leases(w->hub), 6);
+    peers_free(w);
+}
+
+static void an_exhausted_pool(void **state)
+{
+    struct ip_prefix pool = peers_prefix("10.200.1.8/31");
+    struct peers *w = many_new(10);
+
+    w->hub_opts.policy.pool = &pool;
+    w->hub_opts.policy.n_pool = 1;
+    many_up(w, 2);
+    assert_string_equal(address_of(w, 0, 4), "10.200.1.8");
+    assert_string_equal(address_of(w, 1, 4), "10.200.1.9");
+    assert_string_equal(address_of(w, 1, 6), "none");
+    peers_start_edge(w, 2);
+    sim_run_for(w->sim, 20 * NS_PER_S);
+    assert_int_equal(hub_peers(w->hub), 2);
+    assert_string_equal(w->refused_why, "c/mpq: no address is left for another peer");
+    assert_int_equal(w->edge[2].n_failed, 0);
+    stop_edge(w, 0); /* its address is idle now: nobody else has one to give */
+    assert_true(peers_wait_state(w, 2, EDGE_UP, 21 * NS_PER_S));
+    sim_run_for(w->sim, NS_PER_S);
+    assert_string_equal(address_of(w, 2, 4), "10.200.1.8");
+    peers_free(w);
+}
+
+static void a_wish_is_granted_when_it_can_be(void **state)
+{
+    struct hub_rule rule = {.name = "c", .addr = {{4, {10, 200, 1, 50}}}, .n_addr = 1};
+    struct peers *w = many_new(11);
+
+    w->hub_opts.policy.rules = &rule;
+    w->hub_opts.policy.n_rules = 1;
+    for (unsigned i = 0; i < 2; i++) {
+        w->edge[i].opts.n_want = 1;
+        w->edge[i].opts.want[0] = peers_prefix("10.200.1.40/24");
+    }
+    many_up(w, 3);
+    assert_string_equal(address_of(w, 0, 4), "10.200.1.40");
+    assert_string_equal(address_of(w, 1, 4), "10.200.1.1"); /* taken: another one */
+    assert_string_equal(address_of(w, 2, 4), "10.200.1.50");
+    stop_edge(w, 1);
+    w->edge[1].opts.want[0] = peers_prefix("10.200.1.50/24");
+    edge_up(w, 1);
+    assert_string_equal(address_of(w, 1, 4), "10.200.1.1"); /* fixed for another */
+    stop_edge(w, 0);
+    stop_edge(w, 1);
+    w->edge[1].opts.want[0] = peers_prefix("10.200.1.40/24");
+    edge_up(w, 1);
+    assert_string_equal(address_of(w, 1, 4), "10.200.1.40"); /* of one that is away */
+    peers_free(w);
+}
+
+static void no_more_than_may_be(void **state)
+{
+    struct peers *w = many_new(12);
+
+    w->hub_opts.policy.max_peers = 2;
+    many_up(w, 2);
+    peers_start_edge(w, 2);
+    sim_run_for(w->sim, 60 * NS_PER_S);
+    assert_int_equal(hub_peers(w->hub), 2);
+    assert_string_equal(w->refused_why, "c/mpq: as many peers as may be are connected");
+    assert_true(w->n_refused < 15); /* less and less often */
+    assert_int_equal(w->downs, 0);
+    peers_kill_edge(w, 0);
+    peers_start_edge(w, 0); /* one of the two comes back: that is no third */
+    assert_true(peers_wait_state(w, 0, EDGE_UP, NS_PER_S));
+    peers_free(w);
+}
+
+/* --- another policy ----------------------------------------------------------------------------
+ */
+
+static void only_who_lost_its_right_is_closed(void **state)
+{
+    static struct hub_token tokens[2] = {{"alice", "correct horse"}, {"bob", "battery staple"}};
+    struct ip_prefix pool = peers_prefix("10.200.1.0/24"), half = peers_prefix("10.200.1.2/31");
+    struct hub_policy p;
+    struct peers *w = many_new(13);
+
+    for (unsigned i = 0; i < 2; i++) {
+        w->edge[i].tls.name = "";
+        w->edge[i].opts.token = tokens[i].token;
+    }
+    w->hub_opts.policy.tokens = tokens;
+    w->hub_opts.policy.n_tokens = 2;
+    w->hub_opts.policy.pool = &pool;
+    w->hub_opts.policy.n_pool = 1;
+    many_up(w, 3); /* alice .1, bob .2, c .3 */
+    p = w->hub_opts.policy;
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    assert_int_equal(w->downs, 0); /* nothing has changed */
+
+    p.tokens = tokens + 1; /* without alice */
+    p.n_tokens = 1;
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    host_pump(w->hub_host);
+    assert_int_equal(w->downs, 1);
+    assert_string_equal(w->down_why, "alice/mpq: its token is not valid any more");
+    assert_true(peers_wait_state(w, 0, EDGE_FAILED, 5 * NS_PER_S));
+    assert_int_equal(w->edge[0].failure.http_status, 401);
+
+    p.pool = &half; /* .2 and .3: still theirs */
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    assert_int_equal(w->downs, 1);
+    half = peers_prefix("10.200.1.4/31");
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    host_pump(w->hub_host);
+    assert_int_equal(w->downs, 3);
+    assert_non_null(strstr(w->down_why, "it has lost an address"));
+    assert_true(peers_wait_state(w, 1, EDGE_UP, 5 * NS_PER_S));
+    assert_true(peers_wait_state(w, 2, EDGE_UP, 5 * NS_PER_S));
+    sim_run_for(w->sim, NS_PER_S);
+    assert_int_equal(hub_peers(w->hub), 2);
+    assert_memory_equal(address_of(w, 1, 4), "10.200.1.", 9);
+    assert_in_range(address_of(w, 1, 4)[9], '4', '5');
+
+    p.multi = false;
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), -EINVAL);
+    assert_int_equal(hub_peers(w->hub), 2);
+    peers_free(w);
+}
+
+static void other_networks_take_effect_at_once(void **state)
+{
+    static const struct ip_prefix lan = {.addr = {4, {172, 16, 5, 0}}, .len = 24};
+    struct hub_rule rule[2] = {{.name = "a", .prefix = {lan}, .n_prefix = 1}, {.name = "b"}};
+    struct ip_prefix range = peers_prefix("192.168.0.0/16");
+    struct hub_policy p;
+    struct peers *w = many_new(14);
+
+    w->hub_opts.policy.rules = rule;
+    w->hub_opts.policy.n_rules = 2;
+    w->hub_opts.policy.peer_prefixes = &range;
+    w->hub_opts.policy.n_peer_prefixes = 1;
+    many_up(w, 2);
+    send_up(w, 0, "192.168.1.1", "192.0.2.1");
+    send_up(w, 0, "192.168.2.1", "192.0.2.1");
+    p = w->hub_opts.policy;
+    rule[0].n_prefix = 0; /* the network moves from a to b */
+    rule[1].prefix[0] = lan;
+    rule[1].n_prefix = 1;
+    range = peers_prefix("192.168.1.0/24");
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    assert_int_equal(w->downs, 0);
+    send_up(w, 0, "172.16.5.9", "192.0.2.1");
+    assert_int_equal(drops(w, DROP_SOURCE), 1);
+    send_up(w, 1, "172.16.5.9", "192.0.2.1");
+    assert_int_equal(w->taken.n, 3);
+    send_down(w, "192.0.2.1", "172.16.5.9");
+    assert_int_equal(w->edge[1].taken.n, 1);
+    send_down(w, "192.0.2.1", "192.168.1.1"); /* what was learned and still may be stays */
+    send_down(w, "192.0.2.1", "192.168.2.1");
+    assert_int_equal(w->edge[0].taken.n, 1);
+    assert_int_equal(drops(w, DROP_NO_PEER), 1);
+    peers_free(w);
+}
+
+/* --- nobody starves ----------------------------------------------------------------------------
+ */
+
+/* Two peers behind dead lines are sent more than they can take: the third has its packets all the
+ * same. */
+static void slow_peers_leave_buffers_to_others(void **state)
+{
+    struct peers *w = many_up(many_new(15), 3);
+    struct hub_peer_info info;
+    uint8_t p[100], q[100];
+    size_t len = peers_packet(p, "192.0.2.1", "10.200.1.3", sizeof(p), false);
+    unsigned before = w->edge[2].taken.n;
+
+    host_run(w->edge[0].host, NULL, NULL); /* their machines hang */
+    host_run(w->edge[1].host, NULL, NULL);
+    for (unsigned i = 0; i < 300; i++) {
+        for (unsigned k = 0; k < 40; k++) {
+            peers_packet(q, "192.0.2.1", k % 2 ? "10.200.1.1" : "10.200.1.2", sizeof(q), false);
+            hub_send(w->hub, w->sim->now_ns, peers_pkt(w->hub_host->pool, q, sizeof(q)));
+        }
+        peers_hub_send(w, p, len);
+        sim_run_for(w->sim, NS_PER_MS);
+    }
+    sim_run_for(w->sim, 50 * NS_PER_MS);
+    assert_int_equal(w->edge[2].taken.n - before, 300);
+    assert_true(drops(w, DROP_QUEUE_FULL) > 0);
+    assert_int_equal(drops(w, DROP_NO_BUFFER), 0);
+    assert_true(info_of(w, "a/mpq", &info));
+    assert_true(info.queued > 100);
+    assert_true(pkt_pool_in_use(w->hub_host->pool) < PEERS_PKTS / 2);
+    host_run(w->edge[0].host, &host_engine_edge, w->edge[0].edge);
+    host_run(w->edge[1].host, &host_engine_edge, w->edge[1].edge);
+    peers_free(w);
+}
+
+/* The TUN takes what the largest path carries; whoever has less answers for itself. */
+static void the_largest_path_sets_the_mtu(void **state)
+{
+    struct peers *w = many_new(16);
+    uint8_t p[1400];
+
+    w->edge[1].opts.quic.udp_payload_max = 1472;
+    peers_start_hub(w);
+    edge_up(w, 0);
+    assert_int_equal(w->packet_max, 1438);
+    link_set_mtu(w->wan.up, 1300);
+    link_set_mtu(w->wan.down, 1300);
+    edge_up(w, 1);
+    assert_int_equal(w->packet_max, 1438); /* b has 1272 - 34 */
+    link_set_mtu(w->wan.up, 1500);
+    link_set_mtu(w->wan.down, 1500);
+    peers_hub_send(w, p, peers_packet(p, "192.0.2.1", "10.200.1.2", sizeof(p), true));
+    sim_run_for(w->sim, 50 * NS_PER_MS);
+    assert_int_equal(w->edge[1].taken.n, 0);
+    assert_int_equal(w->taken.n, 1); /* packet-too-big, to the TUN */
+    assert_int_equal(w->taken.pkt[0].data[20], 3);
+    peers_hub_send(w, p, peers_packet(p, "192.0.2.1", "10.200.1.1", sizeof(p), true));
+    sim_run_for(w->sim, 50 * NS_PER_MS);
+    assert_int_equal(w->edge[0].taken.n, 1);
+    peers_free(w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_peer_has_its_own),
+        cmocka_unit_test(forged_sources_are_dropped),
+        cmocka_unit_test(peer_to_peer_is_policy),
+        cmocka_unit_test(networks_behind_a_peer),
+        cmocka_unit_test(a_network_is_handed_on),
+        cmocka_unit_test(addresses_behind_peers_are_learned),
+        cmocka_unit_test(instances_of_one_certificate_live_side_by_side),
+        cmocka_unit_test(a_peer_takes_its_place_over),
+        cmocka_unit_test(an_address_is_kept_for_an_absent_peer),
+        cmocka_unit_test(an_exhausted_pool),
+        cmocka_unit_test(a_wish_is_granted_when_it_can_be),
+        cmocka_unit_test(no_more_than_may_be),
+        cmocka_unit_test(only_who_lost_its_right_is_closed),
+        cmocka_unit_test(other_networks_take_effect_at_once),
+        cmocka_unit_test(slow_peers_leave_buffers_to_others),
+        cmocka_unit_test(the_largest_path_sets_the_mtu),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

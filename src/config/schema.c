@@ -588,10 +588,10 @@ unsigned config_key_count(const struct config_key *k, const void *object)
 
 const void *config_key_value(const struct config_key *k, const void *object, unsigned i)
 {
-    const char *first = (const char *)object + k->offset;
+    const char *field = (const char *)object + k->offset, *first = field;
 
     if (k->list_heap)
-        memcpy(&first, first, sizeof(first));
+        memcpy(&first, field, sizeof(first));
     return first + i * k->size;
 }
 

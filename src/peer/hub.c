@@ -160,7 +160,8 @@ static int make_parts(struct hub *h, const struct hub_opts *opts)
     h->table = table_new(&h->key, 0, 0);
     h->leases = leases_new(&h->key, opts->own, opts->n_own);
     h->flows = fq_flows_new(FLOWS, &h->key);
-    if (!h->policy || !h->table || !h->leases || !h->flows || leases_set_policy(h->leases, h->policy))
+    if (!h->policy || !h->table || !h->leases || !h->flows ||
+        leases_set_policy(h->leases, h->policy))
         return -ENOMEM;
     apply_prefixes(h);
     return quic_endpoint_new(&h->opts.quic, &h->ep);

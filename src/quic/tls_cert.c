@@ -122,16 +122,26 @@ int tls_cert_info_der(const gnutls_datum_t *der, struct quic_tls_cert_info *ret)
     return der->size ? import_info(der, GNUTLS_X509_FMT_DER, ret) : -ENOENT;
 }
 
+/* What GnuTLS only reads. */
+static gnutls_datum_t datum_of(const void *bytes, size_t len)
+{
+    gnutls_datum_t d;
+
+    d.data = (unsigned char *)bytes;
+    d.size = (unsigned)len;
+    return d;
+}
+
 int quic_tls_cert_info(const void *pem, size_t len, struct quic_tls_cert_info *ret)
 {
-    gnutls_datum_t data = {.data = (unsigned char *)pem, .size = (unsigned)len};
+    gnutls_datum_t data = datum_of(pem, len);
 
     return import_info(&data, GNUTLS_X509_FMT_PEM, ret);
 }
 
 int quic_tls_crl_due_s(const void *pem, size_t len, int64_t *ret)
 {
-    gnutls_datum_t data = {.data = (unsigned char *)pem, .size = (unsigned)len};
+    gnutls_datum_t data = datum_of(pem, len);
     gnutls_x509_crl_t *list = NULL;
     int64_t first = INT64_MAX;
     unsigned n = 0;

@@ -1,5 +1,5 @@
-/* An answer from a control socket is read, or refused; what is read can be written and rendered, and
- * written again it is the same. */
+/* An answer from a control socket is read, or refused; what is read can be written and rendered,
+ * and written again it is the same. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

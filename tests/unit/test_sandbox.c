@@ -399,6 +399,7 @@ static int use_allowed(void)
     struct sockaddr_in loopback = {.sin_family = AF_INET};
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *list = NULL;
     pthread_t thread;
+    void *block;
     char c;
     int fd;
 
@@ -410,7 +411,8 @@ static int use_allowed(void)
     MUST(socket(AF_NETLINK, SOCK_RAW, 0) >= 0);
     MUST(eventfd(0, EFD_CLOEXEC) >= 0);
     MUST(!pthread_create(&thread, NULL, end_at_once, NULL) && !pthread_join(thread, NULL));
-    MUST(malloc(64 << 20));
+    MUST((block = malloc(64 << 20)));
+    free(block);
     MUST(!getaddrinfo("localhost", "1", &hints, &list) && list);
     freeaddrinfo(list);
     return 0;

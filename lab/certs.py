@@ -24,7 +24,7 @@ class Authority:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.key, self.cert = self.directory / "ca.key", self.directory / "ca.crt"
         template = self.directory / "ca.template"
-        template.write_text(f'cn = "{name}"\nca\ncert_signing_key\nexpiration_days = 30\n')
+        template.write_text(f'cn = "{name}"\nca\ncert_signing_key\ncrl_signing_key\nexpiration_days = 30\n')
         make_key(self.key)
         certtool("--generate-self-signed", "--load-privkey", self.key, "--template", template,
                  "--no-text", "--outfile", self.cert)

@@ -24,17 +24,19 @@ static int connect_to(const char *path, uint64_t deadline_ns, int *ret)
     uint64_t now_ns = clock_mono_ns(), left_ns = deadline_ns - MIN(now_ns, deadline_ns);
     struct timeval tv = {.tv_sec = (time_t)(left_ns / NS_PER_S),
                          .tv_usec = (suseconds_t)MAX(left_ns % NS_PER_S / NS_PER_US, 1)};
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), rv = 0;
 
     if (fd < 0)
         return -errno;
     snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
     if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) ||
         connect(fd, (const struct sockaddr *)&sun, sizeof(sun)))
-        return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    *ret = fd;
-    fd = -1;
-    return 0;
+        rv = errno == EAGAIN ? -ETIMEDOUT : -errno;
+    if (rv)
+        close(fd);
+    else
+        *ret = fd;
+    return rv;
 }
 
 /* 1 when there is something to read, 0 when the time is over. */

@@ -206,7 +206,8 @@ def test_all_at_once(edge):
         wait_until(lambda u=unit: state(edge, u) == "active", 20, f"{unit} runs again")
         assert main_pid(edge, unit) != pid, unit
     edge.run("systemctl", "stop", "mpquic.target")
-    assert [state(edge, u) for u in pids] == ["inactive", "inactive"]
+    wait_until(lambda: [state(edge, u) for u in pids] == ["inactive", "inactive"], 20,
+               "all stopped")
     edge.run("systemctl", "start", "mpquic.target")
     wait_until(lambda: [state(edge, u) for u in pids] == ["active", "active"], 20, "all started")
     ping(edge, "10.200.1.2")

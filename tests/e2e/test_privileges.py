@@ -1,0 +1,89 @@
+"""What the two processes of an instance are to the kernel, and that neither outlives the other."""
+import os
+import pathlib
+import signal
+
+import pytest
+from lab import Lab, wait_until
+from traffic import ping
+from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_config
+
+# Of linux/capability.h.
+DAC_READ_SEARCH, NET_BIND_SERVICE, NET_ADMIN, NET_RAW = 2, 10, 12, 13
+
+
+@pytest.fixture(scope="module")
+def site(build, mpquic, lab_name):
+    with Lab(lab_name, build=build, wans=1, profiles=["bare"]) as lab:
+        certificates = Site(lab)
+        files = {"hub": write_config(lab.state / "server.yaml", **server_keys(1)),
+                 "edge": write_config(lab.state / "client.yaml", **client_keys(1, lab.hub4))}
+        lab.ends = {node: Tunnel(lab, node, file, certificates.etc[node]).start()
+                    for node, file in files.items()}
+        reachable(lab, "edge", "10.200.1.2")
+        yield lab
+
+
+def data_plane(end):
+    pid = end.process.pid
+    return int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+
+
+def status(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {key: value.split() for key, _, value in (line.partition(":") for line in lines)}
+
+
+@pytest.mark.parametrize("node", ["edge", "hub"])
+def test_the_data_plane_has_nothing(site, node):
+    s = status(data_plane(site.ends[node]))
+    assert len(set(s["Uid"])) == 1 and s["Uid"][0] != "0"
+    assert len(set(s["Gid"])) == 1 and s["Gid"][0] != "0"
+    assert s["Groups"] == []
+    for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(s[key][0], 16) == 0, key
+    assert s["NoNewPrivs"] == ["1"] and s["Seccomp"] == ["2"]
+
+
+@pytest.mark.parametrize("node", ["edge", "hub"])
+def test_the_helper_has_what_it_needs(site, node):
+    s = status(site.ends[node].process.pid)
+    needed = sum(1 << cap for cap in (DAC_READ_SEARCH, NET_BIND_SERVICE, NET_ADMIN, NET_RAW))
+    assert int(s["CapEff"][0], 16) == int(s["CapPrm"][0], 16) == needed
+    for key in ("CapInh", "CapBnd", "CapAmb"):
+        assert int(s[key][0], 16) == 0, key
+    assert s["NoNewPrivs"] == ["1"]
+
+
+def test_neither_has_descriptors_of_who_started_it(site):
+    """Standard streams, and what it opened itself: no file, no directory."""
+    for end in site.ends.values():
+        for pid in (end.process.pid, data_plane(end)):
+            links = {int(fd): os.readlink(f"/proc/{pid}/fd/{fd}")
+                     for fd in os.listdir(f"/proc/{pid}/fd")}
+            others = {fd: link for fd, link in links.items() if fd > 2 and link.startswith("/")
+                      and link != "/dev/net/tun"}
+            assert others == {}
+
+
+@pytest.mark.parametrize("which", ["helper", "data plane"])
+@pytest.mark.parametrize("node", ["edge", "hub"])
+def test_both_end_when_one_is_killed(site, node, which):
+    end = site.ends[node]
+    child = data_plane(end)
+    os.kill(end.process.pid if which == "helper" else child, signal.SIGKILL)
+    code = end.wait_exit()
+    assert code == (-signal.SIGKILL if which == "helper" else 70)
+    wait_until(lambda: not pathlib.Path(f"/proc/{child}").exists(), 5, "the data plane is gone")
+    end.start()
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+    assert ping(site, "edge", "10.200.1.2", 3, 0.05).received == 3
+
+
+def test_a_signal_to_the_helper_ends_both_well(site):
+    end = site.ends["edge"]
+    child = data_plane(end)
+    assert end.stop() == 0, end.text()
+    assert not pathlib.Path(f"/proc/{child}").exists()
+    end.start()
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())

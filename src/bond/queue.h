@@ -1,6 +1,5 @@
-/* The egress queue: packets on their way into the tunnel, first in first out, bounded in bytes.
- * The only place where packets wait: below it nothing holds more than congestion control's pace.
- * When it is full the newest packet is refused. */
+/* A list of packets, first in first out, bounded in bytes, for packets that wait aside: the egress
+ * queue itself is fq.h. When it is full the newest packet is refused. */
 #ifndef BOND_QUEUE_H
 #define BOND_QUEUE_H
 

@@ -82,10 +82,16 @@ static void log_drops(const struct instance *inst)
         log_info("drops:%s", text);
 }
 
+static bool has_peer(const struct instance *inst)
+{
+    return inst->edge ? edge_state(inst->edge) == EDGE_UP : hub_peers(inst->hub) > 0;
+}
+
 static void on_telemetry(struct loop_timer *timer)
 {
     struct instance *inst = timer->user;
 
+    wallclock_tick(&inst->wallclock, inst->helper, loop_now_ns(inst->loop), has_peer(inst));
     log_telemetry(inst);
     log_drops(inst);
     loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
@@ -185,6 +191,7 @@ static void on_monitor(struct loop_io *io, uint32_t events)
 static void on_stop_signal(struct loop_signal *sig, int signo)
 {
     struct instance *inst = sig->user;
+    bool was_up = has_peer(inst);
 
     if (inst->stopping)
         return;
@@ -196,6 +203,7 @@ static void on_stop_signal(struct loop_signal *sig, int signo)
     else
         hub_shutdown(inst->hub, loop_now_ns(inst->loop));
     instance_pump(inst);
+    wallclock_tick(&inst->wallclock, inst->helper, loop_now_ns(inst->loop), was_up);
     loop_stop(inst->loop, EXIT_CODE_OK);
 }
 
@@ -310,6 +318,7 @@ static enum exit_code setup(struct instance *inst)
     enum exit_code code;
     int rv;
 
+    wallclock_start(&inst->wallclock, inst->helper);
     instance_files_note(inst);
     code = instance_load_credentials(inst);
     if (code)

@@ -15,6 +15,7 @@
 #include "daemon/credentials.h"
 #include "daemon/resolve.h"
 #include "daemon/upkeep.h"
+#include "daemon/wallclock.h"
 #include "helper/helper.h"
 #include "loop/loop.h"
 #include "netlink/netlink.h"
@@ -75,6 +76,7 @@ struct instance {
 
     struct loop_signal sigterm, sigint, sighup;
     struct loop_timer telemetry, watchdog;
+    struct wallclock wallclock;
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
     struct log_limit refused_limit;

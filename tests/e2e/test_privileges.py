@@ -1,7 +1,9 @@
 """What the two processes of an instance are to the kernel, and that neither outlives the other."""
 import os
 import pathlib
+import shutil
 import signal
+import time
 
 import pytest
 from lab import Lab, wait_until
@@ -85,5 +87,38 @@ def test_a_signal_to_the_helper_ends_both_well(site):
     child = data_plane(end)
     assert end.stop() == 0, end.text()
     assert not pathlib.Path(f"/proc/{child}").exists()
+    end.start()
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+
+
+def test_the_time_is_saved_and_never_goes_back(site):
+    """The edge's clock stands for one that has stopped: by the saved time its hub's certificate has
+    expired (exit 21)."""
+    end = site.ends["edge"]
+    file = site.directories("edge")["MPQUIC_STATE_DIR"] / f"{end.config.stem}.time"
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+    assert end.stop() == 0
+    saved = int(file.read_text())
+    assert abs(saved - time.time()) < 60
+    file.write_text(f"{saved + 100 * 365 * 86400}\n")
+    end.start()
+    assert end.wait_exit() == 21, end.text()
+    for text in ("", "x\n", "-5\n", "99999999999999999999999\n"):  # not ours, or half written
+        file.write_text(text)
+        end.start()
+        reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+        assert end.stop() == 0
+    end.start()
+
+
+def test_a_state_directory_that_cannot_be_written_is_one_line(site):
+    end = site.ends["edge"]
+    directory = site.directories("edge")["MPQUIC_STATE_DIR"]
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.write_text("a file\n")
+    assert end.stop() == 0
+    assert end.text().count("state: cannot save the time") == 1
+    directory.unlink()
     end.start()
     reachable(site, "edge", "10.200.1.2", ends=site.ends.values())

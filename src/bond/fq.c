@@ -246,6 +246,7 @@ static void keep_bounds(struct fq *q)
     while (q->bytes > q->opts.max_bytes || q->n > q->opts.max_packets) {
         if (!q->fat || q->fat->bytes < q->fat_other)
             look_for_fattest(q);
+        assert(q->fat); /* bytes and packets are those of the flows */
         drop(q, take_first(q, q->fat), DROP_QUEUE_FULL);
     }
 }

@@ -17,25 +17,35 @@ struct source {
 
 /* --- files ----------------------------------------------------------------------------- */
 
+static int read_stream(FILE *f, char *text, size_t *len)
+{
+    size_t n = fread(text, 1, HELPER_FILE_MAX + 1, f);
+
+    if (ferror(f))
+        return -EIO;
+    if (n > HELPER_FILE_MAX)
+        return -EFBIG;
+    text[n] = 0;
+    *len = n;
+    return 0;
+}
+
 static int read_directly(const char *path, char **ret, size_t *len)
 {
     FILE *f = fopen(path, "re");
-    char *text = f ? calloc(1, HELPER_FILE_MAX + 1) : NULL;
-    size_t n = text ? fread(text, 1, HELPER_FILE_MAX + 1, f) : 0;
-    int r = !f ? -errno : !text ? -ENOMEM : n > HELPER_FILE_MAX ? -EFBIG : 0;
+    char *text;
+    int r;
 
-    if (f && text && ferror(f))
-        r = -EIO;
-    if (f)
-        fclose(f);
-    if (r) {
+    if (!f)
+        return errno ? -errno : -EIO;
+    text = malloc(HELPER_FILE_MAX + 1);
+    r = text ? read_stream(f, text, len) : -ENOMEM;
+    fclose(f);
+    if (r)
         free(text);
-        return r;
-    }
-    text[n] = 0;
-    *ret = text;
-    *len = n;
-    return 0;
+    else
+        *ret = text;
+    return r;
 }
 
 /* The text of a file into *ret, to be freed. */
@@ -45,6 +55,8 @@ static int load_text(const struct source *s, enum helper_file file, const char *
     int r = s->helper ? helper_file_read(s->helper, file, s->staged, ret, len)
                       : read_directly(path, ret, len);
 
+    if (!r && !*ret)
+        r = -EIO; /* neither does that */
     if (r)
         snprintf(s->err, s->err_len, "%s: cannot read the %s: %s", path, what, strerror(-r));
     return r;

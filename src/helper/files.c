@@ -97,21 +97,28 @@ static struct tunnel_config *parse(const char *text, size_t len)
     return c;
 }
 
-int files_config_read(const char *path, struct tunnel_config **ret)
+/* The text of an open file, parsed if it can be, as a descriptor or -errno. */
+static int take_text(int fd, char *text, struct tunnel_config **ret)
 {
-    _cleanup_close_ int fd = files_open(path);
-    _cleanup_free_ char *text = malloc(HELPER_FILE_MAX);
-    ssize_t len;
-    int out;
+    ssize_t len = read_all(fd, text, HELPER_FILE_MAX);
+    int out = len < 0 ? (int)len : text_fd(text, (size_t)len);
 
-    if (fd < 0 || !text)
-        return fd < 0 ? fd : -ENOMEM;
-    len = read_all(fd, text, HELPER_FILE_MAX);
-    if (len < 0)
-        return (int)len;
-    out = text_fd(text, (size_t)len);
     if (out >= 0)
         *ret = parse(text, (size_t)len);
+    return out;
+}
+
+int files_config_read(const char *path, struct tunnel_config **ret)
+{
+    int fd = files_open(path), out;
+    char *text;
+
+    if (fd < 0)
+        return fd;
+    text = malloc(HELPER_FILE_MAX);
+    out = text ? take_text(fd, text, ret) : -ENOMEM;
+    free(text);
+    close(fd);
     return out;
 }
 

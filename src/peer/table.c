@@ -185,13 +185,17 @@ void table_free(struct table *t)
 
 void table_leave(struct table *t, struct table_owner *o)
 {
-    while (o->newest)
-        entry_delete(t, o->newest);
-    while (o->first)
-        if (o->first->kind == TABLE_FIXED)
-            take_away(t, o->first);
+    for (struct table_entry *e = o->newest, *next; e; e = next) {
+        next = e->next;
+        entry_delete(t, e);
+    }
+    for (struct table_entry *e = o->first, *next; e; e = next) {
+        next = e->next;
+        if (e->kind == TABLE_FIXED)
+            take_away(t, e);
         else
-            entry_delete(t, o->first);
+            entry_delete(t, e);
+    }
 }
 
 void table_unassign(struct table *t, struct table_owner *o)

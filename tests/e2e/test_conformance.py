@@ -7,6 +7,7 @@ TUN interface.
 """
 import ctypes
 import ipaddress
+import os
 import signal
 import socket
 import subprocess
@@ -74,7 +75,9 @@ class Hub:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 ["ip", "netns", "exec", self.namespace.name, str(self.mpquic), "tunnel", "-c",
-                 str(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                 str(self.config)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env={**os.environ, "MPQUIC_RUN_DIR": str(self.config.parent / "run"),
+                     "MPQUIC_STATE_DIR": str(self.config.parent / "state")})
         return self
 
     def stop(self, sig=signal.SIGTERM):

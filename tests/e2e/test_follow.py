@@ -1,0 +1,446 @@
+"""What an edge goes through without anybody watching: addresses, interfaces, NATs and clocks that
+change under traffic, full disks, and reconnects without number.
+
+    lan1 --- edge === wan1, a modem === hub --- inet
+                \\=== wan2: never used, whatever happens on the other
+"""
+import os
+import re
+import struct
+import subprocess
+import time
+
+import pytest
+from conftest import ROOT
+from lab import Lab, wait_until
+from traffic import parse_ping, ping
+from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_config
+import packets
+
+PORT = 45001
+
+
+@pytest.fixture(scope="module")
+def lab(build, mpquic, lab_name):
+    with Lab(lab_name, build=build, wans=2, lans=1, profiles=["bare", "bare"]) as lab:
+        lab.wan(1).set("both", "rate=50m delay=5ms queue=50ms")
+        lab.certificates = Site(lab)
+        modem(lab)
+        yield lab
+
+
+def modem(lab):
+    """A second way to the hub, over an interface that can be pulled out."""
+    lab.exec("edge", "ip", "-batch", "-", input=(
+        f"link add lte0 type veth peer name lte0 netns {lab.ns('core')}\n"
+        "link set lte0 up\n" "address add 10.160.1.2/24 dev lte0\n"
+        "route add default via 10.160.1.1 dev lte0 metric 500\n"))
+    lab.exec("core", "ip", "-batch", "-", input="link set lte0 up\naddress add 10.160.1.1/24 dev lte0\n")
+
+
+class Ends:
+    """An edge and a hub that run, and what the tests ask of them."""
+
+    def __init__(self, lab, interface="enp7s3", **more):
+        self.lab = lab
+        self.hub = Tunnel(lab, "hub", write_config(lab.state / "h.yaml", **server_keys(1)),
+                          lab.certificates.etc["hub"])
+        keys = client_keys(1, lab.hub4, bind_ip=f"if:{interface}")
+        self.edge = Tunnel(lab, "edge", write_config(lab.state / "e.yaml", **keys | more),
+                           lab.certificates.etc["edge"])
+        for end in (self.hub, self.edge):
+            end.log.unlink(missing_ok=True)
+
+    def __enter__(self):
+        self.hub.start()
+        self.edge.start()
+        self.works()
+        return self
+
+    def __exit__(self, *_):
+        for end in (self.edge, self.hub):
+            if end.process:
+                end.stop()
+
+    def works(self, timeout=60):
+        ends = (self.edge, self.hub)
+        reachable(self.lab, "edge", "10.200.1.2", timeout, ends)
+        reachable(self.lab, "edge", "fd00:200:1::2", timeout, ends)
+        result = ping(self.lab, "edge", "10.200.1.2", 10, 0.05)
+        assert result.received == 10, result.text + self.said()
+
+    def said(self):
+        return self.edge.text() + "\n" + self.hub.text()
+
+    def ups(self):
+        return len(re.findall(r"peer edge\S*: up", self.hub.text()))
+
+    def sockets(self):
+        """UDP sockets of the edge's processes, as ss lists them."""
+        pids = [f"pid={p}," for p in family(self.edge.process.pid)]
+        shown = self.lab.exec("edge", "ss", "-Huanp").stdout
+        return [line for line in shown.splitlines() if any(p in line for p in pids)]
+
+
+@pytest.fixture
+def ends(lab):
+    with Ends(lab) as ends:
+        yield ends
+
+
+def family(pid):
+    """A process and those that it has started."""
+    with open(f"/proc/{pid}/task/{pid}/children") as f:
+        return [pid] + [q for p in f.read().split() for q in family(int(p))]
+
+
+class Traffic:
+    """A ping that goes on in the background."""
+
+    def __init__(self, lab, node="edge", target="10.200.1.2", interval=0.05):
+        self.log = lab.state / "traffic.log"
+        self.log.unlink(missing_ok=True)
+        self.lab = lab
+        self.process = lab.popen(node, "ping", "-n", "-D", "-i", str(interval), "-W", "1", target,
+                                 log=self.log)
+        self.wait(3)
+
+    def answers(self):
+        return self.log.read_text().count("bytes from") if self.log.exists() else 0
+
+    def wait(self, more, timeout=60):
+        """Wait until that many more are answered."""
+        want = self.answers() + more
+        wait_until(lambda: self.answers() >= want, timeout, f"traffic goes on: {self.log.read_text()}")
+
+    def silent(self, seconds=1.0):
+        """Nothing is answered any more."""
+        def still():
+            before = self.answers()
+            time.sleep(seconds)
+            return self.answers() == before
+        wait_until(still, 20, "traffic stops")
+
+    def stop(self):
+        self.process.send_signal(2)
+        self.process.wait(10)
+        return parse_ping(self.log.read_text())
+
+
+def ip(lab, node, *commands):
+    lab.exec(node, "ip", "-batch", "-", input="".join(c + "\n" for c in commands))
+
+
+class OtherWan:
+    """Nothing of the tunnel may leave through WAN 2, and it has addresses and a default route."""
+
+    def __init__(self, lab):
+        self.capture = lab.capture("edge", "enp7s4", "udp")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        seen = packets.read(self.capture.stop())
+        if kind is None:
+            assert not [f for f in seen if f.ports[1] == PORT]
+
+
+# ---- addresses -----------------------------------------------------------------------------
+
+
+def renumber(lab, old, new):
+    ip(lab, "edge", f"address del {old}/24 dev enp7s3", f"address add {new}/24 dev enp7s3",
+       "route replace default via 10.150.1.1 dev enp7s3 metric 101")
+
+
+def test_another_address_under_traffic(lab, ends):
+    """DHCP gives another one: traffic goes on from there, and comes from nowhere else."""
+    with OtherWan(lab):
+        traffic = Traffic(lab)
+        for old, new in (("10.150.1.2", "10.150.1.77"), ("10.150.1.77", "10.150.1.2")):
+            renumber(lab, old, new)
+            ends.edge.wait_line(rf"path: {re.escape(new)}:\d+ on enp7s3")
+            traffic.wait(20)
+            assert len(ends.sockets()) == 1 and new in ends.sockets()[0]
+        traffic.stop()
+    assert ends.edge.running() and ends.hub.running()
+
+
+def test_a_second_address_changes_nothing(lab, ends):
+    """The one in use stays in use while it is there."""
+    before = ends.sockets()
+    ip(lab, "edge", "address add 10.150.1.99/24 dev enp7s3")
+    try:
+        assert ping(lab, "edge", "10.200.1.2", 10, 0.05).received == 10
+        assert ends.sockets() == before and ends.ups() == 1
+    finally:
+        ip(lab, "edge", "address del 10.150.1.99/24 dev enp7s3")
+
+
+def test_the_address_disappears_and_returns(lab, ends):
+    """The instance waits with its socket closed; no packet takes another WAN (R-2.9)."""
+    with OtherWan(lab):
+        traffic = Traffic(lab)
+        ip(lab, "edge", "address del 10.150.1.2/24 dev enp7s3")
+        ends.edge.wait_line("path: waiting: no IPv4 address on enp7s3")
+        wait_until(lambda: not ends.sockets(), 10, "the socket is closed")
+        traffic.silent()
+        assert ends.edge.running() and not ends.sockets()
+        ip(lab, "edge", "address add 10.150.1.2/24 dev enp7s3",
+           "route replace default via 10.150.1.1 dev enp7s3 metric 101")
+        traffic.wait(20)
+        traffic.stop()
+    assert len(re.findall("path: waiting", ends.edge.text())) == 1
+
+
+def test_started_without_an_address(lab):
+    ip(lab, "edge", "address del 10.150.1.2/24 dev enp7s3")
+    ends = Ends(lab)
+    ends.hub.start()
+    ends.edge.start()
+    try:
+        ends.edge.wait_line("path: waiting: no IPv4 address on enp7s3")
+        assert not ends.sockets()
+        ip(lab, "edge", "address add 10.150.1.2/24 dev enp7s3",
+           "route replace default via 10.150.1.1 dev enp7s3 metric 101")
+        ends.works()
+    finally:
+        ends.__exit__()
+
+
+# ---- interfaces ----------------------------------------------------------------------------
+
+
+def test_the_interface_vanishes_and_returns(lab):
+    """A modem is pulled out and plugged in again: another interface with the name it had."""
+    with Ends(lab, "lte0") as ends, OtherWan(lab):
+        traffic = Traffic(lab)
+        ip(lab, "edge", "link del lte0")
+        ends.edge.wait_line("path: waiting: no interface lte0")
+        wait_until(lambda: not ends.sockets(), 10, "the socket is closed")
+        traffic.silent()
+        modem(lab)
+        traffic.wait(20)
+        # and so fast that it is never seen to be gone
+        for _ in range(3):
+            ip(lab, "edge", "link del lte0",
+               f"link add lte0 type veth peer name lte0 netns {lab.ns('core')}", "link set lte0 up",
+               "address add 10.160.1.2/24 dev lte0",
+               "route add default via 10.160.1.1 dev lte0 metric 500")
+            ip(lab, "core", "link set lte0 up", "address add 10.160.1.1/24 dev lte0")
+            traffic.wait(20)
+        assert len(ends.sockets()) == 1
+        traffic.stop()
+
+
+def test_started_without_the_interface(lab):
+    ip(lab, "edge", "link del lte0")
+    ends = Ends(lab, "lte0")
+    ends.hub.start()
+    ends.edge.start()
+    try:
+        ends.edge.wait_line("path: waiting: no interface lte0")
+        modem(lab)
+        ends.works()
+    finally:
+        ends.__exit__()
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_the_link_goes_down_and_up(lab, side):
+    """By ip link set down, and by losing the carrier."""
+    node = "edge" if side == "ours" else "core"
+    with Ends(lab, "lte0") as ends, OtherWan(lab):
+        traffic = Traffic(lab)
+        ip(lab, node, "link set lte0 down")
+        ends.edge.wait_line("path: waiting: no carrier on lte0")
+        wait_until(lambda: not ends.sockets(), 10, "the socket is closed")
+        traffic.silent()
+        ip(lab, node, "link set lte0 up")
+        if side == "ours":  # going down took its route away
+            ip(lab, "edge", "route replace default via 10.160.1.1 dev lte0 metric 500")
+        traffic.wait(20)
+        traffic.stop()
+
+
+# ---- NAT -----------------------------------------------------------------------------------
+
+
+def masquerade(lab, ports):
+    lab.exec("wan1", "nft", "-f", "-", input=(
+        "add table ip cgn\ndelete table ip cgn\n"
+        "table ip cgn {\n chain post {\n type nat hook postrouting priority 100\n"
+        f"oifname eth1 udp dport {PORT} masquerade to :{ports}\n}}\n}}\n"))
+    lab.exec("wan1", "conntrack", "-F", check=False)
+
+
+def seen_ports(lab, ends, capture):
+    return {f.ports[0] for f in packets.read(capture.stop()) if f.ports[1] == PORT}
+
+
+def test_the_nat_forgets_us(lab):
+    """The provider's NAT gives another address and port: the connection moves, and is not made
+    anew."""
+    masquerade(lab, "20000-20999")
+    try:
+        with Ends(lab) as ends:
+            capture = lab.capture("hub", "eth0", "udp")
+            traffic = Traffic(lab)
+            traffic.wait(5)
+            assert all(20000 <= p <= 20999 for p in seen_ports(lab, ends, capture))
+            for first in (30000, 40000, 20000):
+                capture = lab.capture("hub", "eth0", "udp")
+                masquerade(lab, f"{first}-{first + 999}")
+                traffic.wait(20)
+                assert any(first <= p <= first + 999 for p in seen_ports(lab, ends, capture))
+            traffic.stop()
+            assert ends.ups() == 1, ends.said()
+            assert len(re.findall("tunnel: up", ends.edge.text())) == 1
+    finally:
+        lab.exec("wan1", "nft", "delete", "table", "ip", "cgn", check=False)
+        lab.exec("wan1", "conntrack", "-F", check=False)
+
+
+def test_the_nat_forgets_us_while_idle(lab):
+    """What comes from the hub finds the edge after its keep-alive has told the NAT again."""
+    masquerade(lab, "20000-20999")
+    try:
+        with Ends(lab) as ends:
+            masquerade(lab, "30000-30999")
+            reachable(lab, "hub", "10.200.1.1", 60)
+            assert ends.ups() == 1, ends.said()
+    finally:
+        lab.exec("wan1", "nft", "delete", "table", "ip", "cgn", check=False)
+        lab.exec("wan1", "conntrack", "-F", check=False)
+
+
+# ---- clocks --------------------------------------------------------------------------------
+
+DAY = 24 * 3600
+
+
+class Clock:
+    """The wall clock that a program under CLOCKSHIFT sees."""
+
+    def __init__(self, directory):
+        self.library = directory / "clockshift.so"
+        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", self.library,
+                        ROOT / "tests" / "e2e" / "clockshift.c", "-ldl"], check=True)
+        self.file = directory / "clockshift"
+        self.set(0)
+        self.file.chmod(0o644)
+
+    def set(self, seconds):
+        with open(self.file, "r+b" if self.file.exists() else "wb") as f:
+            f.write(struct.pack("=q", seconds))
+
+    def environment(self):
+        return {"LD_PRELOAD": str(self.library), "CLOCKSHIFT": str(self.file)}
+
+
+def test_the_clock_jumps(lab):
+    """Nothing in a tunnel goes by the wall clock: days forth and back, as when NTP comes late, lose
+    no packet and no connection."""
+    clock = Clock(lab.state)
+    os.environ.update(clock.environment())
+    try:
+        # it is shifted indeed
+        shown = [int(lab.exec("edge", "date", "+%s").stdout)]
+        clock.set(10 * DAY)
+        shown.append(int(lab.exec("edge", "date", "+%s").stdout))
+        assert 10 * DAY <= shown[1] - shown[0] <= 10 * DAY + 60
+        clock.set(0)
+        with Ends(lab) as ends:
+            traffic = Traffic(lab)
+            for shift in (10 * DAY, -10 * DAY, 20 * DAY, -3000 * DAY, 0):
+                clock.set(shift)
+                traffic.wait(20)
+            result = traffic.stop()
+            assert result.sent - result.received <= 1, result.text
+            assert ends.ups() == 1, ends.said()
+            # and a connection that is made afterwards
+            clock.set(10 * DAY)
+            ends.hub.kill()
+            ends.hub.start()
+            ends.works()
+    finally:
+        for name in clock.environment():
+            del os.environ[name]
+
+
+# ---- disks ---------------------------------------------------------------------------------
+
+
+def test_no_room_for_log_and_state(lab):
+    """The state directory and the log are on a disk that is full: the tunnel does its work."""
+    disk = lab.state / "full"
+    state = lab.directories("edge")["MPQUIC_STATE_DIR"]
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=755", "full", disk], check=True)
+    try:
+        (disk / "state").mkdir()
+        subprocess.run(["mount", "--bind", disk / "state", state], check=True)
+        log = disk / "edge.log"
+        log.touch()
+        with open(disk / "rest", "wb", buffering=0) as f, pytest.raises(OSError):
+            while True:
+                f.write(bytes(4096))
+        ends = Ends(lab)
+        ends.edge.log = log
+        with ends:
+            ends.works()
+            assert os.statvfs(disk).f_bavail == 0
+            renumber(lab, "10.150.1.2", "10.150.1.77")
+            renumber(lab, "10.150.1.77", "10.150.1.2")
+            ends.works()
+            assert ends.edge.stop() == 0
+    finally:
+        subprocess.run(["umount", state], check=False)
+        subprocess.run(["umount", "-l", disk], check=False)
+
+
+# ---- again and again -----------------------------------------------------------------------
+
+
+def resources(tunnel):
+    """Of each process of an instance: open descriptors and resident KiB."""
+    def resident(pid):
+        with open(f"/proc/{pid}/smaps_rollup") as f:
+            return int(re.search(r"^Rss:\s+(\d+) kB", f.read(), re.M)[1])
+    pids = family(tunnel.process.pid)
+    return [len(os.listdir(f"/proc/{p}/fd")) for p in pids], [resident(p) for p in pids]
+
+
+def test_two_hundred_reconnects(lab, ends):
+    """Another address for every connection: both processes go through all of it, and have in the
+    end what they had at the beginning (R-1.8)."""
+    addresses = ["10.150.1.2", "10.150.1.77"]
+    marks = {}
+    for n in range(1, 201):
+        ups = ends.ups()
+        renumber(lab, addresses[(n - 1) % 2], addresses[n % 2])
+        wait_until(lambda: ends.ups() > ups, 30, f"reconnect {n}: {ends.said()[-2000:]}")
+        reachable(lab, "edge", "10.200.1.2", options=["-W", "0.2"])
+        if n in (10, 50, 200):
+            marks[n] = {end: resources(t) for end, t in (("edge", ends.edge), ("hub", ends.hub))}
+    print(marks)
+    assert ends.ups() >= 201
+    for end in ("edge", "hub"):
+        assert marks[200][end][0] == marks[10][end][0], "descriptors"
+        for before, after in zip(marks[50][end][1], marks[200][end][1]):
+            assert after - before <= 256, f"{end}: {before} KiB, then {after} KiB"
+
+
+def test_the_hub_outlives_many_crashes_of_the_edge(lab, ends):
+    marks = {}
+    for n in range(1, 61):
+        ends.edge.kill()
+        ends.edge.start()
+        reachable(lab, "edge", "10.200.1.2", ends=[ends.edge, ends.hub], options=["-W", "0.2"])
+        if n in (10, 20, 60):
+            marks[n] = resources(ends.hub)
+    print(marks)
+    assert marks[60][0] == marks[10][0], "descriptors"
+    for before, after in zip(marks[20][1], marks[60][1]):
+        assert after - before <= 256, f"{before} KiB, then {after} KiB"

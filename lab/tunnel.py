@@ -136,13 +136,13 @@ def server_keys(i, **more):
     return keys | more
 
 
-def reachable(lab, node, target, timeout=30, ends=()):
+def reachable(lab, node, target, timeout=30, ends=(), options=()):
     """Wait until target answers a ping from node; LabError when it does not in time, or when one of
-    the tunnels `ends` ends."""
+    the tunnels `ends` ends. options are more words for ping."""
     def answered():
         for end in ends:
             if not end.running():
                 raise LabError(f"{end.node}: exit {end.process.returncode}:\n{end.text()}")
-        return lab.exec(node, "ping", "-n", "-c", "1", "-W", "1", target,
+        return lab.exec(node, "ping", "-n", "-c", "1", "-W", "1", *options, target,
                         check=False).returncode == 0
     wait_until(answered, timeout, f"{target} answers {node}", interval=0.1)

@@ -237,8 +237,8 @@ static const struct config_key keys[] = {
                 "One value, or a list of one IPv4 and one IPv6 value. The address must be a host "
                 "in its network, not the network or broadcast address. The two ends use two "
                 "addresses of one network. On a client auto, or nothing, means that the server "
-                "assigns "
-                "the addresses.",
+                "assigns the addresses; they come without a network, so that what is to be reached "
+                "through the tunnel, other addresses of it too, is named in routes.",
         },
     [CONFIG_KEY_INSTANCE_ID] =
         {
@@ -496,8 +496,10 @@ static const struct config_key keys[] = {
             .example = "false",
             .help = "let clients reach each other through this server",
             .man = "With false a packet from one client to the address or the network of another "
-                   "is dropped and counted. With true it is passed on directly: the kernel and its "
-                   "firewall do not see it.",
+                   "is dropped and counted. With true it goes to the TUN interface like any other, "
+                   "and the kernel, its forwarding and its firewall, routes it back there. So that "
+                   "the kernel does not tell clients of a shorter way that they do not have, "
+                   "net.ipv4.conf.all.send_redirects should be 0.",
         },
     [CONFIG_KEY_MAX_PEERS] =
         {

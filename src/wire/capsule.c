@@ -107,7 +107,7 @@ static void eat_skipped(struct capsule_parser *p, const uint8_t **data, size_t *
 static bool keep(struct capsule_parser *p, const uint8_t *data, size_t n)
 {
     if (!p->value)
-        p->value = malloc(p->left);
+        p->value = malloc(MAX(p->left, (uint64_t)1));
     if (!p->value) {
         p->state = STATE_FAILED;
         p->error = CAPSULE_NO_MEMORY;

@@ -104,7 +104,7 @@ static bool info_of(const struct peers *w, const char *id, struct hub_peer_info 
 static void each_peer_has_its_own(void **state)
 {
     struct peers *w = many_up(many_new(1), 3);
-    struct hub_peer_info info;
+    struct hub_peer_info info = {.n_addr = 0};
 
     assert_int_equal(hub_peers(w->hub), 3);
     assert_string_equal(address_of(w, 0, 4), "10.200.1.1");
@@ -147,7 +147,7 @@ static void forged_sources_are_dropped(void **state)
     };
     struct peers *w = many_up(many_new(2), 2);
     struct hub_peer_id id;
-    struct hub_peer_info info;
+    struct hub_peer_info info = {.n_addr = 0};
     struct ip_addr src;
     char buf[IP_ADDR_STR_MAX];
 
@@ -198,7 +198,7 @@ static void networks_behind_a_peer(void **state)
     static const struct ip_prefix lan = {.addr = {4, {172, 16, 5, 0}}, .len = 24};
     struct hub_rule rule = {.name = "a", .prefix = {lan}, .n_prefix = 1};
     struct peers *w = many_new(4);
-    struct hub_peer_info info;
+    struct hub_peer_info info = {.n_addr = 0};
 
     w->hub_opts.policy.rules = &rule;
     w->hub_opts.policy.n_rules = 1;
@@ -244,7 +244,7 @@ static void addresses_behind_peers_are_learned(void **state)
 {
     struct ip_prefix range[2] = {peers_prefix("172.16.0.0/12"), peers_prefix("10.0.0.0/8")};
     struct peers *w = many_new(6);
-    struct hub_peer_info info;
+    struct hub_peer_info info = {.n_addr = 0};
 
     w->hub_opts.policy.peer_prefixes = range;
     w->hub_opts.policy.n_peer_prefixes = 2;
@@ -504,7 +504,7 @@ static void other_networks_take_effect_at_once(void **state)
 static void slow_peers_leave_buffers_to_others(void **state)
 {
     struct peers *w = many_up(many_new(15), 3);
-    struct hub_peer_info info;
+    struct hub_peer_info info = {.n_addr = 0};
     uint8_t p[100], q[100];
     size_t len = peers_packet(p, "192.0.2.1", "10.200.1.3", sizeof(p), false);
     unsigned before = w->edge[2].taken.n;

@@ -14,10 +14,8 @@
 
 #define DAY 86400
 
-static void set(char *dst, const char *src)
-{
-    strcpy(dst, src);
-}
+/* Fill an array of characters. */
+#define set(dst, src) assert_true(snprintf(dst, sizeof(dst), "%s", src) < (int)sizeof(dst))
 
 static struct status_path a_path(void)
 {
@@ -413,11 +411,12 @@ static void strange_json_is_refused_or_ignored(void **state)
 static void lists_are_bounded(void **state)
 {
     char text[1024] = "{\"schema\":1,\"paths\":[";
+    size_t n = strlen(text);
     struct status s;
 
     for (unsigned i = 0; i < 65; i++)
-        strcat(text, i ? ",{}" : "{}");
-    strcat(text, "]}");
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "%s{}", i ? "," : "");
+    snprintf(text + n, sizeof(text) - n, "]}");
     assert_int_equal(status_from_json(text, strlen(text), &s), -E2BIG);
 }
 

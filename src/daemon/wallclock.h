@@ -11,8 +11,9 @@ struct wallclock {
     uint64_t saved_ns; /* when it was saved last; 0: not yet */
 };
 
-/* From now on certificates are checked by the system's clock, or by the last saved time and what
- * has passed since this call where the clock is behind that. */
+/* From now on certificates are checked by the system's clock; where that is behind, by the later
+ * of the time saved last and the date of the program's sources, and what has passed since this
+ * call. */
 void wallclock_start(struct wallclock *w, struct helper *h);
 
 /* To be called now and then. A peer is there: its certificate was valid by this clock, so that the

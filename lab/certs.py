@@ -1,4 +1,5 @@
 """Certificates of the laboratory, made with certtool: an authority and what it signs."""
+import datetime
 import pathlib
 import subprocess
 
@@ -16,15 +17,27 @@ def make_key(path):
     path.chmod(0o600)
 
 
-class Authority:
-    """A certificate authority in a directory of its own: ca.crt, ca.key."""
+def validity(since, days):
+    """Lines of a template: from that time in seconds since 1970, or from now on."""
+    if since is None:
+        return [f"expiration_days = {days}"]
+    def text(t):
+        return datetime.datetime.fromtimestamp(t, datetime.timezone.utc).strftime("%F %T UTC")
+    return [f'activation_date = "{text(since)}"', f'expiration_date = "{text(since + days * 86400)}"']
 
-    def __init__(self, directory, name="laboratory"):
+
+class Authority:
+    """A certificate authority in a directory of its own: ca.crt, ca.key. Times are in seconds since
+    1970; without one its certificates are valid from now on."""
+
+    def __init__(self, directory, name="laboratory", since=None, days=30):
         self.directory = pathlib.Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.key, self.cert = self.directory / "ca.key", self.directory / "ca.crt"
         template = self.directory / "ca.template"
-        template.write_text(f'cn = "{name}"\nca\ncert_signing_key\ncrl_signing_key\nexpiration_days = 30\n')
+        self.since, self.days = since, days
+        lines = [f'cn = "{name}"', "ca", "cert_signing_key", "crl_signing_key"]
+        template.write_text("\n".join(lines + validity(since, days)) + "\n")
         make_key(self.key)
         certtool("--generate-self-signed", "--load-privkey", self.key, "--template", template,
                  "--no-text", "--outfile", self.cert)
@@ -41,8 +54,9 @@ class Authority:
                  template, "--outfile", crl)
         return crl
 
-    def issue(self, file, name, server=False, hosts=(), expired=False):
-        """Sign FILE.crt with FILE.key, e.g. issue("server", "hub", server=True, hosts=["::1"])."""
+    def issue(self, file, name, server=False, hosts=(), expired=False, since=None, days=None):
+        """Sign FILE.crt with FILE.key, e.g. issue("server", "hub", server=True, hosts=["::1"]);
+        valid as the authority itself unless said otherwise."""
         key = self.directory / f"{file}.key"
         cert = self.directory / f"{file}.crt"
         template = self.directory / f"{file}.template"
@@ -51,10 +65,8 @@ class Authority:
             kind = "ip_address" if ":" in host or host.replace(".", "").isdigit() else "dns_name"
             lines.append(f'{kind} = "{host}"')
         if expired:
-            lines += ['activation_date = "2020-01-01 00:00:00"',
-                      'expiration_date = "2021-01-01 00:00:00"']
-        else:
-            lines.append("expiration_days = 30")
+            since, days = 1577836800, 366  # the year 2020
+        lines += validity(self.since if since is None else since, days or self.days)
         template.write_text("\n".join(lines) + "\n")
         make_key(key)
         certtool("--generate-certificate", "--load-privkey", key, "--load-ca-certificate",

@@ -15,11 +15,12 @@ ETC = ["passwd", "group", "nsswitch.conf", "hosts", "ld.so.cache", "gnutls"]
 
 class Site:
     """The certificates of one edge and one hub, and an /etc for each with them in
-    /etc/mpquic/tls, as the shipped configurations name them."""
+    /etc/mpquic/tls, as the shipped configurations name them. A second site of one laboratory needs a
+    name; more is for its Authority."""
 
-    def __init__(self, lab):
-        self.lab = lab
-        self.authority = Authority(lab.state / "ca")
+    def __init__(self, lab, name="", **more):
+        self.lab, self.name = lab, name
+        self.authority = Authority(lab.state / f"ca{name}", **more)
         self.authority.issue("server", "hub", server=True,
                              hosts=[lab.hub4, lab.hub6, "hub.example"])
         self.authority.issue("edge", "edge")
@@ -27,7 +28,7 @@ class Site:
 
     def make_etc(self, files, name=None):
         """A directory to stand in for /etc that holds the certificate and key called files."""
-        etc = self.lab.state / f"etc-{name or files}"
+        etc = self.lab.state / f"etc{self.name}-{name or files}"
         tls = etc / "mpquic" / "tls"
         tls.mkdir(parents=True)
         for entry in ETC:

@@ -9,6 +9,7 @@
 #include "cli/cli.h"
 #include "cli/service.h"
 #include "daemon/probe.h"
+#include "daemon/wallclock.h"
 #include "helper/effects.h"
 #include "pki/bundle.h"
 #include "pki/cert.h"
@@ -162,36 +163,52 @@ static int place(struct join *j, struct pki_error *e)
 
 /* --- checks ---------------------------------------------------------------------------- */
 
-static enum exit_code clock_wrong(int64_t now_s, const char *what, int64_t limit_s)
-{
-    char now[PKI_TIME_STR_MAX], limit[PKI_TIME_STR_MAX];
+#define SET_CLOCK "set the clock (timedatectl set-ntp true, or date -u -s 'YYYY-MM-DD HH:MM')"
 
-    fprintf(stderr,
-            "mpquic join: this machine's clock says %s, and %s %s: set the clock (timedatectl "
-            "set-ntp true, or date -u -s 'YYYY-MM-DD HH:MM'), or get a new bundle if it is right\n",
-            pki_time_str(now_s, now), what, pki_time_str(limit_s, limit));
+static enum exit_code too_early(int64_t begin_s)
+{
+    char now[PKI_TIME_STR_MAX], begin[PKI_TIME_STR_MAX];
+
+    fprintf(
+        stderr,
+        "mpquic join: this machine's clock says %s, but the certificate begins at %s: " SET_CLOCK
+        "\n",
+        pki_time_str(clock_real_s(), now), pki_time_str(begin_s, begin));
     return EXIT_CODE_CERT_TIME;
 }
 
-/* Certificates have their time; and the clock cannot be behind what it said before, or behind the
- * making of the bundle. */
+static enum exit_code too_late(const struct join *j, int64_t now_s, int64_t end_s)
+{
+    char now[PKI_TIME_STR_MAX], end[PKI_TIME_STR_MAX];
+
+    fprintf(stderr,
+            "mpquic join: it is %s, and the certificate ended at %s: get a new bundle (mpquic pki "
+            "renew %s --bundle on the hub), or if that time is wrong " SET_CLOCK "\n",
+            pki_time_str(now_s, now), pki_time_str(end_s, end), j->bundle.name);
+    return EXIT_CODE_CERT_TIME;
+}
+
+/* Certificates have their time, by the clock that the tunnel will go by. The bundle's date tells
+ * only whether this machine's own clock is behind. */
 static enum exit_code check_clock(const struct join *j)
 {
     const struct bundle *b = &j->bundle;
-    int64_t now_s = clock_real_s(), least_s = b->created, saved_s;
+    int64_t now_s, saved_s = 0, least_s;
     char least[PKI_TIME_STR_MAX];
     struct cert_info cert, ca;
     struct pki_error e;
 
     if (cert_read(&b->cert, &cert, &e) || cert_read(&b->ca, &ca, &e))
         return failed(j->file, &e);
+    files_time_load(j->name, &saved_s);
+    wallclock_set(saved_s);
+    now_s = wallclock_now_s();
     if (now_s < MAX(cert.not_before, ca.not_before))
-        return clock_wrong(now_s, "the certificate begins at", MAX(cert.not_before, ca.not_before));
+        return too_early(MAX(cert.not_before, ca.not_before));
     if (now_s >= MIN(cert.not_after, ca.not_after))
-        return clock_wrong(now_s, "the certificate ended at", MIN(cert.not_after, ca.not_after));
-    if (!files_time_load(j->name, &saved_s))
-        least_s = MAX(least_s, saved_s);
-    if (now_s < least_s - CLOCK_SLACK_S)
+        return too_late(j, now_s, MIN(cert.not_after, ca.not_after));
+    least_s = MAX(now_s, b->created);
+    if (clock_real_s() < least_s - CLOCK_SLACK_S)
         fprintf(stderr,
                 "mpquic join: warning: the clock is behind, it should be past %s: set it "
                 "(timedatectl set-ntp true)\n",

@@ -1,4 +1,6 @@
-/* The time by which certificates are valid or not, on machines whose clock may have stopped. */
+/* The time by which certificates are valid or not, on machines whose clock may have stopped
+ * (base/clockfloor.h). Such a machine gets the time from the network, which it may reach only
+ * through the tunnel; so the time is saved while a tunnel is up. */
 #ifndef DAEMON_WALLCLOCK_H
 #define DAEMON_WALLCLOCK_H
 
@@ -11,9 +13,13 @@ struct wallclock {
     uint64_t saved_ns; /* when it was saved last; 0: not yet */
 };
 
-/* From now on certificates are checked by the system's clock; where that is behind, by the later
- * of the time saved last and the date of the program's sources, and what has passed since this
- * call. */
+/* From now on this process checks certificates by wallclock_now_s(): the system's clock; where that
+ * is behind, by the later of the saved time (0: there is none) and the date of the program's
+ * sources, and what has passed since this call. */
+void wallclock_set(int64_t saved_s);
+int64_t wallclock_now_s(void);
+
+/* The same with the time that the helper has saved, said in the log when it matters. */
 void wallclock_start(struct wallclock *w, struct helper *h);
 
 /* To be called now and then. A peer is there: its certificate was valid by this clock, so that the

@@ -4,14 +4,14 @@ change under traffic, full disks, and reconnects without number.
     lan1 --- edge === wan1, a modem === hub --- inet
                 \\=== wan2: never used, whatever happens on the other
 """
+import contextlib
 import os
 import re
-import struct
 import subprocess
 import time
 
 import pytest
-from conftest import ROOT
+from clock import DAY, YEAR_2000, Clock, source_date
 from lab import Lab, wait_until
 from traffic import parse_ping, ping
 from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_config
@@ -41,19 +41,26 @@ def modem(lab):
 class Ends:
     """An edge and a hub that run, and what the tests ask of them."""
 
-    def __init__(self, lab, interface="enp7s3", **more):
+    def __init__(self, lab, interface="enp7s3", certificates=None, edge_clock=None, hub_clock=None,
+                 **more):
         self.lab = lab
+        etc = (certificates or lab.certificates).etc
         self.hub = Tunnel(lab, "hub", write_config(lab.state / "h.yaml", **server_keys(1)),
-                          lab.certificates.etc["hub"])
+                          etc["hub"])
         keys = client_keys(1, lab.hub4, bind_ip=f"if:{interface}")
         self.edge = Tunnel(lab, "edge", write_config(lab.state / "e.yaml", **keys | more),
-                           lab.certificates.etc["edge"])
+                           etc["edge"])
+        self.clocks = {self.hub: hub_clock, self.edge: edge_clock}
         for end in (self.hub, self.edge):
             end.log.unlink(missing_ok=True)
 
+    def start(self):
+        for end, clock in self.clocks.items():
+            with clock or contextlib.nullcontext():
+                end.start()
+
     def __enter__(self):
-        self.hub.start()
-        self.edge.start()
+        self.start()
         self.works()
         return self
 
@@ -317,34 +324,14 @@ def test_the_nat_forgets_us_while_idle(lab):
 
 # ---- clocks --------------------------------------------------------------------------------
 
-DAY = 24 * 3600
-
-
-class Clock:
-    """The wall clock that a program under CLOCKSHIFT sees."""
-
-    def __init__(self, directory):
-        self.library = directory / "clockshift.so"
-        subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", self.library,
-                        ROOT / "tests" / "e2e" / "clockshift.c", "-ldl"], check=True)
-        self.file = directory / "clockshift"
-        self.set(0)
-        self.file.chmod(0o644)
-
-    def set(self, seconds):
-        with open(self.file, "r+b" if self.file.exists() else "wb") as f:
-            f.write(struct.pack("=q", seconds))
-
-    def environment(self):
-        return {"LD_PRELOAD": str(self.library), "CLOCKSHIFT": str(self.file)}
+CERT_TIME = 21
 
 
 def test_the_clock_jumps(lab):
     """Nothing in a tunnel goes by the wall clock: days forth and back, as when NTP comes late, lose
     no packet and no connection."""
     clock = Clock(lab.state)
-    os.environ.update(clock.environment())
-    try:
+    with clock:
         # it is shifted indeed
         shown = [int(lab.exec("edge", "date", "+%s").stdout)]
         clock.set(10 * DAY)
@@ -364,9 +351,46 @@ def test_the_clock_jumps(lab):
             ends.hub.kill()
             ends.hub.start()
             ends.works()
+
+
+def fresh_state(lab):
+    """The edge has forgotten the time. Returns where it saves it."""
+    saved = lab.directories("edge")["MPQUIC_STATE_DIR"] / "e.time"
+    saved.unlink(missing_ok=True)
+    return saved
+
+
+def test_a_clock_without_a_battery_and_a_new_machine(lab, build):
+    """The clock says the year 2000 and no time was saved: what was certified before the program was
+    made is valid nevertheless, and the time is saved."""
+    made = source_date(build)
+    saved = fresh_state(lab)
+    with Ends(lab, certificates=Site(lab, "-old", since=made - 1500 * DAY, days=30000),
+              edge_clock=Clock(lab.state, "edge", at=YEAR_2000)) as ends:
+        assert "behind the date of this program" in ends.edge.text()
+        ends.edge.stop()
+        assert made <= int(saved.read_text()) <= made + 600
+
+
+def test_a_clock_without_a_battery_and_a_saved_time(lab, build):
+    """What was certified since is valid by the time that was saved, and only by that."""
+    now = max(int(time.time()), source_date(build))
+    site = Site(lab, "-new", since=now + 10 * DAY)
+    clocks = {"edge_clock": Clock(lab.state, "edge", at=YEAR_2000),
+              "hub_clock": Clock(lab.state, "hub", at=now + 20 * DAY)}
+    saved = fresh_state(lab)
+    forgetful = Ends(lab, certificates=site, **clocks)
+    forgetful.start()
+    try:
+        assert forgetful.edge.wait_exit() == CERT_TIME, forgetful.said()
+        assert "not valid yet" in forgetful.edge.text()
     finally:
-        for name in clock.environment():
-            del os.environ[name]
+        forgetful.__exit__()
+    saved.write_text(f"{now + 15 * DAY}\n")
+    with Ends(lab, certificates=site, **clocks) as ends:
+        assert "behind the time saved last" in ends.edge.text()
+        ends.edge.stop()
+        assert now + 15 * DAY < int(saved.read_text()) < now + 16 * DAY
 
 
 # ---- disks ---------------------------------------------------------------------------------

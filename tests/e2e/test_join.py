@@ -5,10 +5,12 @@
 import os
 import re
 import shutil
+import time
 
 import pytest
 from certs import Authority
-from lab import Lab, LabError, run, wait_until
+from clock import DAY, YEAR_2000, Clock, source_date
+from lab import Lab, LabError, wait_until
 from tunnel import ETC, Tunnel, reachable
 
 START, CERT_TIME, REVOKED, NO_ANSWER, FILES = 10, 21, 27, 28, 30
@@ -161,25 +163,49 @@ def test_damaged_bundles(site):
         assert word in refused(site, FILES, damaged)
 
 
-@pytest.mark.parametrize("when, word", [("2020-01-01 2021-01-01", "ended at"),
-                                        ("2090-01-01 2091-01-01", "begins at")])
-def test_the_clock_is_wrong(site, when, word):
-    """Certificates whose time this machine's clock is not in."""
-    ca = Authority(site.state / f"ca-{word[:5]}")
-    begin, end = when.split()
-    key, cert, template = (ca.directory / f"e.{x}" for x in ("key", "crt", "template"))
-    template.write_text(f'cn = "e"\nsigning_key\ntls_www_client\nactivation_date = "{begin} 00:00:00"'
-                        f'\nexpiration_date = "{end} 00:00:00"\n')
-    run("certtool", "--generate-privkey", "--key-type=ecdsa", "--no-text", "--outfile", key)
-    run("certtool", "--generate-certificate", "--load-privkey", key, "--load-ca-certificate", ca.cert,
-        "--load-ca-privkey", ca.key, "--template", template, "--no-text", "--outfile", cert)
-    file = ca.directory / "e.mpquic"
+def bundle_of(site, name, since, days=365):
+    """A bundle of another authority than the hub's, with a certificate of that time."""
+    ca = Authority(site.state / f"ca-{name}", since=since, days=days)
+    cert, key = ca.issue(name, name)
+    file = ca.directory / f"{name}.mpquic"
     pem = [re.search(r"-----BEGIN.*-----END[^\n]*\n", p.read_text(), re.S).group(0)
            for p in (ca.cert, cert, key)]
-    file.write_text(f"mpquic-bundle 1\nname: e\nhub: {site.hub4}\n[ca]\n{pem[0]}[certificate]\n"
+    file.write_text(f"mpquic-bundle 1\nname: {name}\nhub: {site.hub4}\n[ca]\n{pem[0]}[certificate]\n"
                     f"{pem[1]}[key]\n{pem[2]}[end]\n")
+    return file
+
+
+@pytest.mark.parametrize("name, years, word", [("late", -6, "ended at"), ("early", 60, "begins at")])
+def test_the_clock_is_wrong(site, name, years, word):
+    """Certificates whose time this machine's clock is not in."""
+    file = bundle_of(site, name, int(time.time()) + years * 365 * DAY)
     said = refused(site, CERT_TIME, file)
     assert word in said and "set the clock" in said
+
+
+def test_the_clock_has_no_battery(site, build):
+    """It says the year 2000: the date of the program and the time that an instance of this name has
+    saved are known to be past, and count for the check of the hub too."""
+    made = source_date(build)
+    edge = site.machines["edge"]
+    saved = site.directories("edge")["MPQUIC_STATE_DIR"] / "new1.time"
+    words = ["--no-start", "--config-dir", site.state / "battery"]
+    with Clock(site.state, "edge", at=YEAR_2000):
+        old = bundle_of(site, "old1", made - 1000 * DAY, 30000)
+        result = edge.mpquic("join", old, *words, "--no-check")
+        assert "the clock is behind" in result.stderr
+        new = bundle_of(site, "new1", made + 10 * DAY)
+        said = refused(site, CERT_TIME, new)
+        assert "clock says 2000-01-01" in said and "begins at" in said
+        saved.write_text(f"{made + 20 * DAY}\n")
+        edge.mpquic("join", new, *words, "--no-check")
+        saved.write_text(f"{made + 400 * DAY}\n")
+        assert "ended at" in refused(site, CERT_TIME, new)
+    file = bundle(site, "edge7")
+    (saved.parent / "edge7.time").write_text(f"{int(time.time())}\n")
+    with Clock(site.state, "edge", at=YEAR_2000):
+        result = edge.mpquic("join", file, *words)
+    assert "the clock is behind" in result.stderr and "accepts us" in result.stdout
 
 
 def test_revocation_ends_the_session(site):

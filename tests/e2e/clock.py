@@ -1,0 +1,46 @@
+"""Wall clocks that are not the machine's, and what the program knows of the time."""
+import os
+import re
+import struct
+import subprocess
+import time
+
+import pytest
+from conftest import ROOT
+
+DAY = 24 * 3600
+YEAR_2000 = 946684800
+
+
+def source_date(build):
+    """The date of the sources, as the program has it."""
+    text = (build / "src" / "base" / "source_date.h").read_text()
+    date = int(re.search(r"SOURCE_DATE_S (\d+)", text).group(1))
+    if not date:
+        pytest.skip("the date of the sources is not known")
+    return date
+
+
+class Clock:
+    """The wall clock that programs see which are started within `with Clock(...)`. It is set, by the
+    machine's, to the time `at`, and can be moved later."""
+
+    def __init__(self, directory, name="any", at=None):
+        self.library = directory / "clockshift.so"
+        if not self.library.exists():
+            subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", self.library,
+                            ROOT / "tests" / "e2e" / "clockshift.c", "-ldl"], check=True)
+        self.file = directory / f"clockshift-{name}"
+        self.set(0 if at is None else at - int(time.time()))
+        self.file.chmod(0o644)
+
+    def set(self, seconds):
+        with open(self.file, "r+b" if self.file.exists() else "wb") as f:
+            f.write(struct.pack("=q", seconds))
+
+    def __enter__(self):
+        os.environ |= {"LD_PRELOAD": str(self.library), "CLOCKSHIFT": str(self.file)}
+        return self
+
+    def __exit__(self, *_):
+        del os.environ["LD_PRELOAD"], os.environ["CLOCKSHIFT"]

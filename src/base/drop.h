@@ -9,6 +9,7 @@
     X(DROP_NOT_IP, "not-ip", "the packet is neither IPv4 nor IPv6")                                \
     X(DROP_TRUNCATED, "truncated", "a length field reaches past the end of the packet")            \
     X(DROP_BAD_HEADER, "bad-header", "an IP header that no correct sender makes")                  \
+    X(DROP_BAD_SUPER, "bad-super", "a super-packet whose headers contradict how it is to be cut")  \
     X(DROP_TOO_BIG, "too-big", "larger than the path carries; answered with packet-too-big")       \
     X(DROP_LINK_LOCAL, "link-local", "link-local scope must not cross the tunnel (RFC 9484, 7)")   \
     X(DROP_MULTICAST, "multicast", "multicast is not carried")                                     \

@@ -21,7 +21,9 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-enum { PKT_ALIGN = 64, PKT_CLASSES = 2 };
+enum { PKT_ALIGN = 64 };
+
+static const uint32_t class_room[PKT_CLASSES] = {PKT_SMALL_MAX, PKT_MEDIUM_MAX, PKT_LARGE_MAX};
 
 /* One size class. Buffers [0, n_fresh) of the slab have been used before and are out or on the
  * free list; the rest has never been touched, so an idle pool costs address space only. The free
@@ -62,8 +64,9 @@ struct pkt_pool *pkt_pool_new(unsigned n_small, unsigned n_large)
 
     if (!pool)
         return NULL;
-    if (class_init(&pool->class[0], n_small, PKT_SMALL_MAX) ||
-        class_init(&pool->class[1], n_large, PKT_LARGE_MAX)) {
+    if (class_init(&pool->class[0], n_small, class_room[0]) ||
+        class_init(&pool->class[1], n_large * PKT_MEDIUM_PER_LARGE, class_room[1]) ||
+        class_init(&pool->class[2], n_large, class_room[2])) {
         pkt_pool_free(pool);
         return NULL;
     }
@@ -104,7 +107,7 @@ static struct pkt *class_take(struct pkt_class *c)
 
 struct pkt *pkt_new(struct pkt_pool *pool, size_t size)
 {
-    uint8_t class = size > PKT_SMALL_MAX;
+    uint8_t class = (size > PKT_SMALL_MAX) + (size > PKT_MEDIUM_MAX);
     struct pkt_class *c = &pool->class[class];
     struct pkt *pkt;
 

@@ -9,8 +9,9 @@
  *       | headroom ............| packet .............| tailroom ..........|
  *
  * The headroom (PKT_HEADROOM) takes what lower layers put in front: the virtio header, the
- * datagram prefix. Pools have two sizes, because a slow link full of 60-byte ACKs must not pin
- * 64 KiB each: "small" holds any packet of the tunnel MTU, "large" a super-packet.
+ * datagram prefix. Pools have three sizes, because a slow link full of 60-byte ACKs must not pin
+ * 64 KiB each: "small" holds any packet of the tunnel MTU, "medium" the super-packet that a kernel
+ * makes of a millisecond at up to 100 Mbit/s, "large" any super-packet.
  */
 #ifndef PACKET_PKT_H
 #define PACKET_PKT_H
@@ -19,7 +20,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PKT_HEADROOM = 64, PKT_SMALL_MAX = 2048, PKT_LARGE_MAX = 65536, PKT_BATCH_MAX = 64 };
+enum {
+    PKT_HEADROOM = 64,
+    PKT_SMALL_MAX = 2048,
+    PKT_MEDIUM_MAX = 16384,
+    PKT_LARGE_MAX = 65536,
+    PKT_CLASSES = 3,
+    PKT_MEDIUM_PER_LARGE = 4, /* the same bytes in both classes */
+    PKT_BATCH_MAX = 64
+};
 
 /* What a super-packet is made of; the wire carries exactly this and gso_size. */
 enum pkt_gso { PKT_GSO_NONE, PKT_GSO_TCP4, PKT_GSO_TCP6, PKT_GSO_UDP, PKT_GSO_COUNT };
@@ -31,9 +40,13 @@ struct pkt {
     uint32_t cap;       /* bytes from buf to the end of the buffer */
     uint64_t queued_ns; /* when it entered a queue; the queue's */
     uint64_t flow;      /* flow hash (flow.h); the queue's */
-    uint16_t gso_size;
+    uint16_t gso_size;  /* payload bytes of each segment but the last */
+    uint16_t hdr_len;   /* super-packet: bytes of all headers, once super_settle() has found them */
+    uint32_t taken;     /* super-packet: payload bytes that have gone already (segment.h) */
     uint8_t gso;        /* enum pkt_gso */
-    uint8_t pool_class; /* 0 small, 1 large */
+    uint8_t pool_class; /* 0 small, 1 medium, 2 large */
+    bool judged;        /* the queue has decided about what is first of it now; the queue's */
+    bool mark;          /* the next segment is to be marked CE; set by the queue */
     /* Checksum still to be completed over [csum_start, len), stored at csum_start+csum_offset;
      * csum_start == 0 means the packet's checksums are complete. Offsets are from data. */
     uint16_t csum_start;
@@ -48,14 +61,15 @@ struct pkt_batch {
 
 struct pkt_pool;
 
-/* Make a pool of n_small and n_large buffers. Returns NULL when out of memory. */
+/* Make a pool of n_small small and n_large large buffers, and PKT_MEDIUM_PER_LARGE medium ones for
+ * each large one. Returns NULL when out of memory. */
 struct pkt_pool *pkt_pool_new(unsigned n_small, unsigned n_large);
 
 /* Destroy the pool. Every packet must have been returned (asserted). Accepts NULL. */
 void pkt_pool_free(struct pkt_pool *pool);
 
-/* Take an empty packet (len 0, data after the headroom) with room for at least size bytes, or
- * NULL when the pool has none left. */
+/* Take an empty packet (len 0, data after the headroom) of the smallest class with room for size
+ * bytes, or NULL when that class has none left. */
 struct pkt *pkt_new(struct pkt_pool *pool, size_t size);
 
 /* Give a packet back. Accepts NULL. */
@@ -66,7 +80,7 @@ void pkt_batch_free(struct pkt_pool *pool, struct pkt_batch *batch);
 size_t pkt_headroom(const struct pkt *pkt);
 size_t pkt_tailroom(const struct pkt *pkt);
 
-/* Number of packets now out of the pool, both classes. */
+/* Number of packets now out of the pool, all classes. */
 unsigned pkt_pool_in_use(const struct pkt_pool *pool);
 
 /* Number of packets of the size class of pkt that the pool can still give. */

@@ -12,24 +12,35 @@
 static void a_class_has_exactly_its_buffers(void **state)
 {
     struct pkt_pool *pool = pkt_pool_new(3, 1);
-    struct pkt *small[3], *large;
+    struct pkt *small[3], *medium[PKT_MEDIUM_PER_LARGE], *large;
 
     for (int i = 0; i < 3; i++) {
         small[i] = pkt_new(pool, PKT_SMALL_MAX);
         assert_non_null(small[i]);
         assert_int_equal(small[i]->pool_class, 0);
     }
-    /* No small buffer left, and a large one does not stand in. */
+    /* No small buffer left, and none of another class stands in. */
     assert_null(pkt_new(pool, 1));
-    large = pkt_new(pool, PKT_SMALL_MAX + 1);
+    for (int i = 0; i < PKT_MEDIUM_PER_LARGE; i++) {
+        medium[i] = pkt_new(pool, i ? PKT_SMALL_MAX + 1 : PKT_MEDIUM_MAX);
+        assert_non_null(medium[i]);
+        assert_int_equal(medium[i]->pool_class, 1);
+        assert_int_equal(pkt_tailroom(medium[i]), PKT_MEDIUM_MAX);
+    }
+    assert_null(pkt_new(pool, PKT_MEDIUM_MAX));
+    large = pkt_new(pool, PKT_MEDIUM_MAX + 1);
     assert_non_null(large);
+    assert_int_equal(large->pool_class, 2);
+    assert_int_equal(pkt_pool_left(pool, large), 0);
     assert_null(pkt_new(pool, PKT_LARGE_MAX));
-    assert_int_equal(pkt_pool_in_use(pool), 4);
+    assert_int_equal(pkt_pool_in_use(pool), 4 + PKT_MEDIUM_PER_LARGE);
 
     pkt_free(pool, small[1]);
     assert_ptr_equal(pkt_new(pool, 0), small[1]);
     for (int i = 0; i < 3; i++)
         pkt_free(pool, small[i]);
+    for (int i = 0; i < PKT_MEDIUM_PER_LARGE; i++)
+        pkt_free(pool, medium[i]);
     pkt_free(pool, large);
     assert_int_equal(pkt_pool_in_use(pool), 0);
     pkt_pool_free(pool);

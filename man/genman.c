@@ -270,6 +270,15 @@ static void write_exit_codes(void)
                "file. In a systemd unit they belong into RestartPreventExitStatus=.");
 }
 
+static void write_environment(void)
+{
+    printf(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev MPQUIC_AEAD\n");
+    write_text("The library with which a tunnel protects its packets: ipsec-mb or gnutls, for "
+               "comparisons. Without it the fastest is taken that is built in and works on the "
+               "processor; mpquic status tells which.");
+    printf(".El\n");
+}
+
 static int write_page_mpquic(void)
 {
     write_head("mpquic", "MPQUIC", "8", "IP tunnels over QUIC");
@@ -288,7 +297,9 @@ static int write_page_mpquic(void)
     printf(".It Dv SIGHUP\n");
     write_text("A tunnel logs the state of its path and how many packets it dropped, and why. The "
                "configuration is not read again.");
-    printf(".El\n.Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");
+    printf(".El\n");
+    write_environment();
+    printf(".Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");
     write_text("The usual place of configurations; see");
     printf(".Xr mpquic.yaml 5 .\n.It Pa /dev/net/tun\n");
     write_text("Where TUN interfaces are made.");

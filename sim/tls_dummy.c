@@ -500,7 +500,7 @@ static int on_version_negotiation(ngtcp2_conn *conn, uint32_t version, const ngt
 /* --- struct quic_tls_ops --------------------------------------------------------------- */
 
 static void *session_new(void *ctx, bool server, const char *server_name,
-                         ngtcp2_crypto_conn_ref *ref)
+                         ngtcp2_crypto_conn_ref *ref, struct protect *protect)
 {
     struct session *s = sim_alloc(sizeof(*s));
 

@@ -28,6 +28,7 @@
     X(DROP_STREAM, "unknown-stream", "HTTP Datagram for a request that is not open")               \
     X(DROP_MALFORMED, "malformed", "an HTTP Datagram whose prefix cannot be decoded")              \
     X(DROP_NOT_QUIC, "not-quic", "a UDP datagram that is not a QUIC packet of ours")               \
+    X(DROP_UNDECRYPTABLE, "undecryptable", "a QUIC packet whose authentication tag is wrong")      \
     X(DROP_QUIC_LIMIT, "connection-limit", "too many connections are being established")           \
     X(DROP_SOURCE_LIMIT, "source-limit", "too many connections are being begun from that address") \
     X(DROP_RETRY, "retry", "a first packet answered with Retry: its sender has to come again")     \

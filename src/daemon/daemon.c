@@ -227,6 +227,7 @@ static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
     o->cc = c->congestion_control == CONFIG_CC_BBR ? QUIC_CC_BBR : QUIC_CC_CUBIC;
     o->tls = &quic_tls_gnutls;
     o->tls_ctx = inst->cred.tls;
+    o->aead = inst->aead;
     o->server_name = *c->tls_server_name ? c->tls_server_name : c->remote_addr;
     o->pool = inst->pool;
     o->drops = &inst->drops;
@@ -380,15 +381,35 @@ static void teardown(struct instance *inst)
     instance_reload_done(inst);
 }
 
+/* Before the sandbox, because the library looks at the processor. A wish that cannot be granted is
+ * no reason to stay down. */
+static const struct aead_backend *choose_aead(void)
+{
+    const char *wish = getenv("MPQUIC_AEAD"), *why = "";
+    const struct aead_backend *aead;
+    int rv = aead_choose(wish, &aead, &why);
+
+    if (rv) {
+        log_error("aead: MPQUIC_AEAD=%s: %s", wish, rv == -ENOENT ? "not built in" : why);
+        rv = aead_choose(NULL, &aead, &why);
+    }
+    if (rv)
+        return NULL;
+    log_info("aead: %s%s%s", aead->name, *why ? "; a faster one does not work here: " : "", why);
+    return aead;
+}
+
 struct start {
     const struct tunnel_config *config;
     const char *file;
+    const struct aead_backend *aead;
 };
 
 static enum exit_code run_data_plane(struct helper *h, void *user)
 {
     const struct start *start = user;
-    struct instance inst = {.config = start->config, .file = start->file, .helper = h};
+    struct instance inst = {
+        .config = start->config, .file = start->file, .helper = h, .aead = start->aead};
     enum exit_code code = setup(&inst);
 
     if (code == EXIT_CODE_OK) {
@@ -408,5 +429,8 @@ enum exit_code daemon_run(struct tunnel_config *config, const char *file, const 
     struct start start = {.config = config, .file = file};
 
     log_set_level(config->log_level);
+    start.aead = choose_aead();
+    if (!start.aead)
+        return out_of("no cipher passes its self-test");
     return helper_run(&opts, run_data_plane, &start);
 }

@@ -22,6 +22,7 @@
 #include "packet/pkt.h"
 #include "peer/edge.h"
 #include "peer/hub.h"
+#include "quic/aead.h"
 #include "quic/quic.h"
 #include "quic/tls.h"
 #include "tun/tun.h"
@@ -47,6 +48,7 @@ struct instance {
     struct pkt_pool *pool;
     struct drop_counters drops;
     struct credentials cred;
+    const struct aead_backend *aead;
     char authority[CONFIG_HOST_MAX + 16];
     char instance_id[CONFIG_INSTANCE_MAX];
 

@@ -267,6 +267,7 @@ static void fill_head(const struct instance *inst, struct status *s)
     status_set_text(s->role, sizeof(s->role),
                     inst->config->role == CONFIG_ROLE_CLIENT ? "client" : "server");
     status_set_text(s->version, sizeof(s->version), MPQUIC_VERSION);
+    status_set_text(s->aead, sizeof(s->aead), inst->aead->name);
     s->pid = (uint64_t)getpid();
     s->now_s = clock_real_s();
     s->started_s = h->started_s;

@@ -17,6 +17,8 @@ static int init_server(struct quic_endpoint *ep)
 
 static void default_opts(struct quic_endpoint_opts *o)
 {
+    if (!o->aead)
+        o->aead = &aead_gnutls;
     if (!o->udp_payload_max)
         o->udp_payload_max = 1472;
     if (!o->max_handshakes)

@@ -136,8 +136,9 @@ static int make_conn(struct quic_lane *lane, const struct lane_birth *birth)
     if (rv)
         return rv;
     lane->ref = (ngtcp2_crypto_conn_ref){.get_conn = get_conn, .user_data = lane};
-    lane->tls =
-        ep->opts.tls->session_new(ep->opts.tls_ctx, ep->opts.server, ep->server_name, &lane->ref);
+    lane->protect = (struct protect){.backend = ep->opts.aead, .drops = ep->opts.drops};
+    lane->tls = ep->opts.tls->session_new(ep->opts.tls_ctx, ep->opts.server, ep->server_name,
+                                          &lane->ref, &lane->protect);
     if (!lane->tls)
         return -EIO;
     ngtcp2_conn_set_tls_native_handle(lane->conn, ep->opts.tls->native(lane->tls));

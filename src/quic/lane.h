@@ -11,6 +11,7 @@
 #include "quic/bound.h"
 #include "quic/cidmap.h"
 #include "quic/pmtu.h"
+#include "quic/protect.h"
 #include "quic/quic.h"
 #include "quic/source.h"
 #include "quic/tls.h"
@@ -38,6 +39,7 @@ struct quic_lane {
     ngtcp2_conn *conn;
     ngtcp2_crypto_conn_ref ref;
     void *tls;
+    struct protect protect;
     enum lane_state state;
     struct quic_lane *prev, *next;             /* all lanes of the endpoint */
     struct quic_lane *ready_prev, *ready_next; /* those with something to do */

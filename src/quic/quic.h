@@ -32,6 +32,7 @@ struct quic_path;
 struct quic_lane;
 struct quic_tls_ops;
 struct quic_tls_cert_info;
+struct aead_backend;
 
 enum {
     QUIC_LANES_MAX = 16,
@@ -97,11 +98,12 @@ struct quic_path_ops {
 struct quic_endpoint_opts {
     bool server;
     enum quic_cc cc;
-    const struct quic_tls_ops *tls; /* borrowed, outlives the endpoint */
-    void *tls_ctx;                  /* borrowed, until quic_endpoint_set_tls() */
-    const char *server_name;        /* client: name in SNI and certificate; copied */
-    struct pkt_pool *pool;          /* borrowed: where pulled packets are given back */
-    struct drop_counters *drops;    /* borrowed */
+    const struct quic_tls_ops *tls;  /* borrowed, outlives the endpoint */
+    void *tls_ctx;                   /* borrowed, until quic_endpoint_set_tls() */
+    const struct aead_backend *aead; /* borrowed; NULL = aead_gnutls (aead.h) */
+    const char *server_name;         /* client: name in SNI and certificate; copied */
+    struct pkt_pool *pool;           /* borrowed: where pulled packets are given back */
+    struct drop_counters *drops;     /* borrowed */
 
     /* Fill dst with random bytes: the system's generator, or a seeded one in the simulator. */
     void (*random)(void *user, void *dst, size_t len);

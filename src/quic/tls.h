@@ -11,14 +11,16 @@
 #include <ngtcp2/ngtcp2_crypto.h>
 
 #include "quic/fail.h"
+#include "quic/protect.h"
 
 struct quic_tls_cert_info;
 
 struct quic_tls_ops {
     /* Make the TLS side of one connection. `ref` finds the ngtcp2_conn and outlives the session.
-     * The session keeps what it needs of ctx alive. Returns NULL on failure. */
+     * The session keeps what it needs of ctx alive. `protect` outlives it too: keys are installed
+     * through it. Returns NULL on failure. */
     void *(*session_new)(void *ctx, bool server, const char *server_name,
-                         ngtcp2_crypto_conn_ref *ref);
+                         ngtcp2_crypto_conn_ref *ref, struct protect *protect);
     void (*session_free)(void *session);
 
     /* What ngtcp2_conn_set_tls_native_handle() wants for this session. */

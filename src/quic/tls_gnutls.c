@@ -14,6 +14,7 @@
 struct tls_session {
     ngtcp2_crypto_conn_ref ref; /* what gnutls_session_get_ptr() returns */
     gnutls_session_t gnutls;    /* NULL once settled */
+    struct protect *protect;
     struct quic_tls_creds *creds;
     char *server_name;
     enum quic_fail fail;
@@ -75,6 +76,69 @@ static int verify_peer(gnutls_session_t s)
     return ts->fail == QUIC_FAIL_NONE ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
 }
 
+/* --- keys ------------------------------------------------------------------------------ */
+
+static int negotiated(gnutls_session_t s, enum aead_alg *ret)
+{
+    switch (gnutls_cipher_get(s)) {
+    case GNUTLS_CIPHER_AES_128_GCM:
+        *ret = AEAD_AES_128_GCM;
+        return 0;
+    case GNUTLS_CIPHER_AES_256_GCM:
+        *ret = AEAD_AES_256_GCM;
+        return 0;
+    case GNUTLS_CIPHER_CHACHA20_POLY1305:
+        *ret = AEAD_CHACHA20_POLY1305;
+        return 0;
+    default:
+        return -ENOTSUP;
+    }
+}
+
+/* GnuTLS has the secrets of a level, one or both directions. There is no early data. */
+static int on_secrets(gnutls_session_t s, gnutls_record_encryption_level_t tls_level,
+                      const void *rx, const void *tx, size_t len)
+{
+    ngtcp2_encryption_level level =
+        ngtcp2_crypto_gnutls_from_gnutls_record_encryption_level(tls_level);
+    struct tls_session *ts = gnutls_session_get_ptr(s);
+    ngtcp2_conn *conn = ts->ref.get_conn(&ts->ref);
+
+    if (level != NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE && level != NGTCP2_ENCRYPTION_LEVEL_1RTT)
+        return 0;
+    if (negotiated(s, &ts->protect->alg) ||
+        (rx && protect_install_rx(ts->protect, conn, level, rx, len)) ||
+        (tx && protect_install_tx(ts->protect, conn, level, tx, len)))
+        return GNUTLS_E_INTERNAL_ERROR;
+    return 0;
+}
+
+static int install_initial(ngtcp2_conn *conn, const ngtcp2_cid *dcid)
+{
+    struct tls_session *ts = gnutls_session_get_ptr(ngtcp2_conn_get_tls_native_handle(conn));
+
+    return protect_install_initial(ts->protect, conn, dcid) ? NGTCP2_ERR_CALLBACK_FAILURE : 0;
+}
+
+static int on_client_initial(ngtcp2_conn *conn, void *user)
+{
+    if (install_initial(conn, ngtcp2_conn_get_dcid(conn)) ||
+        ngtcp2_crypto_read_write_crypto_data(conn, NGTCP2_ENCRYPTION_LEVEL_INITIAL, NULL, 0))
+        return NGTCP2_ERR_CALLBACK_FAILURE;
+    return 0;
+}
+
+static int on_recv_client_initial(ngtcp2_conn *conn, const ngtcp2_cid *dcid, void *user)
+{
+    return install_initial(conn, dcid);
+}
+
+/* The client goes on with the connection ID that the server has chosen (RFC 9001, 5.2). */
+static int on_retry(ngtcp2_conn *conn, const ngtcp2_pkt_hd *hd, void *user)
+{
+    return install_initial(conn, &hd->scid);
+}
+
 /* --- life ------------------------------------------------------------------------------ */
 
 static void session_free(void *session)
@@ -123,7 +187,7 @@ static int configure_server(struct tls_session *ts)
 }
 
 static void *session_new(void *ctx, bool server, const char *server_name,
-                         ngtcp2_crypto_conn_ref *ref)
+                         ngtcp2_crypto_conn_ref *ref, struct protect *protect)
 {
     static const gnutls_datum_t alpn = {.data = (unsigned char *)"h3", .size = 2};
     struct quic_tls_creds *creds = ctx;
@@ -132,6 +196,7 @@ static void *session_new(void *ctx, bool server, const char *server_name,
     if (!ts)
         return NULL;
     ts->ref = *ref;
+    ts->protect = protect;
     ts->creds = quic_tls_creds_ref(creds);
     if (gnutls_init(&ts->gnutls, (server ? GNUTLS_SERVER : GNUTLS_CLIENT) | GNUTLS_NO_TICKETS |
                                      GNUTLS_NO_END_OF_EARLY_DATA | GNUTLS_NO_AUTO_SEND_TICKET) ||
@@ -143,6 +208,7 @@ static void *session_new(void *ctx, bool server, const char *server_name,
         return NULL;
     }
     gnutls_session_set_ptr(ts->gnutls, &ts->ref);
+    gnutls_handshake_set_secret_function(ts->gnutls, on_secrets);
     gnutls_session_set_verify_function(ts->gnutls, verify_peer);
     gnutls_handshake_set_timeout(ts->gnutls, GNUTLS_INDEFINITE_TIMEOUT);
     return ts;
@@ -174,17 +240,11 @@ static int on_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint
 
 static void session_callbacks(ngtcp2_callbacks *cb)
 {
-    cb->client_initial = ngtcp2_crypto_client_initial_cb;
-    cb->recv_client_initial = ngtcp2_crypto_recv_client_initial_cb;
+    protect_callbacks(cb);
+    cb->client_initial = on_client_initial;
+    cb->recv_client_initial = on_recv_client_initial;
     cb->recv_crypto_data = on_crypto_data;
-    cb->recv_retry = ngtcp2_crypto_recv_retry_cb;
-    cb->encrypt = ngtcp2_crypto_encrypt_cb;
-    cb->decrypt = ngtcp2_crypto_decrypt_cb;
-    cb->hp_mask = ngtcp2_crypto_hp_mask_cb;
-    cb->update_key = ngtcp2_crypto_update_key_cb;
-    cb->delete_crypto_aead_ctx = ngtcp2_crypto_delete_crypto_aead_ctx_cb;
-    cb->delete_crypto_cipher_ctx = ngtcp2_crypto_delete_crypto_cipher_ctx_cb;
-    cb->version_negotiation = ngtcp2_crypto_version_negotiation_cb;
+    cb->recv_retry = on_retry;
 }
 
 static enum quic_fail session_refusal(void *session, char *detail, size_t len)

@@ -363,6 +363,10 @@ void status_write_text(const struct status *s, FILE *out)
         write_peer_summary(s, out);
     write_drops(&s->drops, out);
     write_handshakes(&s->handshakes, out);
+    if (*s->aead) {
+        label(out, 2, "AEAD");
+        fprintf(out, "%s\n", s->aead);
+    }
     write_cert(out, 2, &s->certificate);
     write_last_error(&s->last_error, out);
 }

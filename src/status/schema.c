@@ -176,6 +176,7 @@ static const struct field handshakes[] = {
 const struct field schema_status[] = {
     ANSWER_HEAD,
     TEXT(struct status, version, "version of the program"),
+    TEXT(struct status, aead, "library that protects packets: `ipsec-mb` or `gnutls`"),
     UINT(struct status, pid, "process that carries the packets"),
     TEXT(struct status, state,
          "server: `listening`; client: `idle`, `connecting`, `up`, `pause` or `failed`"),

@@ -128,6 +128,7 @@ struct status {
     char instance[STATUS_NAME_MAX];
     char role[STATUS_WORD_MAX]; /* client, server */
     char version[STATUS_WORD_MAX];
+    char aead[STATUS_WORD_MAX]; /* the library that protects packets */
     uint64_t pid;
     char state[STATUS_WORD_MAX]; /* client: idle connecting up pause failed; server: listening */
     char reason[STATUS_TEXT_MAX];

@@ -48,6 +48,7 @@ def test_a_client_tells_who_and_where_it_is(site):
     s = up(site.edge_end)
     assert (s["schema"], s["instance"], s["role"], s["state"], s["reason"]) == (
         1, "1", "client", "up", "")
+    assert s["aead"] in ("ipsec-mb", "gnutls")
     assert s["server"]["address"] == f"{site.hub4}:45001" and s["server"]["name"] == "hub"
     assert s["server"]["certificate"]["subject"] == "hub"
     assert site.hub4 in s["server"]["certificate"]["names"]

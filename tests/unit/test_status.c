@@ -49,6 +49,7 @@ static void make_client(struct status *s)
     set(s->instance, "six1");
     set(s->role, "client");
     set(s->version, "0.1.0");
+    set(s->aead, "ipsec-mb");
     s->pid = 1234;
     set(s->state, "up");
     s->now_s = 1767268800; /* 2026-01-01T12:00:00Z */
@@ -228,6 +229,7 @@ static void text_of_a_client_is_exact(void **state)
         "    datagrams   1000 sent, 990 acknowledged, 5 lost (0.50 %), 800 received\n"
         "  drops         multicast 3, not-quic 1\n"
         "  handshakes    3 begun, 2 completed, 1 failed\n"
+        "  AEAD          ipsec-mb\n"
         "  certificate   CN=edge, until 2026-01-06T12:00:10Z (5 days)\n"
         "  last error    2026-01-01T11:56:56Z (3m 4s ago): no answer\n";
     struct status s;

@@ -1,0 +1,187 @@
+/* Intel's multi-buffer library, by its direct calls: its AES-GCM fills the vector registers with
+ * the blocks of one packet, so collecting packets would bring nothing.
+ *
+ * The mask is one block of AES, which the library has no call for that fits: it is done here with
+ * the processor's instructions and the library's key schedule. Masks of ChaCha20 are left to
+ * GnuTLS. */
+#include "quic/aead.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wmmintrin.h>
+
+#include <intel-ipsec-mb.h>
+
+#include "base/util.h"
+
+enum { ROUND_KEYS_MAX = 15 };
+
+struct mb_key {
+    struct aead_key head;
+    enum aead_alg alg;
+    union {
+        struct {
+            struct gcm_key_data key; /* wants 64-byte alignment */
+            struct gcm_context_data work;
+        } gcm;
+        struct {
+            uint8_t key[AEAD_KEY_BYTES_MAX];
+            struct chacha20_poly1305_context_data work;
+        } chacha;
+        __m128i round_keys[ROUND_KEYS_MAX]; /* of a mask */
+    };
+};
+
+/* The library's table of functions for this processor: made once, kept as long as the process. */
+static IMB_MGR *mgr;
+
+static IMB_MGR *mgr_new(void)
+{
+    IMB_MGR *m = alloc_mb_mgr(0);
+
+    if (!m)
+        return NULL;
+    init_mb_mgr_auto(m, NULL);
+    if (imb_get_errno(m)) {
+        free_mb_mgr(m);
+        return NULL;
+    }
+    return m;
+}
+
+/* The library has its fast AES-GCM for processors with all of AVX-512 (F, DQ, CD, BW, VL, IFMA),
+ * VAES, VPCLMULQDQ, GFNI and SHA; for lesser ones it falls back to a slower one. */
+static const char *mb_unusable(void)
+{
+    if (!mgr)
+        mgr = mgr_new();
+    if (!mgr)
+        return "the library does not start";
+    if ((mgr->features & IMB_CPUFLAGS_AVX512_T2) != IMB_CPUFLAGS_AVX512_T2)
+        return "the processor lacks VAES, VPCLMULQDQ or AVX-512";
+    return NULL;
+}
+
+static void mb_free(struct aead_key *key)
+{
+    struct mb_key *k = container_of(key, struct mb_key, head);
+
+    explicit_bzero(k, sizeof(*k));
+    free(k);
+}
+
+static struct mb_key *mb_alloc(enum aead_alg alg)
+{
+    struct mb_key *k = aligned_alloc(_Alignof(struct mb_key), sizeof(*k));
+
+    if (!k)
+        return NULL;
+    memset(k, 0, sizeof(*k));
+    k->head.backend = &aead_ipsecmb;
+    k->alg = alg;
+    return k;
+}
+
+static struct aead_key *mb_key_new(enum aead_alg alg, const uint8_t *key)
+{
+    struct mb_key *k = mb_alloc(alg);
+
+    if (!k)
+        return NULL;
+    if (alg == AEAD_AES_128_GCM)
+        IMB_AES128_GCM_PRE(mgr, key, &k->gcm.key);
+    else if (alg == AEAD_AES_256_GCM)
+        IMB_AES256_GCM_PRE(mgr, key, &k->gcm.key);
+    else
+        memcpy(k->chacha.key, key, sizeof(k->chacha.key));
+    return &k->head;
+}
+
+static struct aead_key *mb_mask_new(enum aead_alg alg, const uint8_t *key)
+{
+    __m128i decrypt[ROUND_KEYS_MAX];
+    struct mb_key *k;
+
+    if (alg == AEAD_CHACHA20_POLY1305)
+        return aead_gnutls.mask_new(alg, key);
+    k = mb_alloc(alg);
+    if (!k)
+        return NULL;
+    if (alg == AEAD_AES_128_GCM)
+        IMB_AES_KEYEXP_128(mgr, key, k->round_keys, decrypt);
+    else
+        IMB_AES_KEYEXP_256(mgr, key, k->round_keys, decrypt);
+    explicit_bzero(decrypt, sizeof(decrypt));
+    return &k->head;
+}
+
+static int mb_seal(struct aead_key *key, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
+                   const uint8_t *src, size_t len, uint8_t *dst)
+{
+    struct mb_key *k = container_of(key, struct mb_key, head);
+
+    if (k->alg == AEAD_AES_128_GCM) {
+        IMB_AES128_GCM_ENC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len,
+                           dst + len, AEAD_TAG_BYTES);
+    } else if (k->alg == AEAD_AES_256_GCM) {
+        IMB_AES256_GCM_ENC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len,
+                           dst + len, AEAD_TAG_BYTES);
+    } else {
+        IMB_CHACHA20_POLY1305_INIT(mgr, k->chacha.key, &k->chacha.work, nonce, aad, aad_len);
+        IMB_CHACHA20_POLY1305_ENC_UPDATE(mgr, k->chacha.key, &k->chacha.work, dst, src, len);
+        IMB_CHACHA20_POLY1305_ENC_FINALIZE(mgr, &k->chacha.work, dst + len, AEAD_TAG_BYTES);
+    }
+    return 0;
+}
+
+static int mb_open(struct aead_key *key, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
+                   const uint8_t *src, size_t len, uint8_t *dst)
+{
+    struct mb_key *k = container_of(key, struct mb_key, head);
+    uint8_t tag[AEAD_TAG_BYTES], diff = 0;
+
+    if (len < AEAD_TAG_BYTES)
+        return -EBADMSG;
+    len -= AEAD_TAG_BYTES;
+    if (k->alg == AEAD_AES_128_GCM) {
+        IMB_AES128_GCM_DEC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len, tag,
+                           AEAD_TAG_BYTES);
+    } else if (k->alg == AEAD_AES_256_GCM) {
+        IMB_AES256_GCM_DEC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len, tag,
+                           AEAD_TAG_BYTES);
+    } else {
+        IMB_CHACHA20_POLY1305_INIT(mgr, k->chacha.key, &k->chacha.work, nonce, aad, aad_len);
+        IMB_CHACHA20_POLY1305_DEC_UPDATE(mgr, k->chacha.key, &k->chacha.work, dst, src, len);
+        IMB_CHACHA20_POLY1305_DEC_FINALIZE(mgr, &k->chacha.work, tag, AEAD_TAG_BYTES);
+    }
+    for (size_t i = 0; i < AEAD_TAG_BYTES; i++) /* all of them: the time must tell nothing */
+        diff |= tag[i] ^ src[len + i];
+    return diff ? -EBADMSG : 0;
+}
+
+__attribute__((target("aes"))) static int mb_mask(struct aead_key *key, const uint8_t *sample,
+                                                  uint8_t *ret)
+{
+    const struct mb_key *k = container_of(key, struct mb_key, head);
+    unsigned rounds = k->alg == AEAD_AES_128_GCM ? 10 : 14;
+    __m128i block = _mm_loadu_si128((const __m128i_u *)sample);
+
+    block = _mm_xor_si128(block, k->round_keys[0]);
+    for (unsigned i = 1; i < rounds; i++)
+        block = _mm_aesenc_si128(block, k->round_keys[i]);
+    block = _mm_aesenclast_si128(block, k->round_keys[rounds]);
+    _mm_storeu_si128((__m128i_u *)ret, block);
+    return 0;
+}
+
+const struct aead_backend aead_ipsecmb = {
+    .name = "ipsec-mb",
+    .unusable = mb_unusable,
+    .key_new = mb_key_new,
+    .mask_new = mb_mask_new,
+    .free = mb_free,
+    .seal = mb_seal,
+    .open = mb_open,
+    .mask = mb_mask,
+};

@@ -227,26 +227,38 @@ static int read_one(struct tun *t, struct pkt *target, struct virtio_net_hdr *h)
     return n > (ssize_t)sizeof(*h) ? (int)(n - (ssize_t)sizeof(*h)) : 0;
 }
 
-/* A packet of exactly the kind that len bytes at target and spill need. *target becomes NULL when
- * it is used up, and stays for the next read otherwise. NULL: no buffer. */
+/* Copy what was read, from target and spill, into a buffer of the smallest kind for it. */
+static struct pkt *copy_fitting(struct tun *t, struct pkt_pool *pool, const struct pkt *target,
+                                uint32_t len)
+{
+    struct pkt *pkt = pkt_new(pool, len);
+    uint32_t have = room(target);
+
+    if (!pkt)
+        return NULL;
+    if (have)
+        memcpy(pkt->data, target->data, MIN(len, have));
+    if (len > have)
+        memcpy(pkt->data + have, t->spill, len - have);
+    return pkt;
+}
+
+/* The packet of len bytes that target and spill hold, in a buffer of the smallest kind for it where
+ * there is one: what a large one is too good for is copied, and target stays for the next read.
+ * *target becomes NULL when it is used up. NULL: no buffer. */
 static struct pkt *fit(struct tun *t, struct pkt_pool *pool, struct pkt **target, uint32_t len)
 {
-    uint32_t have = room(*target);
-    struct pkt *pkt;
+    uint32_t have = room(*target), kind = len > PKT_SMALL_MAX ? PKT_MEDIUM_MAX : PKT_SMALL_MAX;
+    struct pkt *pkt = NULL;
 
-    if (*target && len <= have && (len > PKT_SMALL_MAX || have < PKT_LARGE_MAX)) {
+    if (!*target || len > have || (have > kind && len <= kind))
+        pkt = copy_fitting(t, pool, *target, len);
+    if (!pkt && *target && len <= have && (have == PKT_SMALL_MAX || len > PKT_SMALL_MAX)) {
         pkt = *target;
         *target = NULL;
-    } else {
-        pkt = pkt_new(pool, len);
-        if (!pkt)
-            return NULL;
-        if (have)
-            memcpy(pkt->data, (*target)->data, MIN(len, have));
-        if (len > have)
-            memcpy(pkt->data + have, t->spill, len - have);
     }
-    pkt->len = len;
+    if (pkt)
+        pkt->len = len;
     return pkt;
 }
 

@@ -416,12 +416,14 @@ static void test_super_packet_round_trip(void **state)
     pkt_pool_free(pool);
 }
 
-/* With offload on, a small packet does not keep a large buffer. */
+/* With offload on, a small packet does not keep a large buffer, nor a middling one. */
 static void test_small_packet_with_offload(void **state)
 {
-    struct tun *t = open_tun((struct tun_opts){.offload = true}, 1500);
+    struct tun *t = open_tun((struct tun_opts){.offload = true}, 9000);
     struct pkt_pool *pool = pkt_pool_new(4, 1);
     int fd = open_host_socket();
+    struct pkt *held[PKT_MEDIUM_PER_LARGE];
+    static uint8_t big[5000];
     struct pkt_batch batch;
 
     host_send(fd, "small", 5);
@@ -430,6 +432,18 @@ static void test_small_packet_with_offload(void **state)
     assert_memory_equal(batch.v[0]->data + HEADERS, "small", 5);
     assert_int_equal(pkt_pool_in_use(pool), batch.n);
     pkt_batch_free(pool, &batch);
+    host_send(fd, big, sizeof(big));
+    read_ours(t, pool, &batch);
+    assert_int_equal(batch.v[0]->pool_class, 1);
+    pkt_batch_free(pool, &batch);
+    for (int i = 0; i < PKT_MEDIUM_PER_LARGE; i++)
+        held[i] = pkt_new(pool, PKT_MEDIUM_MAX);
+    host_send(fd, big, sizeof(big)); /* rather in a large one than not at all */
+    read_ours(t, pool, &batch);
+    assert_int_equal(batch.v[0]->pool_class, 2);
+    pkt_batch_free(pool, &batch);
+    for (int i = 0; i < PKT_MEDIUM_PER_LARGE; i++)
+        pkt_free(pool, held[i]);
     close(fd);
     tun_close(t);
     pkt_pool_free(pool);

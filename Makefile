@@ -5,10 +5,10 @@ BUILD ?= build
 PYTHON := /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check undo fuzz bench-null bench-sim bench-spot clean prepare-build prepare-test
+.PHONY: help build demo test check undo fuzz bench bench-prepare bench-null bench-sim bench-spot clean prepare-build prepare-test
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: prepare-build ## build/mpquic (installs what is missing, as root)
 	@tools/build $(BUILD)
@@ -34,6 +34,12 @@ undo: ## remove the packages and files that were installed from here
 
 fuzz: prepare-test ## RUNS executions of every parser's fuzz target (10000000)
 	@tools/fuzz-runs --runs $(or $(RUNS),10000000) $(ARGS)
+
+bench: build ## mpquic beside wireguard-go and OpenVPN, an hour on a quiet machine (ARGS=--quick)
+	@$(PYTHON) bench/peers/bench.py --build $(BUILD) $(ARGS)
+
+bench-prepare: ## install the rivals that `make bench` measures
+	@tools/prepare bench
 
 bench-null: build ## the null tunnel: TUN, UDP and AEAD batching without QUIC
 	$(PYTHON) bench/bench_null.py $(ARGS)

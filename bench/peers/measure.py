@@ -1,0 +1,273 @@
+"""What is measured of a carrier, and how. Every function returns {figure: value}."""
+import json
+import os
+import pathlib
+import re
+import statistics
+import subprocess
+import time
+
+TICK = os.sysconf('SC_CLK_TCK')
+PF_KTHREAD = 0x00200000
+
+
+# ---- the processors ----
+
+def cpu_times():
+    """(busy, busy without interrupts, stolen) seconds of all processors since boot."""
+    with open('/proc/stat') as f:
+        user, nice, system, _, _, irq, softirq, steal = (
+            int(x) / TICK for x in f.readline().split()[1:9])
+    return user + nice + system + irq + softirq, user + nice + system, steal
+
+
+def kernel_threads():
+    """Seconds that the kernel's own threads have used."""
+    total = 0
+    for file in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = file.read_text().rpartition(')')[2].split()
+        except OSError:
+            continue
+        if int(fields[6]) & PF_KTHREAD:
+            total += int(fields[11]) + int(fields[12])
+    return total / TICK
+
+
+class Window:
+    """What the processors did inside the with block: `machine` seconds in all, `ends` seconds of
+    the two ends of the carrier, and `foreign`, the share of all processors in per cent that
+    neither this program with its children nor the kernel itself used."""
+
+    def __init__(self, carrier):
+        self.carrier = carrier
+        self.machine, self.ends, self.foreign, self.wall = 0, {}, 0, 0
+
+    def sample(self):
+        busy, tasks, steal = cpu_times()
+        ends = {side: self.carrier.cpu_seconds(side) for side in 'ab'}
+        own = sum(os.times()[:4]) + sum(ends.values()) + kernel_threads()
+        if self.carrier.link.emulator_pid:
+            own += process_seconds(self.carrier.link.emulator_pid)
+        return {'wall': time.monotonic(), 'busy': busy, 'others': tasks + steal - own} | ends
+
+    def __enter__(self):
+        self.start = self.sample()
+        return self
+
+    def __exit__(self, *exc):
+        d = {k: v - self.start[k] for k, v in self.sample().items()}
+        self.wall, self.machine = d['wall'], d['busy']
+        self.ends = {side: d[side] for side in 'ab'}
+        self.foreign = max(0, 100 * d['others'] / (d['wall'] * os.cpu_count()))
+
+
+def process_seconds(pid):
+    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def idle_share(seconds=0.5):
+    """Share of all processors' time that nobody used, in per cent."""
+    before = cpu_times()[0], time.monotonic()
+    time.sleep(seconds)
+    return 100 * (1 - (cpu_times()[0] - before[0]) /
+                  ((time.monotonic() - before[1]) * os.cpu_count()))
+
+
+# ---- round trips ----
+
+def start_ping(link, target, seconds, interval, size=56):
+    return link.spawn('a', ['ping', '-n', '-c', str(int(seconds / interval)), '-i', str(interval),
+                            '-s', str(size), '-W', '2', target], stdout=subprocess.PIPE, text=True)
+
+
+def finish_ping(link, child):
+    """Round trips in us. RuntimeError when none came back."""
+    try:
+        out, _ = child.communicate(timeout=60)
+    finally:
+        link.reap(child)
+    times = [float(t) * 1000 for t in re.findall(r'time=([0-9.]+) ms', out)]
+    if not times:
+        raise RuntimeError('ping: no answer')
+    return times
+
+
+def rtt_figures(name, times):
+    times = sorted(times)
+    return {f'{name}_median': statistics.median(times),
+            f'{name}_p95': times[min(len(times) - 1, int(0.95 * len(times)))]}
+
+
+def rtt_idle(carrier, seconds):
+    link = carrier.link
+    times = finish_ping(link, start_ping(link, carrier.address['b'], seconds, 0.01))
+    return rtt_figures('rtt_idle', times)
+
+
+# ---- TCP ----
+
+def iperf(link, address, seconds, *options):
+    """One run of iperf3 from a to b: what its report says of the end."""
+    server = link.spawn('b', ['iperf3', '-s', '-1', '--forceflush'], stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT, text=True)
+    try:
+        for line in server.stdout:
+            if 'listening' in line:
+                break
+        argv = ['iperf3', '-c', address, '-J', '-t', str(seconds), '--connect-timeout', '3000',
+                *map(str, options)]
+        said = link.run('a', argv, timeout=seconds + 30, check=False).stdout
+        report = json.loads(said or '{"error": "no report"}')
+        if 'error' in report:
+            raise RuntimeError(f'iperf3: {report["error"]}')
+        server.wait(timeout=5)
+        return report['end']
+    finally:
+        link.reap(server)
+
+
+def tcp(carrier, name, flows, reverse, seconds):
+    """Rate and what it costs: CPU time for each GB, of the whole machine and of each end."""
+    options = ['-P', flows, '-C', 'cubic'] + (['-R'] if reverse else [])
+    with Window(carrier) as window:
+        got = iperf(carrier.link, carrier.address['b'], seconds, *options)['sum_received']
+    gigabytes = got['bytes'] / 1e9
+    return {name: got['bits_per_second'] / 1e6, f'{name}_machine_cpu': window.machine / gigabytes,
+            **{f'{name}_{side}_cpu': window.ends[side] / gigabytes for side in 'ab'
+               if carrier.ends}}, window.foreign
+
+
+def tcp_with_ping(carrier, name, flows, reverse, seconds):
+    """The same, and the round trip meanwhile."""
+    link = carrier.link
+    pings = start_ping(link, carrier.address['b'], seconds, 0.01)
+    try:
+        figures, foreign = tcp(carrier, name, flows, reverse, seconds)
+        return figures | rtt_figures('rtt_load', finish_ping(link, pings)), foreign
+    finally:
+        if pings in link.children:
+            link.reap(pings)
+
+
+def tcp_under_ping(carrier, name, seconds, interval, size):
+    """One flow from a to b, and the round trips of a sparse flow beside it once it fills the line.
+    iperf3 leaves out its first second, and so does the sparse flow."""
+    link = carrier.link
+    server = link.spawn('b', ['iperf3', '-s', '-1'], stdout=subprocess.DEVNULL)
+    time.sleep(0.2)
+    argv = ['iperf3', '-c', carrier.address['b'], '-J', '-O', '2', '-t', str(seconds), '-C',
+            'cubic', '--connect-timeout', '3000']
+    with Window(carrier) as window:
+        client = link.spawn('a', argv, stdout=subprocess.PIPE, text=True)
+        try:
+            time.sleep(2)
+            times = finish_ping(link, start_ping(link, carrier.address['b'], seconds, interval,
+                                                 size))
+            report = json.loads(client.communicate(timeout=60)[0] or '{"error": "no report"}')
+        finally:
+            link.reap(client)
+            link.reap(server)
+    if 'error' in report:
+        raise RuntimeError(f'iperf3: {report["error"]}')
+    return {name: report['end']['sum_received']['bits_per_second'] / 1e6,
+            **rtt_figures('rtt_load', times)}, window.foreign
+
+
+# ---- UDP ----
+
+UDP_PORT = 5300
+LOSS_MAX = 0.01
+RAMP = 1.35
+RAMP_MS = 400
+STEPS_MAX = 14
+
+
+class Datagrams:
+    """A generator at a and a sink at b (datagrams.c)."""
+
+    def __init__(self, carrier, program, size, segments):
+        self.link, self.step = carrier.link, 0
+        where = [carrier.address['b'], str(UDP_PORT)]
+        self.sink = self.link.spawn('b', [program, 'sink', *where] + ['gro'] * (segments > 1),
+                                    stdout=subprocess.PIPE, text=True)
+        self.sender = None
+        if self.sink.stdout.readline().strip() != 'ready':
+            raise RuntimeError('the sink of datagrams does not start')
+        argv = self.link.inside('a', [program, 'send', *where, str(size), str(segments)])
+        self.sender = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       text=True, bufsize=1)
+        os.set_blocking(self.sink.stdout.fileno(), False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.sender:
+            self.sender.stdin.close()
+            self.sender.kill()
+            self.sender.wait()
+            self.sender.stdout.close()
+        self.link.reap(self.sink)
+
+    def received(self):
+        """What the sink counted of this step, late parts too; it reports when all is quiet."""
+        count, until = 0, time.monotonic() + 0.25
+        while time.monotonic() < until:
+            line = self.sink.stdout.readline()
+            if not line:
+                time.sleep(0.01)
+                continue
+            report = json.loads(line)
+            if report['step'] == self.step:
+                count += report['received']
+        return count
+
+    def offer(self, rate, ms):
+        """Offer datagrams per second for so long: (sent, arrived) per second, and the loss."""
+        self.step += 1
+        self.sender.stdin.write(f'{self.step} {int(rate)} {ms}\n')
+        report = json.loads(self.sender.stdout.readline())
+        sent, seconds = report['sent'], report['seconds']
+        arrived = self.received()
+        return sent / seconds, arrived / seconds, 1 - arrived / sent if sent else 1
+
+
+def search(offer, start, probe_ms, probes):
+    """The highest rate that arrives with less loss than the limit. offer(rate, ms) as above.
+
+    First a ramp of short steps, up to the second one in a row that loses too much or that the
+    generator cannot follow; then bisection with longer ones between the best and the worst."""
+    low, high, rate, bad = 0, None, start, 0
+    for _ in range(STEPS_MAX):
+        sent, _, loss = offer(rate, RAMP_MS)
+        if loss < LOSS_MAX and sent > 0.9 * rate:
+            low, high, bad = rate, None, 0
+        else:
+            high, bad = high or rate, bad + 1
+        if bad == 2:
+            break
+        rate *= RAMP
+    high = high or rate
+    low = low or high / 4
+    best, rate = 0, low * 0.97
+    for n in range(probes):
+        _, arrived, loss = offer(rate, probe_ms)
+        if loss < LOSS_MAX:
+            low, best = max(low, rate), max(best, arrived)
+        else:
+            high = min(high, rate)
+            low = min(low, high * 0.8)
+        rate = (low + high) / 2
+    while not best and rate > start / 16:
+        rate *= 0.8
+        _, arrived, loss = offer(rate, probe_ms)
+        best = arrived if loss < LOSS_MAX else 0
+    return best
+
+
+def udp(carrier, program, name, size, segments, start, probe_ms, probes):
+    with Window(carrier) as window, Datagrams(carrier, program, size, segments) as generator:
+        best = search(generator.offer, start, probe_ms, probes)
+    return {name: best / 1000}, window.foreign

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "cli/hubfile.h"
 #include "cli/pki.h"
 
 enum { ROUTE_TABLE = 100 };
@@ -42,20 +43,20 @@ static int find_server_name(const struct pki *p, struct bundle *b, struct pki_er
 static int set_hub(const struct pki *p, const struct cli_bundle_opts *opts, struct bundle *b,
                    struct pki_error *e)
 {
-    char remembered[PKI_HUB_MAX];
+    struct pki_hub remembered;
     const char *hub = opts->hub;
     int rv;
 
     b->port = BUNDLE_PORT;
     if (!hub) {
-        rv = pki_read_hub(p, remembered, e);
+        rv = pki_read_hub(p, &remembered, e);
         if (rv == -ENOENT)
             return pki_error_set(e, rv,
                                  "where is the hub? Add --hub ADDRESS:PORT, or run mpquic init on "
                                  "the hub first");
         if (rv)
             return rv;
-        hub = remembered;
+        hub = remembered.address;
     }
     if (bundle_hub_parse(hub, b->hub, &b->port))
         return pki_error_set(e, -EINVAL, "'%.80s' is not ADDRESS or ADDRESS:PORT", hub);
@@ -81,6 +82,24 @@ static int set_prefixes(const char *option, const char *const *text, unsigned n,
                                  text[i]);
     }
     *ret_n = n;
+    return 0;
+}
+
+/* The networks that an address out of the hub's pool will lie in. */
+static int set_networks(const struct pki *p, const struct cli_bundle_opts *opts, struct bundle *b,
+                        struct pki_error *e)
+{
+    struct hub_file hub;
+
+    if (opts->networks.n)
+        return set_prefixes("--network", opts->networks.v, opts->networks.n, true, b->network,
+                            BUNDLE_ADDRS_MAX, &b->n_network, e);
+    if (b->n_addr) /* has a length itself */
+        return 0;
+    hub_file_load(p, &hub);
+    for (unsigned i = 0; hub.present && i < hub.config.n_tun_addr; i++)
+        b->network[b->n_network++] = ip_prefix_network(&hub.config.tun_addr[i]);
+    hub_file_done(&hub);
     return 0;
 }
 
@@ -119,6 +138,8 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
     if (!rv)
         rv = set_prefixes("--address", opts->addresses.v, opts->addresses.n, false, b.addr,
                           BUNDLE_ADDRS_MAX, &b.n_addr, e);
+    if (!rv)
+        rv = set_networks(p, opts, &b, e);
     if (!rv)
         rv = set_prefixes("--route", routes, n_routes, true, b.route, BUNDLE_ROUTES_MAX, &b.n_route,
                           e);

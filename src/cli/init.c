@@ -167,16 +167,19 @@ static int ensure_authority(struct init *x, struct pki_error *e)
     return rv;
 }
 
-/* The address that bundles will name. */
+/* The address that bundles will name, and the configuration that tells the rest. */
 static int ensure_hub(struct init *x, struct pki_error *e)
 {
-    char old[PKI_HUB_MAX];
+    struct pki_hub old, hub = {0};
     struct pki_error ignored;
     int rv;
 
-    if (!pki_read_hub(&x->pki, old, &ignored) && !strcmp(old, x->hub))
+    snprintf(hub.address, sizeof(hub.address), "%s", x->hub);
+    snprintf(hub.config, sizeof(hub.config), "%s", x->path);
+    if (!pki_read_hub(&x->pki, &old, &ignored) && !strcmp(old.address, hub.address) &&
+        !strcmp(old.config, hub.config))
         return 0;
-    rv = pki_write_hub(&x->pki, x->hub, e);
+    rv = pki_write_hub(&x->pki, &hub, e);
     x->changed |= !rv;
     return rv;
 }
@@ -202,8 +205,8 @@ static int ensure_config(struct init *x, enum service_file there, struct pki_err
 /* What is there and says something else is not touched without --force. */
 static int check_present(const struct init *x, enum service_file there, struct pki_error *e)
 {
-    char old[PKI_HUB_MAX];
     struct pki_error ignored;
+    struct pki_hub old;
 
     if (x->force)
         return 0;
@@ -212,10 +215,10 @@ static int check_present(const struct init *x, enum service_file there, struct p
                              "%s is there already and says something else: edit it, or add --force "
                              "to replace it",
                              x->path);
-    if (!pki_read_hub(&x->pki, old, &ignored) && strcmp(old, x->hub) != 0)
+    if (!pki_read_hub(&x->pki, &old, &ignored) && strcmp(old.address, x->hub) != 0)
         return pki_error_set(e, -EEXIST,
                              "%s: serves the hub %s already: add --force to change that",
-                             x->pki.dir, old);
+                             x->pki.dir, old.address);
     return 0;
 }
 

@@ -99,6 +99,8 @@ static void write_yaml(const struct join *j, FILE *f)
     fprintf(f, "remote_addr: \"%s\"\nremote_port: %u\n", b->hub, b->port);
     fprintf(f, "tun_name: %s\n", j->tunnel ? j->tunnel : b->tunnel);
     write_list(f, "tun_cidr", b->addr, b->n_addr);
+    if (!b->n_addr)
+        write_list(f, "tun_network", b->network, b->n_network);
     write_list(f, "routes", b->route, b->n_route);
     if (b->route_table)
         fprintf(f, "route_table: %u\n", b->route_table);

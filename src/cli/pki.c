@@ -250,7 +250,10 @@ struct client_args {
 static int take_bundle(const struct cli_verb *verb, int c, struct client_args *a)
 {
     struct cli_bundle_opts *o = &a->opts;
-    struct cli_list *list = c == 'a' ? &o->addresses : c == 'R' ? &o->routes : NULL;
+    struct cli_list *list = c == 'a'   ? &o->addresses
+                            : c == 'w' ? &o->networks
+                            : c == 'R' ? &o->routes
+                                       : NULL;
     const char **text = c == 'o'   ? &o->out
                         : c == 'H' ? &o->hub
                         : c == 'N' ? &o->server_name
@@ -345,6 +348,11 @@ static int run_client(int argc, char **argv)
         {'a', "address", "ADDRESS/LENGTH",                                                         \
          "The edge's fixed tunnel address, at most one of each family. Otherwise the hub's pool "  \
          "gives one."},                                                                            \
+        {'w', "network", "PREFIX",                                                                 \
+         "The network of the tunnel, at most one of each family, so that the edge itself reaches " \
+         "the hub inside it. Otherwise as the hub's configuration says, when mpquic init has "     \
+         "made "                                                                                   \
+         "it on this machine."},                                                                   \
         {'R', "route", "PREFIX",                                                                   \
          "What the edge routes into the tunnel; may be repeated. Otherwise 0.0.0.0/0 and ::/0."},  \
     {                                                                                              \

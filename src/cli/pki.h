@@ -35,7 +35,7 @@ struct cli_bundle_opts {
     const char *server_name; /* NULL = found from the server certificates, else the hub */
     const char *tunnel;      /* NULL = mpq0 */
     const char *table;       /* NULL = 100 */
-    struct cli_list addresses, routes;
+    struct cli_list addresses, networks, routes;
 };
 
 /* Fill everything of the bundle but the certificates: what can be wrong is found before one is

@@ -137,6 +137,11 @@ static void check_tun_addresses(const struct check_input *in, struct config_repo
 {
     const struct tunnel_config *c = in->config;
 
+    if (c->n_tun_network == 2 && c->tun_network[0].addr.family == c->tun_network[1].addr.family)
+        report_add(report, true, place(in, CONFIG_KEY_TUN_NETWORK)->at,
+                   "give at most one IPv4 and one IPv6 network",
+                   "tun_network has two IPv%u networks", c->tun_network[0].addr.family);
+
     if (c->n_tun_addr == 2 && c->tun_addr[0].addr.family == c->tun_addr[1].addr.family)
         report_add(report, true, place(in, CONFIG_KEY_TUN_CIDR)->at,
                    "give at most one IPv4 and one IPv6 address", "tun_cidr has two IPv%u addresses",
@@ -145,18 +150,39 @@ static void check_tun_addresses(const struct check_input *in, struct config_repo
 
 /* A route that holds the server's address sends the tunnel's own packets into the tunnel, unless
  * the socket is bound to the interface of a WAN. Only the table main is sure to be looked into. */
-static void check_route_loop(const struct check_input *in, unsigned i, struct config_report *report)
+static void check_loop(const struct check_input *in, const struct ip_prefix *route,
+                       struct config_where at, struct config_report *report)
 {
     const struct tunnel_config *c = in->config;
     char text[IP_PREFIX_STR_MAX];
     struct ip_addr server;
 
-    if ((c->route_table && c->route_table != ROUTE_TABLE_MAIN) || c->bind.ifname[0] ||
-        ip_addr_parse(c->remote_addr, &server) || !ip_prefix_contains(&c->routes[i], &server))
+    if (c->bind.ifname[0] || ip_addr_parse(c->remote_addr, &server) ||
+        !ip_prefix_contains(route, &server))
         return;
-    report_add(report, false, in->route_at[i], "write bind_ip: if:NAME",
+    report_add(report, false, at, "write bind_ip: if:NAME",
                "the route %s may lead the tunnel's own packets to %s into the tunnel",
-               ip_prefix_str(&c->routes[i], text), c->remote_addr);
+               ip_prefix_str(route, text), c->remote_addr);
+}
+
+/* What the networks of assigned addresses lead into the tunnel is always in the table main. */
+static void check_tun_networks(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    for (unsigned i = 0; i < c->n_tun_network; i++) {
+        if (!c->tun_network[i].len)
+            report_add(report, true, in->tun_network_at[i],
+                       "name the network of the server's tun_cidr; what else is to go through the "
+                       "tunnel stands in routes",
+                       "tun_network cannot be everything");
+        else
+            check_loop(in, &c->tun_network[i], in->tun_network_at[i], report);
+    }
+    if (c->n_tun_network && c->n_tun_addr)
+        report_add(report, false, place(in, CONFIG_KEY_TUN_NETWORK)->at,
+                   "remove it, or set tun_cidr to auto",
+                   "tun_network has no effect with addresses in tun_cidr");
 }
 
 static void check_routes(const struct check_input *in, struct config_report *report)
@@ -164,7 +190,8 @@ static void check_routes(const struct check_input *in, struct config_report *rep
     const struct tunnel_config *c = in->config;
 
     for (unsigned i = 0; i < c->n_routes; i++) {
-        check_route_loop(in, i, report);
+        if (!c->route_table || c->route_table == ROUTE_TABLE_MAIN)
+            check_loop(in, &c->routes[i], in->route_at[i], report);
         for (unsigned j = 0; j < i; j++)
             if (ip_prefix_equal(&c->routes[i], &c->routes[j])) {
                 report_add(report, false, in->route_at[i], "remove one",
@@ -279,6 +306,7 @@ int check_rules(const struct check_input *in, struct config_report *report)
         check_client_addresses(in, report);
         check_paths(in, report);
         check_routes(in, report);
+        check_tun_networks(in, report);
     }
     check_unsupported(in, report);
     return 0;

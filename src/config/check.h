@@ -33,6 +33,7 @@ struct check_input {
     struct config_where peer_prefix_at[CONFIG_PREFIXES_MAX];
     struct config_where allowed_client_at[CONFIG_CLIENTS_MAX];
     struct config_where route_at[CONFIG_ROUTES_MAX];
+    struct config_where tun_network_at[CONFIG_TUN_ADDRS_MAX];
     struct config_where pool_at[CONFIG_POOL_MAX];
     struct peer_places *peers; /* of each entry of peers; NULL when there is none */
 };

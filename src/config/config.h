@@ -72,8 +72,10 @@ struct tunnel_config {
     uint16_t remote_port;              /* client: the hub's port; server: the port to listen on */
 
     char tun_name[16];
-    struct ip_prefix tun_addr[CONFIG_TUN_ADDRS_MAX]; /* at most one IPv4 and one IPv6 */
-    unsigned n_tun_addr;                             /* client: 0 = auto, the server assigns */
+    struct ip_prefix tun_addr[CONFIG_TUN_ADDRS_MAX];    /* at most one IPv4 and one IPv6 */
+    unsigned n_tun_addr;                                /* client: 0 = auto, the server assigns */
+    struct ip_prefix tun_network[CONFIG_TUN_ADDRS_MAX]; /* client: of assigned addresses */
+    unsigned n_tun_network;
     char instance_id[CONFIG_INSTANCE_MAX]; /* client; "" = after tun_name: config_instance_id() */
     struct ip_prefix routes[CONFIG_ROUTES_MAX]; /* client: networks routed into the TUN */
     unsigned n_routes;

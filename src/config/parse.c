@@ -120,6 +120,7 @@ static struct config_where *element_places(struct reader *r, const struct config
         {&config_schema.keys[CONFIG_KEY_PEER_PREFIXES], r->in.peer_prefix_at},
         {&config_schema.keys[CONFIG_KEY_ALLOWED_CLIENTS], r->in.allowed_client_at},
         {&config_schema.keys[CONFIG_KEY_ROUTES], r->in.route_at},
+        {&config_schema.keys[CONFIG_KEY_TUN_NETWORK], r->in.tun_network_at},
         {&config_schema.keys[CONFIG_KEY_ADDRESS_POOL], r->in.pool_at},
         {&config_peer_schema.keys[CONFIG_PEER_KEY_ADDRESSES], r->peer ? r->peer->addr_at : NULL},
         {&config_peer_schema.keys[CONFIG_PEER_KEY_PREFIXES], r->peer ? r->peer->prefix_at : NULL},

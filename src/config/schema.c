@@ -237,8 +237,24 @@ static const struct config_key keys[] = {
                 "One value, or a list of one IPv4 and one IPv6 value. The address must be a host "
                 "in its network, not the network or broadcast address. The two ends use two "
                 "addresses of one network. On a client auto, or nothing, means that the server "
-                "assigns the addresses; they come without a network, so that what is to be reached "
-                "through the tunnel, other addresses of it too, is named in routes.",
+                "assigns the addresses; they come without a network, which tun_network can tell.",
+        },
+    [CONFIG_KEY_TUN_NETWORK] =
+        {
+            .name = "tun_network",
+            .type = CONFIG_TYPE_PREFIX,
+            .roles = CONFIG_FOR_CLIENT,
+            .live = true,
+            LIST(tunnel_config, tun_network, CONFIG_TUN_ADDRS_MAX),
+            .unset = "an assigned address stands alone",
+            .example = "10.200.10.0/24",
+            .help = "networks of the tunnel, when the server assigns the addresses",
+            .man =
+                "One value, or a list of one IPv4 and one IPv6 network, as the server has them in "
+                "its tun_cidr. An assigned address that lies in one is put on the TUN with its "
+                "length, so that this machine reaches the others of that network, the server's "
+                "own too, through the tunnel. No effect with addresses in tun_cidr, which have a "
+                "length themselves.",
         },
     [CONFIG_KEY_INSTANCE_ID] =
         {

@@ -468,8 +468,21 @@ enum exit_code upkeep_start(struct instance *inst)
     return EXIT_CODE_OK;
 }
 
+/* An assigned address has the length of the network that it is said to lie in, else its own. */
+static uint8_t assigned_len(const struct tunnel_config *c, const struct ip_addr *a)
+{
+    for (unsigned i = 0; i < c->n_tun_network; i++)
+        if (ip_prefix_contains(&c->tun_network[i], a))
+            return c->tun_network[i].len;
+    return (uint8_t)ip_addr_bits(a);
+}
+
 void upkeep_apply(struct instance *inst)
 {
+    struct upkeep *u = &inst->upkeep;
+
+    for (unsigned i = 0; i < u->n_assigned; i++)
+        u->assigned[i].len = assigned_len(inst->config, &u->assigned[i].addr);
     if (inst->config->mtu)
         inst->tun_mtu = inst->config->mtu;
     if (inst->tun && sync_all(inst, REASON_CHANGE) < 0)
@@ -489,7 +502,6 @@ void upkeep_on_assigned(struct instance *inst, const struct capsule_addrs *addrs
 
         if (of_family[p.addr.family == 6]++ >= HELPER_AUTO_ADDRS_MAX)
             continue;
-        p.len = (uint8_t)ip_addr_bits(&p.addr);
         u->assigned[u->n_assigned++] = p;
     }
     upkeep_apply(inst);

@@ -73,8 +73,9 @@ int helper_tun_up(struct helper *h);
 int helper_tun_mtu(struct helper *h, uint32_t mtu);
 
 /* Put an address on the TUN, or take it away. Allowed are the addresses of tun_cidr; on a client
- * without tun_cidr any host addresses, HELPER_AUTO_ADDRS_MAX of each family at a time. Taken away
- * may be whatever we made ourselves. Errors of netlink_addr_add() and netlink_addr_del(). */
+ * without tun_cidr those of policy_addr_is_assignable(), HELPER_AUTO_ADDRS_MAX of each family at a
+ * time. Taken away may be whatever we made ourselves. Errors of netlink_addr_add() and
+ * netlink_addr_del(). */
 int helper_addr_add(struct helper *h, const struct ip_prefix *p);
 int helper_addr_del(struct helper *h, const struct ip_prefix *p);
 

@@ -30,12 +30,21 @@ static bool is_reserved(const struct ip_addr *a)
     return a->family == 4 ? a->b[0] == 0 || a->b[0] >= 240 : memcmp(a->b, zero, 10) == 0;
 }
 
+/* A host by itself, or in a network that the configuration names. */
+static bool has_proper_length(const struct tunnel_config *c, const struct ip_prefix *p)
+{
+    for (unsigned i = 0; i < c->n_tun_network; i++)
+        if (p->len == c->tun_network[i].len && ip_prefix_contains(&c->tun_network[i], &p->addr))
+            return true;
+    return p->len == ip_addr_bits(&p->addr);
+}
+
 bool policy_addr_is_assignable(const struct tunnel_config *c, const struct ip_prefix *p)
 {
     const struct ip_addr *a = &p->addr;
 
     return c->role == CONFIG_ROLE_CLIENT && !c->n_tun_addr && policy_prefix_is_valid(p) &&
-           p->len == ip_addr_bits(a) && !is_loopback(a) && !is_reserved(a) &&
+           has_proper_length(c, p) && !is_loopback(a) && !is_reserved(a) &&
            !ip_addr_is_multicast(a) && !ip_addr_is_linklocal(a);
 }
 

@@ -16,7 +16,8 @@ bool policy_prefix_is_valid(const struct ip_prefix *p);
 /* Stands the address in tun_cidr, with that length? */
 bool policy_addr_is_configured(const struct tunnel_config *c, const struct ip_prefix *p);
 
-/* May it be an address that a hub assigns: a client without tun_cidr, a unicast host address? */
+/* May it be an address that a hub assigns: a client without tun_cidr, a unicast host
+ * address, alone or with the length of the tun_network that it lies in? */
 bool policy_addr_is_assignable(const struct tunnel_config *c, const struct ip_prefix *p);
 
 /* May there be a route to dst into the TUN? */

@@ -154,16 +154,36 @@ static int add_address(struct bundle *b, const char *value)
     return 0;
 }
 
-static int add_route(struct bundle *b, const char *value)
+static int parse_network(const char *value, struct ip_prefix *ret)
 {
     struct ip_prefix p, network;
 
-    if (b->n_route == BUNDLE_ROUTES_MAX || ip_prefix_parse(value, &p))
+    if (ip_prefix_parse(value, &p))
         return -EINVAL;
     network = ip_prefix_network(&p);
     if (!ip_prefix_equal(&p, &network))
         return -EINVAL;
-    b->route[b->n_route++] = p;
+    *ret = p;
+    return 0;
+}
+
+/* At most one of each family. */
+static int add_network(struct bundle *b, const char *value)
+{
+    struct ip_prefix p;
+
+    if (b->n_network == BUNDLE_ADDRS_MAX || parse_network(value, &p) || !p.len ||
+        (b->n_network && b->network[0].addr.family == p.addr.family))
+        return -EINVAL;
+    b->network[b->n_network++] = p;
+    return 0;
+}
+
+static int add_route(struct bundle *b, const char *value)
+{
+    if (b->n_route == BUNDLE_ROUTES_MAX || parse_network(value, &b->route[b->n_route]))
+        return -EINVAL;
+    b->n_route++;
     return 0;
 }
 
@@ -188,6 +208,7 @@ static const struct key {
     {"server-name", set_server_name, false, "a host name or address"},
     {"tunnel", set_tunnel, false, "an interface name"},
     {"address", add_address, true, "ADDRESS/LENGTH, one of each family"},
+    {"network", add_network, true, "a prefix without host bits, one of each family"},
     {"route", add_route, true, "a prefix without host bits"},
     {"route-table", set_route_table, false, "a number"},
     {"created", set_created, false, "a time"},
@@ -330,7 +351,10 @@ int bundle_parse(const char *text, size_t len, struct bundle *ret, struct pki_er
         rv = cut_line(text, len, &at, line, &inner);
         if (!rv)
             rv = take_line(&r, &seen, line, len, &inner);
-        if (rv)
+        /* a line of PEM without its end is what a copy that was cut short ends with */
+        if (rv == -EINVAL && at > len && r.part >= PART_CA && r.part < PART_END)
+            pki_error_set(e, rv, "line %u: the file is cut short here: copy it again", number);
+        else if (rv)
             pki_error_set(e, rv, "line %u: %.400s", number, inner.text);
     }
     explicit_bzero(line, sizeof(line));
@@ -392,6 +416,7 @@ int bundle_print(const struct bundle *b, struct file_text *ret, struct pki_error
         fprintf(f, "server-name: %s\n", b->server_name);
     fprintf(f, "tunnel: %s\n", b->tunnel);
     print_prefixes(f, "address", b->addr, b->n_addr);
+    print_prefixes(f, "network", b->network, b->n_network);
     print_prefixes(f, "route", b->route, b->n_route);
     if (b->route_table)
         fprintf(f, "route-table: %u\n", b->route_table);

@@ -6,6 +6,7 @@
  *      server-name: 203.0.113.10
  *      tunnel: mpq0
  *      address: 10.200.10.1/24
+ *      network: 10.200.10.0/24
  *      route: 0.0.0.0/0
  *      route: ::/0
  *      route-table: 100
@@ -19,9 +20,10 @@
  *      ...
  *      [end]
  *
- * "address" (when the hub gives a fixed one) and "route" may be repeated; name, hub and the three
- * sections must be there, in this order; "#" begins a comment. The last line shows a file that was
- * cut short. It holds a private key: mode 0600.
+ * "address" (a fixed one), "network" (of the tunnel; with addresses from the hub's pool) and
+ * "route" may be repeated; name, hub and the three sections must be there, in this order; "#"
+ * begins a comment. The last line shows a file that was cut short. It holds a private key: mode
+ * 0600.
  *
  * Such a file travels by mail and USB stick: whatever is in one, parsing it is safe, every name in
  * it is one that can be a file's, and every PEM section holds PEM and nothing else.
@@ -55,6 +57,8 @@ struct bundle {
     char tunnel[16];                   /* name of the TUN interface */
     struct ip_prefix addr[BUNDLE_ADDRS_MAX];
     unsigned n_addr;
+    struct ip_prefix network[BUNDLE_ADDRS_MAX];
+    unsigned n_network;
     struct ip_prefix route[BUNDLE_ROUTES_MAX];
     unsigned n_route;
     uint32_t route_table; /* 0 = main */

@@ -585,24 +585,37 @@ int pki_read_ca(const struct pki *p, struct file_text *ret, struct pki_error *e)
     return read_file(p, "ca.crt", ret, e);
 }
 
-int pki_write_hub(const struct pki *p, const char *hub, struct pki_error *e)
+int pki_write_hub(const struct pki *p, const struct pki_hub *hub, struct pki_error *e)
 {
     _cleanup_text_ struct file_text text = {0};
     _cleanup_close_ int lock = file_lock_dir(p->dir, LOCK_WAIT_MS, e);
-    char line[PKI_HUB_MAX + 1];
+    char lines[sizeof(*hub) + 2];
     int rv = lock < 0 ? lock : 0;
 
-    if (!rv && snprintf(line, sizeof(line), "%s\n", hub) > PKI_HUB_MAX)
-        return pki_error_set(e, -ENAMETOOLONG, "the address of the hub is too long");
+    snprintf(lines, sizeof(lines), *hub->config ? "%s\n%s\n" : "%s\n", hub->address, hub->config);
     if (!rv)
-        rv = file_text_set(&text, line, strlen(line), e);
+        rv = file_text_set(&text, lines, strlen(lines), e);
     return rv ? rv : file_write(p->dir, "hub.txt", PUBLIC, &text, e);
 }
 
-int pki_read_hub(const struct pki *p, char ret[static PKI_HUB_MAX], struct pki_error *e)
+/* The next line of a text, without what ends it. Returns false when it does not fit. */
+static bool take_line(const char **at, char *ret, size_t size)
+{
+    size_t n = strcspn(*at, "\r\n");
+
+    if (n >= size)
+        return false;
+    memcpy(ret, *at, n);
+    ret[n] = 0;
+    *at += n + strspn(*at + n, "\r\n");
+    return true;
+}
+
+int pki_read_hub(const struct pki *p, struct pki_hub *ret, struct pki_error *e)
 {
     _cleanup_text_ struct file_text text = {0};
-    size_t n;
+    struct pki_hub hub;
+    const char *at;
     int rv;
 
     if (!have_file(p, "hub.txt"))
@@ -610,10 +623,12 @@ int pki_read_hub(const struct pki *p, char ret[static PKI_HUB_MAX], struct pki_e
     rv = read_file(p, "hub.txt", &text, e);
     if (rv)
         return rv;
-    n = strcspn(text.data, " \t\r\n");
-    if (!n || n >= PKI_HUB_MAX)
+    at = text.data;
+    if (!take_line(&at, hub.address, sizeof(hub.address)) || !*hub.address ||
+        hub.address[strcspn(hub.address, " \t")])
         return pki_error_set(e, -EINVAL, "%s/hub.txt: not ADDRESS:PORT", p->dir);
-    memcpy(ret, text.data, n);
-    ret[n] = 0;
+    if (!take_line(&at, hub.config, sizeof(hub.config)) || (*hub.config && *hub.config != '/'))
+        return pki_error_set(e, -EINVAL, "%s/hub.txt: not the path of a configuration", p->dir);
+    *ret = hub;
     return 0;
 }

@@ -3,10 +3,9 @@
  *      ca.crt  ca.key          the authority; made by pki_init(), or brought from elsewhere
  *      crl.pem                 what is revoked; always there
  *      index.txt               what was issued (index.h)
- *      hub.txt                 "ADDRESS:PORT" of the hub that this authority serves; may be missing
- *      server/NAME/cert.pem    a certificate and its key: exchanged together, as one directory
- *      server/NAME/key.pem
- *      client/NAME/...
+ *      hub.txt                 "ADDRESS:PORT" of the hub that this authority serves, and the path
+ * of its configuration; may be missing server/NAME/cert.pem    a certificate and its key: exchanged
+ * together, as one directory server/NAME/key.pem client/NAME/...
  *
  * Every change holds the directory's lock, and takes effect in an order in which a crash between
  * two steps can leave a line of the index without a certificate, but never a certificate without a
@@ -107,9 +106,14 @@ int pki_read_ca(const struct pki *p, struct file_text *ret, struct pki_error *e)
 const struct index_entry *pki_newest(const struct index_table *t, const char *name,
                                      enum pki_kind kind);
 
-/* Remember, or tell, where the hub is: "ADDRESS:PORT", "[ADDRESS]:PORT". pki_read_hub() returns
- * -ENOENT when nothing is remembered. */
-int pki_write_hub(const struct pki *p, const char *hub, struct pki_error *e);
-int pki_read_hub(const struct pki *p, char ret[static PKI_HUB_MAX], struct pki_error *e);
+/* Where the hub is that the authority serves. */
+struct pki_hub {
+    char address[PKI_HUB_MAX];  /* "ADDRESS:PORT", "[ADDRESS]:PORT" */
+    char config[FILE_PATH_MAX]; /* its configuration, if this is its machine; "" = not known */
+};
+
+/* Remember it, or tell. pki_read_hub() returns -ENOENT when nothing is remembered, and -EINVAL. */
+int pki_write_hub(const struct pki *p, const struct pki_hub *hub, struct pki_error *e);
+int pki_read_hub(const struct pki *p, struct pki_hub *ret, struct pki_error *e);
 
 #endif

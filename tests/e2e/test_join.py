@@ -96,7 +96,8 @@ def test_join_and_traffic(site):
     assert f"hub: {site.hub4}:45010 accepts us" in result.stdout
     assert int(re.search(r"packets of up to (\d+) bytes", result.stdout).group(1)) > 1380
     assert (edge.config / "tls/edge1/key.pem").stat().st_mode & 0o777 == 0o600
-    assert "routes:" in (edge.config / "edge1.yaml").read_text()
+    written = (edge.config / "edge1.yaml").read_text()
+    assert "routes:" in written and 'tun_network: ["10.200.10.0/24", "fd00:200:10::/64"]' in written
     edge.start(result.stdout).wait_line("tunnel: up")
     for family in ("-4", "-6"):
         site.exec("edge", "ip", family, "rule", "add", "iif", site.lan_interface(1), "lookup", "100")
@@ -104,6 +105,10 @@ def test_join_and_traffic(site):
                                                check=False).stdout, 20, "the route into the tunnel")
     ends = (edge.end, hub.end)
     reachable(site, "lan1", "10.200.10.254", ends=ends)
+    # the edge itself, which has its own way to the Internet, reaches the hub inside the tunnel
+    reachable(site, "edge", "10.200.10.254", ends=ends)
+    reachable(site, "edge", "fd00:200:10::fe", ends=ends)
+    assert "dev mpq0" not in site.exec("edge", "ip", "route", "get", site.inet4).stdout
     reachable(site, "lan1", site.inet4, ends=ends)
     reachable(site, "lan1", site.inet6, ends=ends)
     assert "there already" in refused(site, FILES, file)

@@ -140,6 +140,9 @@ def test_first_packet(site):
         assert fetch(network, family) == ()
     follow(machines, "")
     reaches_internet(network, lambda: machines["edge"].journal("mpquic@edge1")[-1500:])
+    for address in ("10.200.10.254", "fd00:200:10::fe"):
+        assert address in TUTORIAL.read_text()
+        machines["edge"].run("ping", "-n", "-c", "1", "-W", "5", address)
     assert "edge1" in machines["hub"].run("mpquic", "peers").stdout
     assert machines["edge"].show("mpquic@edge1", "NRestarts") == "0"
 

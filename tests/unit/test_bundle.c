@@ -67,13 +67,15 @@ static void test_round_trip(void **state)
     assert_int_equal(
         parse("mpquic-bundle 1\nname: e.1_x-y\nhub: [2001:db8::1]:443\n"
               "server-name: hub.example\ntunnel: mpq3\naddress: 10.200.10.7/24\n"
-              "address: fd00:200:10::7/64\nroute: 0.0.0.0/0\nroute: ::/0\n"
+              "address: fd00:200:10::7/64\nnetwork: 10.200.10.0/24\n"
+              "network: fd00:200:10::/64\nroute: 0.0.0.0/0\nroute: ::/0\n"
               "route: 10.0.0.0/8\nroute-table: 100\ncreated: 2026-01-02T03:04:05Z\n" SECTIONS,
               &b),
         0);
     assert_string_equal(b.hub, "2001:db8::1");
     assert_int_equal(b.port, 443);
     assert_int_equal(b.n_addr, 2);
+    assert_int_equal(b.n_network, 2);
     assert_int_equal(b.n_route, 3);
     assert_int_equal(b.route_table, 100);
     assert_int_equal(b.created, 1767323045);
@@ -123,6 +125,9 @@ static void test_refusals(void **state)
         {"mpquic-bundle 1\naddress: 10.0.0.1/33\n", "line 2: address"},
         {"mpquic-bundle 1\naddress: 10.0.0.1/8\naddress: 10.0.0.2/8\n", "line 3: address"},
         {"mpquic-bundle 1\nroute: 10.0.0.1/8\n", "line 2: route"},
+        {"mpquic-bundle 1\nnetwork: 10.0.0.1/8\n", "line 2: network"},
+        {"mpquic-bundle 1\nnetwork: 0.0.0.0/0\n", "line 2: network"},
+        {"mpquic-bundle 1\nnetwork: 10.0.0.0/8\nnetwork: 11.0.0.0/8\n", "line 3: network"},
         {"mpquic-bundle 1\nroute-table: 4294967296\n", "line 2: route-table"},
         {"mpquic-bundle 1\nroute-table: -1\n", "line 2: route-table"},
         {"mpquic-bundle 1\nsomething: else\n", "line 2: an unknown key"},
@@ -131,6 +136,8 @@ static void test_refusals(void **state)
         {"mpquic-bundle 1\n[ca]\n[certificate]\n", "line 3: an empty section"},
         {MINIMAL "[ca]\nnot pem!\n", "line 5: not a line of PEM"},
         {MINIMAL "[ca]\n" CA "[certificate]\n" CERT "[key]\n" KEY, "cut short"},
+        {MINIMAL "[ca]\n-----BEGIN CERTIFI", "line 5: the file is cut short"},
+        {MINIMAL "[ca]\n" CA "[certi", "line 8: the file is cut short"},
         {MINIMAL SECTIONS "more\n", "text after [end]"},
         {"mpquic-bundle 1\nhub: h\n" SECTIONS, "name is missing"},
         {"mpquic-bundle 1\nname: a\n" SECTIONS, "hub is missing"},

@@ -338,6 +338,28 @@ static void routes_of_a_client(void **state)
            "routes, or remove it\n");
 }
 
+static void networks_of_assigned_addresses(void **state)
+{
+    expect(client_lines, "tun_network: [10.200.10.0/24, 'fd00:200:10::/64']\n", "tun_cidr", "");
+    expect(client_lines, "tun_network: 10.200.10.0/24\ntun_cidr: auto\n", "tun_cidr", "");
+    expect(client_lines, "tun_network: 10.200.10.1/24\n", "tun_cidr",
+           "f:1:14: error: tun_network: '10.200.10.1/24' has bits set behind its length; the "
+           "network is 10.200.10.0/24\n");
+    expect(client_lines, "tun_network: ::/0\n", "tun_cidr",
+           "f:1:14: error: tun_network cannot be everything; name the network of the server's "
+           "tun_cidr; what else is to go through the tunnel stands in routes\n");
+    expect(client_lines, "tun_network: [10.0.0.0/24, 10.1.0.0/24]\n", "tun_cidr",
+           "f:1:15: error: tun_network has two IPv4 networks; give at most one IPv4 and one IPv6 "
+           "network\n");
+    expect(client_lines, "tun_network: 10.200.10.0/24\n", "",
+           "f:1:14: warning: tun_network has no effect with addresses in tun_cidr; remove it, or "
+           "set tun_cidr to auto\n");
+    expect(client_lines, "tun_network: 203.0.113.0/24\nroute_table: 104\nroutes: 10.0.0.0/8\n",
+           "bind_ip tun_cidr",
+           "f:1:14: warning: the route 203.0.113.0/24 may lead the tunnel's own packets to "
+           "203.0.113.10 into the tunnel; write bind_ip: if:NAME\n");
+}
+
 static void the_instance_id(void **state)
 {
     char id[CONFIG_INSTANCE_MAX];
@@ -407,9 +429,10 @@ static void names_are_cut(void **state)
 static void what_a_reload_may_change(void **state)
 {
     static const char *const live[] = {
-        "routes",       "mtu",        "tls_cert_file", "tls_key_file",    "tls_ca_file",
-        "tls_crl_file", "token_file", "tokens_file",   "allowed_clients", "peer_prefixes",
-        "address_pool", "peers",      "peer_to_peer",  "max_peers",       "log_level",
+        "tun_network",  "routes",          "mtu",           "tls_cert_file",
+        "tls_key_file", "tls_ca_file",     "tls_crl_file",  "token_file",
+        "tokens_file",  "allowed_clients", "peer_prefixes", "address_pool",
+        "peers",        "peer_to_peer",    "max_peers",     "log_level",
     };
 
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {
@@ -441,6 +464,7 @@ int main(void)
         cmocka_unit_test(revocation_needs_an_authority),
         cmocka_unit_test(keys_of_a_hub_on_a_client),
         cmocka_unit_test(routes_of_a_client),
+        cmocka_unit_test(networks_of_assigned_addresses),
         cmocka_unit_test(the_instance_id),
         cmocka_unit_test(differences_are_named),
         cmocka_unit_test(names_are_cut),

@@ -60,6 +60,7 @@ static void print_is_exact(void **state)
                         "tun_cidr:\n"
                         "  - 10.200.1.1/30\n"
                         "  - fd00:200:1::1/126\n"
+                        "# tun_network: not set (an assigned address stands alone)\n"
                         "# instance_id: not set (the tun_name)\n"
                         "# routes: not set (no route is made)\n"
                         "route_table: main\n"
@@ -320,8 +321,11 @@ static void random_client(struct rng *r, struct tunnel_config *c)
         random_host(r, c->tls_server_name);
     if (chance(r))
         random_text(r, c->instance_id, CONFIG_INSTANCE_MAX - 1, LABEL);
-    if (chance(r))
+    if (chance(r)) {
+        c->tun_network[0] = ip_prefix_network(&c->tun_addr[0]);
+        c->n_tun_network = c->n_tun_addr && chance(r);
         c->n_tun_addr = 0;
+    }
     c->n_routes = (unsigned)rng_below(r, 4);
     for (unsigned i = 0; i < c->n_routes; i++)
         c->routes[i] = random_nth_prefix(r, i);
@@ -457,6 +461,7 @@ static void each_key_counts(void **state)
         [CONFIG_KEY_REMOTE_PORT] = "2",
         [CONFIG_KEY_TUN_NAME] = "other",
         [CONFIG_KEY_TUN_CIDR] = "10.9.9.9/24",
+        [CONFIG_KEY_TUN_NETWORK] = "10.9.9.0/24",
         [CONFIG_KEY_MTU] = "1500",
         [CONFIG_KEY_TLS_CERT_FILE] = "/other",
         [CONFIG_KEY_TLS_KEY_FILE] = "/other",
@@ -485,7 +490,7 @@ static void each_key_counts(void **state)
 
     config_defaults(&config_schema, &a, sizeof(a));
     a.n_tun_addr = a.n_peer_prefixes = a.n_allowed_clients = a.n_paths = a.n_routes =
-        a.n_address_pool = 1;
+        a.n_address_pool = a.n_tun_network = 1;
     assert_true(config_equal(&a, &a));
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {
         const struct config_key *k = &config_schema.keys[i];

@@ -229,6 +229,22 @@ static void test_assigned_addresses_are_few_hosts(void **state)
     assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.3/32")), 0);
 }
 
+static void test_assigned_addresses_in_a_named_network(void **state)
+{
+    static const char *const wrong[] = {"10.0.1.1/24", "10.0.0.1/23", "10.0.0.1/25", "0.0.0.1/24",
+                                        "2001:db8::1/64"};
+    struct fixture *f = *state;
+
+    f->config.tun_network[0] = prefix("10.0.0.0/24");
+    f->config.n_tun_network = 1;
+    open_tun(f);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
+        assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix(wrong[i]));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.1/24")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("192.0.2.1/32")), 0);
+    assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.3/24"));
+}
+
 static void test_an_address_that_failed_does_not_count(void **state)
 {
     struct fixture *f = *state;
@@ -414,6 +430,7 @@ int main(void)
         HUB(test_prefixes_that_are_none),
         HUB(test_only_our_addresses_are_taken_away),
         EDGE(test_assigned_addresses_are_few_hosts),
+        EDGE(test_assigned_addresses_in_a_named_network),
         EDGE(test_an_address_that_failed_does_not_count),
         HUB(test_hub_routes),
         EDGE(test_edge_routes),

@@ -390,13 +390,19 @@ static void test_certtool(void **state)
 static void test_hub_address(void **state)
 {
     struct world *w = *state;
-    char hub[PKI_HUB_MAX];
+    struct pki_hub hub = {"[2001:db8::1]:45010", ""}, back;
 
     init(w);
-    assert_int_equal(pki_read_hub(&w->pki, hub, &w->e), -ENOENT);
-    OK(pki_write_hub(&w->pki, "[2001:db8::1]:45010", &w->e));
-    OK(pki_read_hub(&w->pki, hub, &w->e));
-    assert_string_equal(hub, "[2001:db8::1]:45010");
+    assert_int_equal(pki_read_hub(&w->pki, &back, &w->e), -ENOENT);
+    OK(pki_write_hub(&w->pki, &hub, &w->e));
+    OK(pki_read_hub(&w->pki, &back, &w->e));
+    assert_string_equal(back.address, hub.address);
+    assert_string_equal(back.config, "");
+    snprintf(hub.config, sizeof(hub.config), "/etc/mpquic/hub.yaml");
+    OK(pki_write_hub(&w->pki, &hub, &w->e));
+    OK(pki_read_hub(&w->pki, &back, &w->e));
+    assert_string_equal(back.address, hub.address);
+    assert_string_equal(back.config, "/etc/mpquic/hub.yaml");
 }
 
 /* --- nothing half done ----------------------------------------------------------------- */

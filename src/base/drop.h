@@ -27,6 +27,8 @@
     X(DROP_CONTEXT, "unknown-context", "HTTP Datagram with an unregistered context identifier")    \
     X(DROP_STREAM, "unknown-stream", "HTTP Datagram for a request that is not open")               \
     X(DROP_MALFORMED, "malformed", "an HTTP Datagram whose prefix cannot be decoded")              \
+    X(DROP_INCOMPLETE, "incomplete", "a unit of which some bytes did not come in time")            \
+    X(DROP_DUPLICATE, "duplicate", "a unit that was delivered or given up already")                \
     X(DROP_NOT_QUIC, "not-quic", "a UDP datagram that is not a QUIC packet of ours")               \
     X(DROP_UNDECRYPTABLE, "undecryptable", "a QUIC packet whose authentication tag is wrong")      \
     X(DROP_QUIC_LIMIT, "connection-limit", "too many connections are being established")           \

@@ -1,0 +1,574 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/rng.h"
+#include "base/util.h"
+#include "bond/reasm.h"
+
+/* The first eight bytes of a unit in these tests: flow, seq, length; the rest follows from them. */
+enum { FLOWS = 5, UNITS = 200, UNIT_MIN = 12, DELIVERED_MAX = 4096, HELD_FLOWS = 64 };
+
+struct delivered {
+    unsigned flow;
+    uint32_t seq;
+};
+
+struct fixture {
+    struct pkt_pool *pkts;
+    struct reasm_pool *pool;
+    struct drop_counters drops;
+    struct reasm r;
+    struct delivered got[DELIVERED_MAX];
+    unsigned n_got;
+    bool refuse;
+    struct pkt *last; /* kept for the test to look at */
+};
+
+static void fill_unit(uint8_t *p, unsigned flow, uint32_t seq, uint32_t len)
+{
+    struct rng rng;
+
+    rng_seed(&rng, (uint64_t)flow << 32 | seq);
+    rng_bytes(&rng, p, len);
+    store_be16(p, (uint16_t)flow);
+    store_be32(p + 2, seq);
+    store_be32(p + 6, len);
+}
+
+static bool on_accept(void *user, struct pkt *pkt, enum drop_reason *ret_why)
+{
+    struct fixture *x = user;
+
+    *ret_why = DROP_SOURCE;
+    return !x->refuse;
+}
+
+/* What is delivered is what was sent, to the byte. */
+static void on_deliver(void *user, struct pkt *pkt)
+{
+    static uint8_t want[PACKED_UNIT_MAX];
+    struct fixture *x = user;
+
+    if (pkt->gso == PKT_GSO_NONE) {
+        unsigned flow = load_be16(pkt->data);
+        uint32_t seq = load_be32(pkt->data + 2), len = load_be32(pkt->data + 6);
+
+        assert_int_equal(pkt->len, len);
+        fill_unit(want, flow, seq, len);
+        assert_memory_equal(pkt->data, want, len);
+        assert_true(x->n_got < DELIVERED_MAX);
+        x->got[x->n_got++] = (struct delivered){flow, seq};
+    }
+    pkt_free(x->pkts, x->last);
+    x->last = pkt;
+}
+
+static int setup(void **state)
+{
+    static struct fixture x;
+
+    memset(&x, 0, sizeof(x));
+    x.pkts = pkt_pool_new(8192, 1024);
+    x.pool = reasm_pool_new(HELD_FLOWS, 4096, 128 << 20);
+    reasm_init(&x.r, &(struct reasm_opts){.pool = x.pool,
+                                          .pkts = x.pkts,
+                                          .drops = &x.drops,
+                                          .accept = on_accept,
+                                          .deliver = on_deliver,
+                                          .user = &x});
+    for (unsigned c = 0; c < PACKED_CLASSES; c++)
+        reasm_set_class(&x.r, c, &(struct reasm_class){REASM_ORDER_RECOVER, NS_PER_S, NS_PER_S});
+    *state = &x;
+    return 0;
+}
+
+/* Whatever happened, nothing is held for ever, and every byte is given back. */
+static int teardown(void **state)
+{
+    struct fixture *x = *state;
+    uint64_t now_ns = 0;
+
+    for (unsigned i = 0; i < 100000 && reasm_deadline_ns(&x->r) != TIME_NEVER_NS; i++) {
+        now_ns = MAX(now_ns, reasm_deadline_ns(&x->r));
+        reasm_timeout(&x->r, now_ns);
+    }
+    if (reasm_deadline_ns(&x->r) != TIME_NEVER_NS || x->r.bytes)
+        return -1;
+    reasm_done(&x->r);
+    pkt_free(x->pkts, x->last);
+    pkt_pool_free(x->pkts);
+    reasm_pool_free(x->pool);
+    return 0;
+}
+
+static void give(struct fixture *x, uint64_t now_ns, unsigned class, const struct packed_frame *f)
+{
+    reasm_rx(&x->r, now_ns, class, f);
+}
+
+static void give_packet(struct fixture *x, uint64_t now_ns, unsigned flow, uint32_t seq,
+                        uint32_t len)
+{
+    uint8_t data[2048];
+
+    fill_unit(data, flow, seq, len);
+    give(x, now_ns, 0,
+         &(struct packed_frame){.type = PACKED_PACKET,
+                                .has_seq = true,
+                                .flow = (uint16_t)flow,
+                                .seq = seq,
+                                .data = data,
+                                .len = len});
+}
+
+static void give_range(struct fixture *x, uint64_t now_ns, unsigned flow, uint32_t seq,
+                       uint32_t total, uint32_t from, uint32_t to)
+{
+    static uint8_t data[PACKED_UNIT_MAX];
+
+    fill_unit(data, flow, seq, total);
+    give(x, now_ns, 0,
+         &(struct packed_frame){.type = PACKED_RANGE,
+                                .has_seq = true,
+                                .first = from == 0,
+                                .flow = (uint16_t)flow,
+                                .seq = seq,
+                                .total = total,
+                                .offset = from,
+                                .data = data + from,
+                                .len = to - from});
+}
+
+static void give_gone(struct fixture *x, uint64_t now_ns, unsigned flow, uint32_t seq,
+                      uint32_t count)
+{
+    give(x, now_ns, 0,
+         &(struct packed_frame){.type = PACKED_GONE,
+                                .has_seq = true,
+                                .flow = (uint16_t)flow,
+                                .seq = seq,
+                                .count = count});
+}
+
+static void assert_got(const struct fixture *x, unsigned i, unsigned flow, uint32_t seq)
+{
+    assert_true(i < x->n_got);
+    assert_int_equal(x->got[i].flow, flow);
+    assert_int_equal(x->got[i].seq, seq);
+}
+
+/* --- one thing at a time ---------------------------------------------------------------- */
+
+static void in_order_nothing_is_held(void **state)
+{
+    struct fixture *x = *state;
+    uint32_t base;
+
+    for (uint32_t seq = 0; seq < 100; seq++) {
+        give_packet(x, seq, 3, seq, 60);
+        assert_int_equal(x->n_got, seq + 1);
+        assert_int_equal(reasm_held(&x->r, 3, &base), 0);
+        assert_int_equal(base, seq + 1);
+        assert_int_equal(reasm_deadline_ns(&x->r), TIME_NEVER_NS);
+    }
+}
+
+static void a_unit_behind_a_hole_waits(void **state)
+{
+    struct fixture *x = *state;
+
+    give_packet(x, 0, 1, 1, 60);
+    give_packet(x, 0, 1, 2, 60);
+    assert_int_equal(x->n_got, 0);
+    give_packet(x, 10, 2, 0, 60); /* a stranger does not */
+    assert_got(x, 0, 2, 0);
+    give_packet(x, 20, 1, 0, 60);
+    assert_got(x, 1, 1, 0);
+    assert_got(x, 2, 1, 1);
+    assert_got(x, 3, 1, 2);
+    assert_int_equal(x->r.stats.waited, 2);
+    assert_int_equal(x->r.stats.wait_ns, 40);
+}
+
+static void the_wait_has_an_end(void **state)
+{
+    struct fixture *x = *state;
+
+    give_packet(x, 1000, 1, 2, 60);
+    give_packet(x, 2000, 1, 4, 60);
+    assert_int_equal(reasm_deadline_ns(&x->r), NS_PER_S + 1000);
+    reasm_timeout(&x->r, NS_PER_S + 999);
+    assert_int_equal(x->n_got, 0);
+    reasm_timeout(&x->r, NS_PER_S + 1000);
+    assert_int_equal(x->n_got, 1);
+    assert_got(x, 0, 1, 2);
+    reasm_timeout(&x->r, NS_PER_S + 2000);
+    assert_got(x, 1, 1, 4);
+    assert_int_equal(x->r.stats.holes, 2);
+    give_packet(x, NS_PER_S + 3000, 1, 3, 60); /* too late */
+    assert_int_equal(x->n_got, 2);
+    assert_int_equal(x->drops.n[DROP_DUPLICATE], 1);
+    give_packet(x, NS_PER_S + 3000, 1, 5, 60);
+    assert_got(x, 2, 1, 5);
+}
+
+static void gone_ends_the_wait(void **state)
+{
+    struct fixture *x = *state;
+
+    give_packet(x, 0, 1, 3, 60);
+    give_gone(x, 1, 1, 1, 2);
+    assert_int_equal(x->n_got, 0);
+    give_gone(x, 2, 1, 0, 1);
+    assert_got(x, 0, 1, 3);
+    give_gone(x, 3, 1, 4, 5); /* also of what nobody has seen */
+    give_packet(x, 4, 1, 9, 60);
+    assert_got(x, 1, 1, 9);
+    give_gone(x, 5, 1, 0, 9);
+    give_packet(x, 6, 1, 10, 60);
+    assert_got(x, 2, 1, 10);
+}
+
+static void each_is_delivered_once(void **state)
+{
+    struct fixture *x = *state;
+
+    give_packet(x, 0, 1, 0, 60);
+    give_packet(x, 0, 1, 0, 60);
+    give_packet(x, 0, 1, 2, 60);
+    give_packet(x, 0, 1, 2, 60);
+    give_range(x, 0, 1, 2, 60, 0, 30);
+    assert_int_equal(x->n_got, 1);
+    give_packet(x, 0, 1, 1, 60);
+    give_packet(x, 0, 1, 2, 60);
+    assert_int_equal(x->n_got, 3);
+    assert_int_equal(x->drops.n[DROP_DUPLICATE], 4);
+}
+
+static void without_order_nothing_waits(void **state)
+{
+    struct fixture *x = *state;
+
+    reasm_set_class(&x->r, 0, &(struct reasm_class){REASM_ORDER_NONE, 0, NS_PER_S});
+    give_packet(x, 0, 1, 5, 60);
+    give_packet(x, 0, 1, 3, 60);
+    give_packet(x, 0, 1, 5, 60);
+    assert_int_equal(x->n_got, 2);
+    assert_got(x, 0, 1, 5);
+    assert_got(x, 1, 1, 3);
+    assert_int_equal(x->drops.n[DROP_DUPLICATE], 1);
+}
+
+static void ranges_in_any_order(void **state)
+{
+    struct fixture *x = *state;
+
+    give_range(x, 0, 1, 0, 9000, 6000, 7000);
+    give_range(x, 0, 1, 0, 9000, 1000, 3000);
+    give_range(x, 0, 1, 0, 9000, 2000, 6500);
+    give_range(x, 0, 1, 0, 9000, 8000, 9000);
+    give_range(x, 0, 1, 0, 9000, 0, 1200);
+    assert_int_equal(x->n_got, 0);
+    give_range(x, 0, 1, 0, 9000, 6900, 8100);
+    assert_got(x, 0, 1, 0);
+    assert_int_equal(x->r.bytes, 0);
+}
+
+static void what_contradicts_is_dropped(void **state)
+{
+    struct fixture *x = *state;
+
+    give_range(x, 0, 1, 0, 500, 0, 100);
+    give_range(x, 0, 1, 0, 900, 100, 600); /* reaches behind the total */
+    give_range(x, 0, 1, 0, 900, 600, 900);
+    assert_int_equal(x->drops.n[DROP_MALFORMED], 2);
+    give_range(x, 0, 1, 0, 500, 300, 500);
+    give_range(x, 0, 1, 0, 900, 0, 50);
+    assert_int_equal(x->n_got, 0);
+    assert_int_equal(x->drops.n[DROP_DUPLICATE], 1);
+}
+
+static void an_incomplete_unit_has_its_time(void **state)
+{
+    struct fixture *x = *state;
+
+    give_range(x, 5, 1, 0, 500, 0, 100);
+    give_range(x, 9, 2, 0, 500, 100, 200);
+    assert_int_equal(reasm_deadline_ns(&x->r), NS_PER_S + 5);
+    reasm_timeout(&x->r, NS_PER_S + 9);
+    assert_int_equal(x->drops.n[DROP_INCOMPLETE], 2);
+    assert_int_equal(x->r.bytes, 0);
+    give_packet(x, NS_PER_S + 10, 1, 1, 60);
+    assert_got(x, 0, 1, 1);
+}
+
+static void refused_units_hold_up_nothing(void **state)
+{
+    struct fixture *x = *state;
+
+    give_packet(x, 0, 1, 1, 60);
+    x->refuse = true;
+    give_packet(x, 0, 1, 2, 60);
+    give_packet(x, 0, 1, 0, 60);
+    x->refuse = false;
+    assert_int_equal(x->n_got, 1);
+    assert_got(x, 0, 1, 1);
+    give_packet(x, 0, 1, 3, 60);
+    assert_got(x, 1, 1, 3);
+    assert_int_equal(x->drops.n[DROP_SOURCE], 2);
+}
+
+static void numbers_wrap(void **state)
+{
+    struct fixture *x = *state;
+    uint32_t base;
+
+    /* Far ahead in two steps, which is what a receiver sees of a flow that it has missed. */
+    give_packet(x, 0, 1, 0x7ffffe, 60);
+    reasm_timeout(&x->r, 2 * NS_PER_S);
+    give_packet(x, 2 * NS_PER_S, 1, 0xfffffd, 60);
+    reasm_timeout(&x->r, 4 * NS_PER_S);
+    assert_int_equal(x->n_got, 2);
+    give_packet(x, 5 * NS_PER_S, 1, 1, 60);
+    give_packet(x, 5 * NS_PER_S, 1, 0xffffff, 60);
+    give_packet(x, 5 * NS_PER_S, 1, 0xfffffe, 60);
+    assert_got(x, 2, 1, 0xfffffe);
+    assert_got(x, 3, 1, 0xffffff);
+    give_packet(x, 5 * NS_PER_S, 1, 0, 60);
+    assert_got(x, 4, 1, 0);
+    assert_got(x, 5, 1, 1);
+    reasm_held(&x->r, 1, &base);
+    assert_int_equal(base, 2);
+}
+
+static void the_window_moves_on(void **state)
+{
+    struct fixture *x = *state;
+
+    for (uint32_t seq = 1; seq <= REASM_WINDOW; seq++)
+        give_packet(x, 0, 1, seq, 60);
+    assert_int_equal(x->n_got, REASM_WINDOW); /* 0 was given up for the last one */
+    assert_got(x, 0, 1, 1);
+    give_packet(x, 0, 1, 0, 60);
+    assert_int_equal(x->drops.n[DROP_DUPLICATE], 1);
+}
+
+static void memory_is_bounded(void **state)
+{
+    struct fixture *x = *state;
+
+    x->r.opts.max_bytes = 1 << 20;
+    for (unsigned flow = 0; flow < 40; flow++) {
+        give_range(x, flow, flow, 0, 40000, 0, 1000);
+        assert_true(x->r.bytes <= x->r.opts.max_bytes);
+    }
+    assert_true(x->r.stats.evicted >= 20);
+    assert_int_equal(x->drops.n[DROP_INCOMPLETE], x->r.stats.evicted);
+}
+
+static void without_flows_whole_units_go_on(void **state)
+{
+    struct fixture *x = *state;
+
+    for (unsigned flow = 0; flow < HELD_FLOWS; flow++)
+        give_packet(x, 0, flow, 1, 60);
+    assert_int_equal(x->n_got, 0);
+    give_packet(x, 0, HELD_FLOWS, 1, 60);
+    assert_got(x, 0, HELD_FLOWS, 1);
+    give_range(x, 0, HELD_FLOWS, 2, 100, 0, 50);
+    assert_int_equal(x->drops.n[DROP_NO_BUFFER], 1);
+    give_packet(x, 0, HELD_FLOWS, 0, 60);
+    assert_int_equal(x->n_got, 1);
+    assert_int_equal(x->drops.n[DROP_DUPLICATE], 1);
+}
+
+/* A run of TCP over IPv4 with three segments of 100 bytes, of which the beginning came. */
+static void a_run_is_cut_at_whole_segments(void **state)
+{
+    struct fixture *x = *state;
+    uint8_t run[40 + 300] = {0x45, [9] = 6, [12] = 10, [16] = 10, [32] = 5 << 4, [33] = 0x19};
+
+    store_be16(run + 2, sizeof(run));
+    for (unsigned i = 40; i < sizeof(run); i++)
+        run[i] = (uint8_t)i;
+    give(x, 0, 0,
+         &(struct packed_frame){.type = PACKED_RANGE,
+                                .has_seq = true,
+                                .first = true,
+                                .kind = PKT_GSO_TCP4,
+                                .segment = 100,
+                                .total = sizeof(run),
+                                .data = run,
+                                .len = 40 + 250});
+    reasm_timeout(&x->r, 2 * NS_PER_S);
+    assert_non_null(x->last);
+    assert_int_equal(x->r.stats.cut, 1);
+    assert_int_equal(x->last->gso, PKT_GSO_TCP4);
+    assert_int_equal(x->last->gso_size, 100);
+    assert_int_equal(x->last->len, 40 + 200);
+    assert_int_equal(load_be16(x->last->data + 2), 40 + 200);
+    assert_int_equal(x->last->data[33],
+                     0x10); /* the last segment, which has PSH and FIN, is gone */
+    assert_memory_equal(x->last->data + 40, run + 40, 200);
+}
+
+/* --- against a model -------------------------------------------------------------------- */
+
+struct piece {
+    unsigned flow;
+    uint32_t seq, from, to;
+    uint64_t key; /* place in the order of arrival */
+};
+
+static int by_key(const void *a, const void *b)
+{
+    const struct piece *x = a, *y = b;
+
+    return x->key < y->key ? -1 : x->key > y->key;
+}
+
+enum { PIECES_MAX = 40000 };
+
+struct model {
+    uint32_t len[FLOWS][UNITS];
+    bool covered[FLOWS][UNITS][8192]; /* which bytes have arrived */
+    struct piece piece[PIECES_MAX];
+    unsigned n;
+};
+
+/* Cut every unit into ranges; lose and repeat some; let them arrive out of order by up to `spread`
+ * pieces. */
+static void make_arrivals(struct model *m, struct rng *rng, double loss, double twice,
+                          unsigned spread)
+{
+    uint64_t sent = 0;
+
+    memset(m, 0, sizeof(*m));
+    for (uint32_t seq = 0; seq < UNITS; seq++) {
+        for (unsigned flow = 0; flow < FLOWS; flow++) {
+            uint32_t len = UNIT_MIN + (uint32_t)rng_below(rng, seq % 3 ? 1400 : 8000), at = 0;
+
+            m->len[flow][seq] = len;
+            while (at < len) {
+                uint32_t more = 1 + (uint32_t)rng_below(rng, 2000), to = MIN(len, at + more);
+                unsigned copies = rng_double(rng) < loss ? 0 : rng_double(rng) < twice ? 2 : 1;
+
+                for (unsigned i = 0; i < copies; i++) {
+                    assert_true(m->n < PIECES_MAX);
+                    m->piece[m->n++] = (struct piece){
+                        flow, seq, at, to, (sent << 20) + (rng_below(rng, spread) << 20)};
+                    memset(&m->covered[flow][seq][at], 1, to - at);
+                }
+                sent++;
+                at = to;
+            }
+        }
+    }
+    qsort(m->piece, m->n, sizeof(m->piece[0]), by_key);
+}
+
+static bool all_arrived(const struct model *m, unsigned flow, uint32_t seq)
+{
+    return !memchr(m->covered[flow][seq], 0, m->len[flow][seq]);
+}
+
+/* Exactly the units of which every byte arrived are delivered, once, and in order if the class
+ * says so. */
+static void compare(struct fixture *x, struct model *m, bool ordered)
+{
+    static bool seen[FLOWS][UNITS];
+    int64_t last[FLOWS];
+    unsigned n = 0;
+
+    memset(seen, 0, sizeof(seen));
+    memset(last, 0xff, sizeof(last));
+    for (unsigned i = 0; i < x->n_got; i++) {
+        const struct delivered *d = &x->got[i];
+
+        assert_false(seen[d->flow][d->seq]);
+        assert_true(all_arrived(m, d->flow, d->seq));
+        seen[d->flow][d->seq] = true;
+        if (ordered)
+            assert_true(last[d->flow] < (int64_t)d->seq);
+        last[d->flow] = d->seq;
+    }
+    for (unsigned flow = 0; flow < FLOWS; flow++)
+        for (uint32_t seq = 0; seq < UNITS; seq++)
+            n += all_arrived(m, flow, seq);
+    assert_int_equal(x->n_got, n);
+}
+
+static void run_model(struct fixture *x, struct rng *rng, double loss, double twice,
+                      unsigned spread, enum reasm_order order)
+{
+    static struct model m;
+    uint64_t now_ns = 0;
+
+    reasm_reset(&x->r);
+    x->r.opts.max_bytes = 128 << 20; /* more than all units need */
+    x->n_got = 0;
+    reasm_set_class(&x->r, 0, &(struct reasm_class){order, order ? NS_PER_S : 0, NS_PER_S});
+    make_arrivals(&m, rng, loss, twice, spread);
+    for (unsigned i = 0; i < m.n; i++) {
+        const struct piece *p = &m.piece[i];
+
+        give_range(x, 0, p->flow, p->seq, m.len[p->flow][p->seq], p->from, p->to);
+    }
+    while (reasm_deadline_ns(&x->r) != TIME_NEVER_NS) {
+        now_ns = MAX(now_ns, reasm_deadline_ns(&x->r));
+        reasm_timeout(&x->r, now_ns);
+    }
+    compare(x, &m, order != REASM_ORDER_NONE);
+    assert_int_equal(x->r.bytes, 0);
+}
+
+static void random_arrivals_against_a_model(void **state)
+{
+    static const struct {
+        double loss, twice;
+        unsigned spread;
+    } channel[] = {{0, 0, 1},    {0, 0.2, 1},      {0, 0, 40},
+                   {0.02, 0, 1}, {0.05, 0.1, 200}, {0.5, 0.5, 20}};
+    struct fixture *x = *state;
+    struct rng rng;
+
+    rng_seed(&rng, 7);
+    for (unsigned round = 0; round < 4; round++)
+        for (unsigned i = 0; i < ARRAY_LEN(channel); i++)
+            for (unsigned order = 0; order <= REASM_ORDER_RECOVER; order++)
+                run_model(x, &rng, channel[i].loss, channel[i].twice, channel[i].spread,
+                          (enum reasm_order)order);
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(in_order_nothing_is_held),
+        T(a_unit_behind_a_hole_waits),
+        T(the_wait_has_an_end),
+        T(gone_ends_the_wait),
+        T(each_is_delivered_once),
+        T(without_order_nothing_waits),
+        T(ranges_in_any_order),
+        T(what_contradicts_is_dropped),
+        T(an_incomplete_unit_has_its_time),
+        T(refused_units_hold_up_nothing),
+        T(numbers_wrap),
+        T(the_window_moves_on),
+        T(memory_is_bounded),
+        T(without_flows_whole_units_go_on),
+        T(a_run_is_cut_at_whole_segments),
+        T(random_arrivals_against_a_model),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

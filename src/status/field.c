@@ -22,140 +22,20 @@ static void *at_mut(void *base, size_t offset)
     return (char *)base + offset;
 }
 
-static uint64_t get_u64(const void *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static bool get_bool(const void *p)
-{
-    bool v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-static char *get_list(const void *p)
+char *field_list(const struct field *f, const void *base)
 {
     char *v;
 
-    memcpy(&v, p, sizeof(v));
+    memcpy(&v, at(base, f->offset), sizeof(v));
     return v;
 }
 
-static size_t get_count(const struct field *f, const void *base)
+size_t field_count(const struct field *f, const void *base)
 {
     size_t n;
 
     memcpy(&n, at(base, f->count_offset), sizeof(n));
     return n;
-}
-
-/* --- writing --------------------------------------------------------------------------- */
-
-/* Whatever the bytes are, the answer stays valid JSON. */
-static json_t *encode_text(const char *text)
-{
-    char safe[STATUS_TEXT_MAX];
-    json_t *v = json_string(text);
-
-    if (v)
-        return v;
-    status_set_text(safe, sizeof(safe), text);
-    return json_string(safe);
-}
-
-static json_t *encode_time(const void *p)
-{
-    char buf[STATUS_WORD_MAX];
-    int64_t s = (int64_t)get_u64(p);
-
-    return s ? json_string(status_time_str(s, buf)) : json_null();
-}
-
-static json_t *encode_strings(const void *p)
-{
-    const struct status_strings *l = p;
-    json_t *array = json_array();
-
-    for (size_t i = 0; array && i < l->n; i++)
-        if (json_array_append_new(array, encode_text(l->v[i]))) {
-            json_decref(array);
-            return NULL;
-        }
-    return array;
-}
-
-static json_t *encode_drops(const void *p)
-{
-    const struct drop_counters *c = p;
-    json_t *object = json_object();
-
-    for (int i = 0; object && i < DROP_COUNT; i++)
-        if (json_object_set_new(object, drop_name(i), json_integer((json_int_t)c->n[i]))) {
-            json_decref(object);
-            return NULL;
-        }
-    return object;
-}
-
-static json_t *encode_list(const struct field *f, const void *base)
-{
-    const char *v = get_list(at(base, f->offset));
-    size_t n = get_count(f, base);
-    json_t *array = json_array();
-
-    for (size_t i = 0; array && i < n; i++)
-        if (json_array_append_new(array, field_encode(f->sub, v + i * f->size))) {
-            json_decref(array);
-            return NULL;
-        }
-    return array;
-}
-
-static json_t *encode_one(const struct field *f, const void *base)
-{
-    const void *p = at(base, f->offset);
-
-    switch (f->type) {
-    case FIELD_TEXT:
-        return encode_text(p);
-    case FIELD_UINT:
-    case FIELD_INT:
-        return json_integer((json_int_t)get_u64(p));
-    case FIELD_BOOL:
-        return json_boolean(get_bool(p));
-    case FIELD_TIME:
-        return encode_time(p);
-    case FIELD_STRINGS:
-        return encode_strings(p);
-    case FIELD_DROPS:
-        return encode_drops(p);
-    case FIELD_GROUP:
-        return field_encode(f->sub, base);
-    case FIELD_OBJECT:
-        return field_encode(f->sub, p);
-    case FIELD_OPTIONAL:
-        return get_bool(p) ? field_encode(f->sub, p) : json_null();
-    case FIELD_LIST:
-        return encode_list(f, base);
-    }
-    return NULL;
-}
-
-json_t *field_encode(const struct field *fields, const void *base)
-{
-    json_t *object = json_object();
-
-    for (const struct field *f = fields; object && f->name; f++)
-        if (json_object_set_new(object, f->name, encode_one(f, base))) {
-            json_decref(object);
-            return NULL;
-        }
-    return object;
 }
 
 /* --- reading --------------------------------------------------------------------------- */
@@ -294,8 +174,8 @@ static void release_strings(struct status_strings *l)
 
 static void release_list(const struct field *f, void *base)
 {
-    char *list = get_list(at(base, f->offset));
-    size_t n = get_count(f, base);
+    char *list = field_list(f, base);
+    size_t n = field_count(f, base);
 
     for (size_t i = 0; list && i < n; i++)
         field_release(f->sub, list + i * f->size);

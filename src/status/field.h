@@ -30,8 +30,14 @@ struct field {
     const char *text; /* what it means; NULL for what holds others and needs no word */
 };
 
-/* The object of the struct at base; NULL when out of memory. */
-json_t *field_encode(const struct field *fields, const void *base);
+/* The struct at base as JSON, to be freed: one line, or several with an indent of so many spaces;
+ * no newline at the end. Texts with bytes that are not printable UTF-8 have '?' for them. NULL when
+ * out of memory. */
+char *field_json(const struct field *fields, const void *base, unsigned indent);
+
+/* A LIST in the struct at base, and its number of elements. */
+char *field_list(const struct field *f, const void *base);
+size_t field_count(const struct field *f, const void *base);
 
 /* Fill the zeroed struct at base. What is missing, unknown or of another type is left out.
  * Returns 0, -ENOMEM, or -E2BIG for a list longer than its bound. The caller frees what has been

@@ -51,11 +51,7 @@ enum reload_result reload_outcome_result(const struct reload_outcome *o)
 
 char *reload_outcome_json(const struct reload_outcome *o)
 {
-    json_t *object = field_encode(schema, o);
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-
-    json_decref(object);
-    return text;
+    return field_json(schema, o, 0);
 }
 
 int reload_outcome_from_json(const char *text, size_t len, struct reload_outcome *ret)

@@ -77,23 +77,14 @@ bool status_is_up(const struct status *s)
     return !strcmp(s->state, "up") || !strcmp(s->state, "listening");
 }
 
-static char *dump(const struct field *schema, const struct status *s, unsigned indent)
-{
-    json_t *object = field_encode(schema, s);
-    char *text = object ? json_dumps(object, indent ? JSON_INDENT(indent) : JSON_COMPACT) : NULL;
-
-    json_decref(object);
-    return text;
-}
-
 char *status_json(const struct status *s, unsigned indent)
 {
-    return dump(schema_status, s, indent);
+    return field_json(schema_status, s, indent);
 }
 
 char *status_peers_json(const struct status *s, unsigned indent)
 {
-    return dump(schema_peers, s, indent);
+    return field_json(schema_peers, s, indent);
 }
 
 int status_from_json(const char *text, size_t len, struct status *ret)

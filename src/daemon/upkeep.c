@@ -263,6 +263,11 @@ static int delete_route(struct instance *inst, const struct netlink_route *r)
     return helper_route_del(inst->helper, r);
 }
 
+static const char *plural(unsigned n)
+{
+    return n == 1 ? "" : "s";
+}
+
 static int sync_routes(struct instance *inst, enum reason why)
 {
     _cleanup_routes_ struct route_list want = {0}, have = {0};
@@ -278,12 +283,13 @@ static int sync_routes(struct instance *inst, enum reason why)
     removed = for_missing(inst, &have, &want, delete_route);
     added = for_missing(inst, &want, &have, add_route);
     if (removed)
-        log_info("tun %s: removed %u routes: no longer ours", name_of(inst), removed);
+        log_info("tun %s: removed %u route%s: no longer ours", name_of(inst), removed,
+                 plural(removed));
     if (added && why == REASON_REPAIR)
-        log_error("tun %s: %u routes were removed by somebody else: put back", name_of(inst),
-                  added);
+        log_error("tun %s: %u route%s removed by somebody else: put back", name_of(inst), added,
+                  plural(added));
     else if (added)
-        log_info("tun %s: added %u routes", name_of(inst), added);
+        log_info("tun %s: added %u route%s", name_of(inst), added, plural(added));
     return added || removed;
 }
 

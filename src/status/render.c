@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "base/util.h"
 #include "status/status.h"
 
@@ -87,19 +88,32 @@ static void write_cert(FILE *out, unsigned indent, const struct status_cert *c)
                 (long long)c->days_left, plural((uint64_t)c->days_left));
 }
 
+/* "203.0.113.1" of "203.0.113.1:45001", "2001:db8::1" of "[2001:db8::1]:45001". */
+static void without_port(const char *address, char *buf, size_t size)
+{
+    size_t n = strlen(address), bracket = *address == '[';
+    const char *colon = strrchr(address, ':');
+
+    if (colon)
+        n = (size_t)(colon - address);
+    n = n > 2 * bracket ? n - 2 * bracket : 0;
+    snprintf(buf, size, "%.*s", (int)n, address + bracket);
+}
+
+/* Host, address and name of the certificate: each only if it is not the one before. */
 static void write_server(const struct status_server *v, FILE *out)
 {
-    char plain[STATUS_ADDR_MAX + 8];
+    char address[STATUS_ADDR_MAX];
+    struct ip_addr ip;
 
     if (!v->present)
         return;
     label(out, 2, "server");
-    snprintf(plain, sizeof(plain), strchr(v->host, ':') ? "[%.56s]:%u" : "%.56s:%u", v->host,
-             (unsigned)v->port);
     fprintf(out, "%s port %u", v->host, (unsigned)v->port);
-    if (*v->address && strcmp(plain, v->address) != 0)
-        fprintf(out, " at %s", v->address);
-    if (*v->name)
+    without_port(v->address, address, sizeof(address));
+    if (*address && ip_addr_parse(v->host, &ip))
+        fprintf(out, " at %s", address);
+    if (*v->name && strcmp(v->name, v->host) != 0 && strcmp(v->name, address) != 0)
         fprintf(out, ", %s", v->name);
     fputc('\n', out);
     write_cert(out, 4, &v->certificate);

@@ -99,7 +99,8 @@ def test_what_others_break_is_put_back(site, ends, node):
     assert {n: sessions(end) for n, end in ends.items()} == up
     text = ends[node].text()
     for line in ("was deleted by somebody else: made anew", "was set down by somebody else",
-                 "mtu was set to 1300 by somebody else", "10.200.1.", "routes were removed"):
+                 "mtu was set to 1300 by somebody else", "10.200.1.", "2 routes removed by somebody else: put back",
+                 "1 route removed by somebody else: put back"):
         assert line in text
 
 

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,6 +163,34 @@ static void json_is_read_back(void **state)
     status_done(&back);
 }
 
+/* The text is what jansson would write of it, in one line and in several. */
+static void json_is_in_its_usual_form(void **state)
+{
+    struct status s;
+
+    make_server(&s);
+    set(s.reason, "\"quoted\" back\\slash and caf\xc3\xa9");
+    s.pid = UINT64_MAX;
+    s.uptime_s = INT64_MAX;
+    s.certificate.present = true;
+    s.certificate.days_left = INT64_MIN;
+    for (unsigned indent = 0; indent <= 4; indent += 2) {
+        char *text = status_json(&s, indent), *usual;
+        json_t *tree = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+
+        assert_non_null(tree);
+        usual = json_dumps(tree, indent ? JSON_INDENT(indent) : JSON_COMPACT);
+        assert_string_equal(text, usual);
+        assert_int_equal(json_integer_value(json_object_get(tree, "pid")), INT64_MAX);
+        assert_int_equal(json_integer_value(json_object_get(tree, "uptime_s")), INT64_MAX);
+        assert_string_equal(json_string_value(json_object_get(tree, "reason")), s.reason);
+        json_decref(tree);
+        free(usual);
+        free(text);
+    }
+    status_done(&s);
+}
+
 static void json_of_peers_is_exact(void **state)
 {
     static const char expected[] =
@@ -214,7 +243,7 @@ static void text_of_a_client_is_exact(void **state)
     static const char expected[] =
         "six1: up for 2m 5s (client, mpquic 0.1.0, pid 1234, running for 2h 5m)\n"
         "  warning       our certificate expires in 5 days, at 2026-01-06T12:00:10Z\n"
-        "  server        hub.example port 45001 at 203.0.113.1:45001, hub\n"
+        "  server        hub.example port 45001 at 203.0.113.1, hub\n"
         "  tunnel        mpq1, MTU 1438 (follows the path)\n"
         "    repairs     2\n"
         "    addresses   10.200.1.1/30, fd00:200:1::1/126\n"
@@ -240,6 +269,38 @@ static void text_of_a_client_is_exact(void **state)
     assert_string_equal(text, expected);
     free(text);
     status_done(&s);
+}
+
+/* The line about the server says nothing twice. */
+static void the_server_is_told_once(void **state)
+{
+    static const struct {
+        const char *host, *address, *name, *expected;
+    } cases[] = {
+        {"hub.example", "", "", "hub.example port 443\n"},
+        {"hub.example", "203.0.113.1:443", "hub", "hub.example port 443 at 203.0.113.1, hub\n"},
+        {"hub.example", "[2001:db8::1]:443", "hub.example",
+         "hub.example port 443 at 2001:db8::1\n"},
+        {"203.0.113.1", "203.0.113.1:443", "203.0.113.1", "203.0.113.1 port 443\n"},
+        {"203.0.113.1", "203.0.113.1:443", "hub", "203.0.113.1 port 443, hub\n"},
+        {"2001:db8:0::1", "[2001:db8::1]:443", "2001:db8::1", "2001:db8:0::1 port 443\n"},
+    };
+
+    for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char line[128], *text;
+        struct status s;
+
+        make_client(&s);
+        s.server.port = 443;
+        set(s.server.host, cases[i].host);
+        set(s.server.address, cases[i].address);
+        set(s.server.name, cases[i].name);
+        text = text_of(&s, status_write_text);
+        snprintf(line, sizeof(line), "\n  server        %s", cases[i].expected);
+        assert_non_null(strstr(text, line));
+        free(text);
+        status_done(&s);
+    }
 }
 
 static void text_of_a_waiting_client_tells_why(void **state)
@@ -546,8 +607,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_is_read_back),
+        cmocka_unit_test(json_is_in_its_usual_form),
         cmocka_unit_test(json_of_peers_is_exact),
         cmocka_unit_test(text_of_a_client_is_exact),
+        cmocka_unit_test(the_server_is_told_once),
         cmocka_unit_test(text_of_a_waiting_client_tells_why),
         cmocka_unit_test(text_of_peers_is_a_table),
         cmocka_unit_test(many_peers_are_cut_in_the_text_only),

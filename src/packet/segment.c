@@ -83,3 +83,33 @@ struct pkt *segment_take(struct pkt_pool *pool, struct pkt *super)
     super->taken += payload;
     return pkt;
 }
+
+struct pkt *segment_run(struct pkt_pool *pool, struct pkt *super, size_t max)
+{
+    uint32_t left = segment_left(super), at = super->taken, payload;
+    size_t fit = max > super->hdr_len ? (max - super->hdr_len) / super->gso_size : 0;
+    struct pkt *run;
+
+    payload = (uint32_t)MIN(MIN(fit, (size_t)SEGMENT_RUN_MAX) * super->gso_size, (size_t)left);
+    if (payload <= super->gso_size || super->mark)
+        return segment_take(pool, super);
+    run = pkt_new(pool, super->hdr_len + payload);
+    if (!run)
+        return NULL;
+    memcpy(run->data, super->data, super->hdr_len);
+    memcpy(run->data + super->hdr_len, super->data + super->hdr_len + at, payload);
+    run->len = super->hdr_len + payload;
+    run->queued_ns = super->queued_ns;
+    run->flow = super->flow;
+    run->gso = super->gso;
+    run->gso_size = super->gso_size;
+    run->hdr_len = super->hdr_len;
+    run->csum_start = super->csum_start;
+    run->csum_offset = super->csum_offset;
+    put_ip(run->data, run->len, at / super->gso_size);
+    if (run->gso != PKT_GSO_UDP)
+        put_tcp(run->data + run->csum_start, at, payload == left);
+    super_finish(run);
+    super->taken += payload;
+    return run;
+}

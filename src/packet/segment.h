@@ -19,6 +19,8 @@
 
 #include "packet/pkt.h"
 
+enum { SEGMENT_RUN_MAX = 128 };
+
 /* Payload bytes that have not been taken. */
 static inline uint32_t segment_left(const struct pkt *super)
 {
@@ -48,5 +50,12 @@ uint32_t segment_write(const struct pkt *super, uint32_t at, uint8_t *out);
  * when super->mark says so and the packet permits it. `taken` and `mark` are moved on. NULL when
  * the pool is empty (super unchanged). There is a next segment. */
 struct pkt *segment_take(struct pkt_pool *pool, struct pkt *super);
+
+/* The next segments as a packet of their own: as many as have max bytes with the headers, at least
+ * one, at most SEGMENT_RUN_MAX, and only one when `mark` is set, which is then marked CE where the
+ * packet permits it. More than one make a super-packet, super_finish()ed, with nothing taken; one
+ * an ordinary packet with complete checksums. `taken` and `mark` are moved on. NULL when the pool
+ * is empty (super unchanged). There is a next segment. */
+struct pkt *segment_run(struct pkt_pool *pool, struct pkt *super, size_t max);
 
 #endif

@@ -1,0 +1,122 @@
+/* The sender of a session: fills datagrams with what waits (doc/protocol.md, "Packed datagrams"),
+ * numbers the units of each flow, and sends again what is lost.
+ *
+ *      fq -> pack_pull(lane) -> datagram -> pack_sent() -> flight
+ *                 ^                                          | pack_lost()
+ *                 +--------------- again <-------------------+
+ *
+ * A datagram holds whole packets and ranges of units, all of one class; a unit that does not fit
+ * goes on in the next datagram of the same lane. What was lost goes before what is new, in the
+ * datagram that it was in, or cut anew where that is too large now. When its deadline has passed it
+ * is not sent again: GONE says so, and the receiver waits no longer.
+ *
+ * No system call, no clock, no allocation per packet. */
+#ifndef BOND_PACK_H
+#define BOND_PACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/drop.h"
+#include "base/hmap.h"
+#include "bond/flight.h"
+#include "bond/fq.h"
+#include "bond/queue.h"
+#include "packet/pkt.h"
+#include "wire/packed.h"
+
+enum {
+    PACK_AGAIN_BYTES = 16 << 20, /* kept for sending again, in whole buffers, of one session */
+    PACK_GONE_MAX = 64,          /* GONE frames that wait */
+    PACK_CHUNK = 32              /* flow numbers made at a time */
+};
+
+/* A flow number goes to another flow when it has been silent for so long. */
+#define PACK_FLOW_QUIET_NS (2 * NS_PER_S)
+
+struct pack_class {
+    bool again;           /* send again what is lost, */
+    uint64_t deadline_ns; /* so long after it was sent first */
+    bool split;           /* cut a packet that would fit the next datagram, to fill this one */
+};
+
+struct pack_opts {
+    struct fq *fq;               /* borrowed: what is to be sent */
+    struct pkt_pool *pool;       /* borrowed */
+    struct drop_counters *drops; /* borrowed */
+};
+
+struct pack_stats {
+    uint64_t packets, bytes; /* inner packets, a super-packet counting as its segments */
+    uint64_t datagrams;
+    uint64_t again;      /* datagrams sent again, whole or in pieces */
+    uint64_t gone;       /* not sent again because it was too late */
+    uint64_t forgotten;  /* not kept for want of room */
+    uint64_t unnumbered; /* packets of flows that got no number */
+};
+
+struct pack_flow;
+
+struct pack {
+    struct pack_opts opts;
+    struct pack_class class[PACKED_CLASSES];
+    struct hmap by_hash;
+    struct pack_flow *chunk[PACKED_FLOWS / PACK_CHUNK];
+    unsigned n_flows;
+    struct pack_flow *oldest, *newest; /* by last use */
+    struct queue again;                /* lost datagrams, the oldest first */
+    struct packed_reader recut;        /* where the first of them is being cut anew; p NULL: not */
+    struct packed_frame recut_frame;   /* what is left of its present frame; len 0: nothing */
+    struct packed_frame gone[PACK_GONE_MAX];
+    uint8_t gone_class[PACK_GONE_MAX];
+    unsigned n_gone;
+    size_t kept; /* bytes of whole buffers in all flights and in again */
+    struct pack_stats stats;
+};
+
+/* What a lane is in the middle of. Zeroed: nothing. */
+struct pack_lane {
+    struct pkt *unit;
+    uint32_t at; /* bytes of it that have gone */
+    uint32_t seq;
+    uint16_t flow;
+    uint8_t class;
+    struct flight flight;
+};
+
+/* Returns 0 or -ENOMEM. */
+int pack_init(struct pack *p, const struct pack_opts *opts);
+
+/* All lanes must be done. */
+void pack_done(struct pack *p);
+
+/* Forget all numbers and what is to be sent again: the session begins anew. Lanes must be done. */
+void pack_reset(struct pack *p);
+
+void pack_set_class(struct pack *p, unsigned class, const struct pack_class *c);
+
+/* The next datagram of at most max bytes for this lane, or NULL when there is nothing (or no
+ * buffer); run_max: the longest run of a super-packet to begin now, in bytes. The caller takes it,
+ * and ends with one of the three below. */
+struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, size_t max,
+                      size_t run_max);
+
+/* It went out under that number: consumes it. */
+void pack_sent(struct pack *p, struct pack_lane *lane, uint64_t id, struct pkt *dgram);
+
+/* It did not, and will not on this lane: consumes it. It goes again on another. */
+void pack_unsent(struct pack *p, uint64_t now_ns, struct pkt *dgram);
+
+/* The fate of what was sent. True when there is something to send again now. */
+void pack_acked(struct pack *p, struct pack_lane *lane, uint64_t id);
+bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t id);
+
+/* The lane is gone: what was on its way, and the rest of what it was in the middle of, goes again
+ * on another. */
+void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns);
+
+/* There is something besides what waits in fq. */
+bool pack_pending(const struct pack *p, const struct pack_lane *lane);
+
+#endif

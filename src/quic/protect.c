@@ -8,7 +8,7 @@
 
 #include "base/util.h"
 
-enum { INITIAL_SECRET_BYTES = 32, LABEL_BYTES_MAX = 64 };
+enum { LABEL_BYTES_MAX = 64 };
 
 /* RFC 9001, 5.2 */
 static const uint8_t initial_salt[] = {0x38, 0x76, 0x2c, 0xf7, 0xf5, 0x59, 0x34, 0xb3, 0x4d, 0x17,
@@ -51,6 +51,22 @@ int protect_expand(enum aead_alg alg, const uint8_t *secret, size_t secret_len, 
     info[at++] = 0; /* no context */
     text.size = (unsigned)at;
     return gnutls_hkdf_expand(hash_of(alg), &key, &text, ret, len) ? -EIO : 0;
+}
+
+int protect_initial_secrets(const uint8_t *dcid, size_t len,
+                            uint8_t ret_client[static PROTECT_INITIAL_SECRET_BYTES],
+                            uint8_t ret_server[static PROTECT_INITIAL_SECRET_BYTES])
+{
+    gnutls_datum_t salt = {.data = (unsigned char *)initial_salt, .size = sizeof(initial_salt)};
+    gnutls_datum_t cid = {.data = (unsigned char *)dcid, .size = (unsigned)len};
+    uint8_t initial[PROTECT_INITIAL_SECRET_BYTES];
+
+    if (gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &cid, &salt, initial) ||
+        protect_expand(AEAD_AES_128_GCM, initial, sizeof(initial), "client in", ret_client,
+                       PROTECT_INITIAL_SECRET_BYTES))
+        return -EIO;
+    return protect_expand(AEAD_AES_128_GCM, initial, sizeof(initial), "server in", ret_server,
+                          PROTECT_INITIAL_SECRET_BYTES);
 }
 
 static void keys_free(struct keys *k)
@@ -115,30 +131,17 @@ static int install_retry(struct protect *p, ngtcp2_conn *conn, const ngtcp2_cryp
     return 0;
 }
 
-static int initial_keys(const struct protect *p, const uint8_t *initial, const char *label,
-                        struct keys *ret)
-{
-    uint8_t secret[INITIAL_SECRET_BYTES];
-    int rv = protect_expand(AEAD_AES_128_GCM, initial, INITIAL_SECRET_BYTES, label, secret,
-                            sizeof(secret));
-
-    return rv ? rv : keys_derive(p, AEAD_AES_128_GCM, secret, sizeof(secret), true, ret);
-}
-
-/* Initial secrets are no secrets: everybody on the path can derive them. */
 int protect_install_initial(struct protect *p, ngtcp2_conn *conn, const ngtcp2_cid *dcid)
 {
-    gnutls_datum_t salt = {.data = (unsigned char *)initial_salt, .size = sizeof(initial_salt)};
-    gnutls_datum_t cid = {.data = (unsigned char *)dcid->data, .size = (unsigned)dcid->datalen};
     bool server = ngtcp2_conn_is_server(conn);
     ngtcp2_crypto_ctx ctx = crypto_ctx(p, AEAD_AES_128_GCM);
-    uint8_t initial[INITIAL_SECRET_BYTES];
+    uint8_t secret[2][PROTECT_INITIAL_SECRET_BYTES];
     struct keys side[2] = {0}; /* of what the client sends, of what the server sends */
     const struct keys *tx = &side[server], *rx = &side[!server];
 
-    if (gnutls_hkdf_extract(GNUTLS_MAC_SHA256, &cid, &salt, initial) ||
-        initial_keys(p, initial, "client in", &side[0]) ||
-        initial_keys(p, initial, "server in", &side[1]))
+    if (protect_initial_secrets(dcid->data, dcid->datalen, secret[0], secret[1]) ||
+        keys_derive(p, AEAD_AES_128_GCM, secret[0], sizeof(secret[0]), true, &side[0]) ||
+        keys_derive(p, AEAD_AES_128_GCM, secret[1], sizeof(secret[1]), true, &side[1]))
         goto fail;
     ngtcp2_conn_set_initial_crypto_ctx(conn, &ctx);
     if (!server && !ngtcp2_conn_after_retry(conn) && install_retry(p, conn, &ctx))

@@ -35,6 +35,14 @@ int protect_install_rx(struct protect *p, ngtcp2_conn *conn, ngtcp2_encryption_l
 int protect_install_tx(struct protect *p, ngtcp2_conn *conn, ngtcp2_encryption_level level,
                        const uint8_t *secret, size_t len);
 
+enum { PROTECT_INITIAL_SECRET_BYTES = 32 };
+
+/* The secrets of Initial packets (5.2), of what the client sends and of what the server sends; no
+ * secrets, really: everybody on the path can derive them. Returns 0 or -EIO. */
+int protect_initial_secrets(const uint8_t *dcid, size_t len,
+                            uint8_t ret_client[static PROTECT_INITIAL_SECRET_BYTES],
+                            uint8_t ret_server[static PROTECT_INITIAL_SECRET_BYTES]);
+
 /* HKDF-Expand-Label of TLS 1.3 with an empty context (RFC 8446, 7.1), with the hash of the
  * algorithm. Returns 0 or -EIO. */
 int protect_expand(enum aead_alg alg, const uint8_t *secret, size_t secret_len, const char *label,

@@ -37,7 +37,8 @@ static void fill_endpoint(struct duo *d, const struct duo_opts *o)
     e->server = false;
     h->server = true;
     e->cc = h->cc = o->cc;
-    e->tls = h->tls = &quic_tls_dummy;
+    e->tls = e->tls ? e->tls : &quic_tls_dummy;
+    h->tls = h->tls ? h->tls : &quic_tls_dummy;
     e->tls_ctx = &d->tls_edge;
     h->tls_ctx = &d->tls_hub;
     e->server_name = "hub.example";

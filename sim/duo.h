@@ -25,7 +25,7 @@ struct duo_opts {
     struct nat *nat;    /* not NULL: the edge's datagrams go through it; to be initialised with
                          * duo_nat_init() before */
 
-    /* Not NULL: the rest of the endpoints' options (timeouts, sizes). */
+    /* Not NULL: the rest of the endpoints' options (timeouts, sizes, TLS, AEAD). */
     const struct quic_endpoint_opts *edge, *hub;
 };
 

@@ -34,6 +34,7 @@ struct key {
 
 struct session {
     struct tls_dummy *ctx;
+    struct protect *protect; /* NULL: packets are only tagged */
     bool server;
     uint8_t client_random[RANDOM_BYTES], server_random[RANDOM_BYTES];
     uint8_t in[MESSAGE_MAX_BYTES];
@@ -191,10 +192,13 @@ static void traffic_secret(const struct session *s, ngtcp2_encryption_level leve
 
 static int install_initial(ngtcp2_conn *conn, const ngtcp2_cid *client_dcid)
 {
+    const struct session *s = ngtcp2_conn_get_tls_native_handle(conn);
     bool server = ngtcp2_conn_is_server(conn);
     uint8_t secret[1 + NGTCP2_MAX_CIDLEN];
     struct protection side[2]; /* 0 what the client sends, 1 the server */
 
+    if (s->protect)
+        return protect_install_initial(s->protect, conn, client_dcid);
     memcpy(secret + 1, client_dcid->data, client_dcid->datalen);
     for (int i = 0; i < 2; i++) {
         secret[0] = (uint8_t)i;
@@ -206,6 +210,17 @@ static int install_initial(ngtcp2_conn *conn, const ngtcp2_cid *client_dcid)
                                            &side[server].hp, IV_BYTES);
 }
 
+/* Keys of a real cipher. A secret that is NULL is not installed now. */
+static int install_sealed(ngtcp2_conn *conn, struct session *s, ngtcp2_encryption_level level,
+                          const uint8_t *rx, const uint8_t *tx)
+{
+    s->protect->alg = s->ctx->alg;
+    s->protect->max_encryption = s->ctx->max_encryption;
+    if (rx && protect_install_rx(s->protect, conn, level, rx, SECRET_BYTES))
+        return -1;
+    return tx ? protect_install_tx(s->protect, conn, level, tx, SECRET_BYTES) : 0;
+}
+
 static int install_handshake(ngtcp2_conn *conn, struct session *s)
 {
     uint8_t rx_secret[SECRET_BYTES], tx_secret[SECRET_BYTES];
@@ -213,6 +228,8 @@ static int install_handshake(ngtcp2_conn *conn, struct session *s)
 
     traffic_secret(s, NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE, !s->server, rx_secret);
     traffic_secret(s, NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE, s->server, tx_secret);
+    if (s->protect)
+        return install_sealed(conn, s, NGTCP2_ENCRYPTION_LEVEL_HANDSHAKE, rx_secret, tx_secret);
     rx = protect(rx_secret, SECRET_BYTES);
     tx = protect(tx_secret, SECRET_BYTES);
     ngtcp2_conn_set_crypto_ctx(conn, &crypto_ctx);
@@ -221,23 +238,27 @@ static int install_handshake(ngtcp2_conn *conn, struct session *s)
     return ngtcp2_conn_install_tx_handshake_key(conn, &tx.aead, tx.iv, IV_BYTES, &tx.hp);
 }
 
-static int install_tx(ngtcp2_conn *conn, const struct session *s)
+static int install_tx(ngtcp2_conn *conn, struct session *s)
 {
     uint8_t secret[SECRET_BYTES];
     struct protection tx;
 
     traffic_secret(s, NGTCP2_ENCRYPTION_LEVEL_1RTT, s->server, secret);
+    if (s->protect)
+        return install_sealed(conn, s, NGTCP2_ENCRYPTION_LEVEL_1RTT, NULL, secret);
     tx = protect(secret, SECRET_BYTES);
     return ngtcp2_conn_install_tx_key(conn, secret, SECRET_BYTES, &tx.aead, tx.iv, IV_BYTES,
                                       &tx.hp);
 }
 
-static int install_rx(ngtcp2_conn *conn, const struct session *s)
+static int install_rx(ngtcp2_conn *conn, struct session *s)
 {
     uint8_t secret[SECRET_BYTES];
     struct protection rx;
 
     traffic_secret(s, NGTCP2_ENCRYPTION_LEVEL_1RTT, !s->server, secret);
+    if (s->protect)
+        return install_sealed(conn, s, NGTCP2_ENCRYPTION_LEVEL_1RTT, secret, NULL);
     rx = protect(secret, SECRET_BYTES);
     return ngtcp2_conn_install_rx_key(conn, secret, SECRET_BYTES, &rx.aead, rx.iv, IV_BYTES,
                                       &rx.hp);
@@ -473,9 +494,12 @@ static int on_crypto_data(ngtcp2_conn *conn, ngtcp2_encryption_level level, uint
 static int on_client_initial(ngtcp2_conn *conn, void *user)
 {
     struct session *s = ngtcp2_conn_get_tls_native_handle(conn);
-    ngtcp2_crypto_aead_ctx retry = {.native_handle = key_new(RETRY_SEED, 0)};
 
-    ngtcp2_conn_set_retry_aead(conn, &crypto_ctx.aead, &retry);
+    if (!s->protect) {
+        ngtcp2_crypto_aead_ctx retry = {.native_handle = key_new(RETRY_SEED, 0)};
+
+        ngtcp2_conn_set_retry_aead(conn, &crypto_ctx.aead, &retry);
+    }
     if (install_initial(conn, ngtcp2_conn_get_dcid(conn)) || send_client_hello(conn, s))
         return NGTCP2_ERR_CALLBACK_FAILURE;
     return 0;
@@ -507,6 +531,15 @@ static void *session_new(void *ctx, bool server, const char *server_name,
     s->ctx = ctx;
     s->server = server;
     s->ctx->sessions++;
+    return s;
+}
+
+static void *sealed_new(void *ctx, bool server, const char *server_name,
+                        ngtcp2_crypto_conn_ref *ref, struct protect *protect)
+{
+    struct session *s = session_new(ctx, server, server_name, ref, protect);
+
+    s->protect = protect;
     return s;
 }
 
@@ -552,6 +585,12 @@ static void session_callbacks(ngtcp2_callbacks *cb)
     cb->version_negotiation = on_version_negotiation;
 }
 
+static void sealed_callbacks(ngtcp2_callbacks *cb)
+{
+    session_callbacks(cb);
+    protect_callbacks(cb);
+}
+
 static enum quic_fail session_refusal(void *session, char *detail, size_t len)
 {
     struct session *s = session;
@@ -575,4 +614,16 @@ const struct quic_tls_ops quic_tls_dummy = {
     .peer_name = session_peer_name,
     .recheck = session_recheck,
     .write_retry = write_retry,
+};
+
+const struct quic_tls_ops quic_tls_sealed = {
+    .session_new = sealed_new,
+    .session_free = free,
+    .native = session_native,
+    .callbacks = sealed_callbacks,
+    .settle = session_settle,
+    .refusal = session_refusal,
+    .peer_name = session_peer_name,
+    .recheck = session_recheck,
+    .write_retry = ngtcp2_crypto_write_retry,
 };

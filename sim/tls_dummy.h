@@ -30,10 +30,18 @@ struct tls_dummy {
     /* Peers of this name are refused as revoked, and rechecks find it; NULL = nobody. */
     const char *revoked;
 
+    /* With quic_tls_sealed: the cipher, and after how many packets of a key both change to the next
+     * one; 0 = the limit of RFC 9001, 6.6. The same at both ends. */
+    enum aead_alg alg;
+    uint64_t max_encryption;
+
     /* Connections begun so far, for tests. */
     unsigned sessions;
 };
 
 extern const struct quic_tls_ops quic_tls_dummy;
+
+/* The same handshake, but packets are protected as in the product, by the endpoint's AEAD. */
+extern const struct quic_tls_ops quic_tls_sealed;
 
 #endif

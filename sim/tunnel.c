@@ -210,7 +210,7 @@ static void fill_edge(struct tunnel *t, const struct tunnel_opts *o)
         e->quic = *o->edge;
     e->quic.server = false;
     e->quic.cc = o->cc;
-    e->quic.tls = &quic_tls_dummy;
+    e->quic.tls = e->quic.tls ? e->quic.tls : &quic_tls_dummy;
     e->quic.tls_ctx = &t->tls_edge;
     e->quic.server_name = "hub.example";
     host_fill_opts(t->edge_host, &e->quic);
@@ -229,7 +229,7 @@ static void fill_hub(struct tunnel *t, const struct tunnel_opts *o)
         h->quic = *o->hub;
     h->quic.server = true;
     h->quic.cc = o->cc;
-    h->quic.tls = &quic_tls_dummy;
+    h->quic.tls = h->quic.tls ? h->quic.tls : &quic_tls_dummy;
     h->quic.tls_ctx = &t->tls_hub;
     host_fill_opts(t->hub_host, &h->quic);
     rng_bytes(&t->tls_rng, h->quic.reset_secret, sizeof(h->quic.reset_secret));

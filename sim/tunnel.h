@@ -23,7 +23,7 @@ struct tunnel_opts {
     enum quic_cc cc;
     unsigned n_pkts; /* buffers of each host; 0 = 2048 */
     struct nat *nat; /* in front of the edge, made by tunnel_nat_init(); or NULL */
-    const struct quic_endpoint_opts *edge, *hub; /* timeouts and sizes; or NULL */
+    const struct quic_endpoint_opts *edge, *hub; /* sizes, TLS, AEAD ...; or NULL */
 };
 
 /* What happened at one end. */

@@ -77,6 +77,13 @@ int64_t quic_lane_open_uni(struct quic_lane *lane)
     return ngtcp2_conn_open_uni_stream(lane->conn, &id, NULL) ? -EAGAIN : id;
 }
 
+int quic_lane_update_keys(struct quic_lane *lane)
+{
+    if (lane->state != LANE_UP)
+        return -EAGAIN;
+    return ngtcp2_conn_initiate_key_update(lane->conn, lane->ep->now_ns) ? -EAGAIN : 0;
+}
+
 void quic_lane_shutdown_stream(struct quic_lane *lane, int64_t stream, uint64_t app_error)
 {
     ngtcp2_conn_shutdown_stream(lane->conn, 0, stream, app_error);

@@ -110,12 +110,13 @@ static int keys_derive(const struct protect *p, enum aead_alg alg, const uint8_t
 static ngtcp2_crypto_ctx crypto_ctx(struct protect *p, enum aead_alg alg)
 {
     bool chacha = alg == AEAD_CHACHA20_POLY1305;
+    uint64_t max_encryption = chacha ? 1ull << 62 : 1ull << 23;
 
     return (ngtcp2_crypto_ctx){
         .aead = {.native_handle = p, .max_overhead = AEAD_TAG_BYTES},
         .md = {.native_handle = p},
         .hp = {.native_handle = p},
-        .max_encryption = chacha ? 1ull << 62 : 1ull << 23,
+        .max_encryption = p->max_encryption ? p->max_encryption : max_encryption,
         .max_decryption_failure = chacha ? 1ull << 36 : 1ull << 52,
     };
 }

@@ -17,6 +17,7 @@ struct protect {
     const struct aead_backend *backend;
     struct drop_counters *drops; /* borrowed: packets with a wrong tag are counted here */
     enum aead_alg alg;           /* of Handshake and 1-RTT packets */
+    uint64_t max_encryption;     /* packets before the next key; 0 = as RFC 9001, 6.6 says */
 };
 
 /* Set encrypt, decrypt, hp_mask, update_key, delete_crypto_*, version_negotiation. They serve

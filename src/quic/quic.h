@@ -275,6 +275,11 @@ void quic_lane_shutdown_stream(struct quic_lane *lane, int64_t stream, uint64_t 
 /* Ask the peer to send no more on a stream (STOP_SENDING). */
 void quic_lane_stop_reading(struct quic_lane *lane, int64_t stream, uint64_t app_error);
 
+/* Protect what is sent from now on with the next keys; the peer follows (RFC 9001, 6). A lane does
+ * so by itself before a key has sealed as many packets as it may. Returns 0, or -EAGAIN while the
+ * handshake or the last change is not confirmed. */
+int quic_lane_update_keys(struct quic_lane *lane);
+
 /* Give back flow control for data consumed after stream_rx. */
 void quic_lane_consumed(struct quic_lane *lane, int64_t stream, size_t bytes);
 

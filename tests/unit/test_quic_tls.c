@@ -294,17 +294,20 @@ struct resumer {
 };
 
 static struct resumer resumer;
+static const char *resumer_ciphers = "NORMAL";
 
 static void *resumer_new(void *ctx, bool is_server, const char *name, ngtcp2_crypto_conn_ref *ref,
                          struct protect *protect)
 {
     static const gnutls_datum_t alpn = {.data = (unsigned char *)"h3", .size = 2};
     struct resumer *r = &resumer;
+    char priorities[160];
 
     r->ref = *ref;
     CERT_OK(gnutls_init(&r->gnutls, GNUTLS_CLIENT));
-    CERT_OK(gnutls_priority_set_direct(
-        r->gnutls, "NORMAL:-VERS-ALL:+VERS-TLS1.3:%DISABLE_TLS13_COMPAT_MODE", NULL));
+    snprintf(priorities, sizeof(priorities),
+             "%s:-VERS-ALL:+VERS-TLS1.3:%%DISABLE_TLS13_COMPAT_MODE", resumer_ciphers);
+    CERT_OK(gnutls_priority_set_direct(r->gnutls, priorities, NULL));
     CERT_OK(gnutls_certificate_allocate_credentials(&r->cred));
     CERT_OK(gnutls_certificate_set_x509_key_mem2(r->cred, &client.cert_pem, &client.key_pem,
                                                  GNUTLS_X509_FMT_PEM, NULL, 0));
@@ -359,6 +362,73 @@ static void no_tickets_for_those_who_ask(void **state)
     part(&m);
     gnutls_deinit(resumer.gnutls);
     gnutls_certificate_free_credentials(resumer.cred);
+}
+
+/* --- ciphers --------------------------------------------------------------------------- */
+
+static void talk_by(const struct aead_backend *aead, const char *ciphers,
+                    gnutls_cipher_algorithm_t want)
+{
+    struct quic_tls_files hub = hub_files(), edge = edge_files();
+    struct quic_tls_ops tls = quic_tls_gnutls;
+    struct meeting m;
+
+    tls.session_new = resumer_new;
+    tls.session_free = resumer_free;
+    tls.native = resumer_native;
+    tls.callbacks = resumer_callbacks;
+    resumer_ciphers = ciphers;
+    meeting_aead = aead;
+    meet_with(&m, &hub, &edge, "hub.example", &tls);
+    assert_int_equal(gnutls_cipher_get(resumer.gnutls), want);
+    assert_int_equal(m.hub.ups, 1);
+    assert_int_equal(m.edge.ups, 1);
+    assert_int_equal(m.hub.downs + m.edge.downs, 0);
+    assert_int_equal(m.hub.drops.n[DROP_UNDECRYPTABLE], 0);
+    part(&m);
+    gnutls_deinit(resumer.gnutls);
+    gnutls_certificate_free_credentials(resumer.cred);
+    resumer_ciphers = "NORMAL";
+    meeting_aead = NULL;
+}
+
+/* With a client whose packets somebody else protects. */
+static void every_cipher_with_every_backend(void **state)
+{
+    for (const struct aead_backend *const *b = aead_backends; *b; b++) {
+        if ((*b)->unusable())
+            continue;
+        talk_by(*b, "NORMAL:-CIPHER-ALL:+AES-128-GCM", GNUTLS_CIPHER_AES_128_GCM);
+        talk_by(*b, "NORMAL:-CIPHER-ALL:+AES-256-GCM", GNUTLS_CIPHER_AES_256_GCM);
+        talk_by(*b, "NORMAL:-CIPHER-ALL:+CHACHA20-POLY1305", GNUTLS_CIPHER_CHACHA20_POLY1305);
+    }
+}
+
+/* Long after the hub's TLS session is gone (settle) keys still change, whoever begins. */
+static void keys_change_without_tls(void **state)
+{
+    struct quic_tls_files hub = hub_files(), edge = edge_files();
+    struct meeting m;
+
+    for (const struct aead_backend *const *b = aead_backends; *b; b++) {
+        if ((*b)->unusable())
+            continue;
+        meeting_aead = *b;
+        meet(&m, &hub, &edge, "hub.example");
+        for (unsigned round = 0; round < 4; round++) {
+            struct quic_lane *first = round % 2 ? m.hub.lane : m.edge.lane;
+
+            assert_non_null(first);
+            assert_int_equal(quic_lane_update_keys(first), 0);
+            for (unsigned i = 0; i < 6; i++) /* a keepalive is answered: that confirms them */
+                run(&m);
+        }
+        assert_int_equal(m.hub.downs + m.edge.downs, 0);
+        assert_int_equal(m.hub.drops.n[DROP_UNDECRYPTABLE], 0);
+        assert_int_equal(m.edge.drops.n[DROP_UNDECRYPTABLE], 0);
+        part(&m);
+    }
+    meeting_aead = NULL;
 }
 
 /* --- address validation ---------------------------------------------------------------- */
@@ -511,6 +581,8 @@ int main(void)
         cmocka_unit_test(texts_that_do_not_load),
         cmocka_unit_test(reset_secret_follows_the_key),
         cmocka_unit_test(no_tickets_for_those_who_ask),
+        cmocka_unit_test(every_cipher_with_every_backend),
+        cmocka_unit_test(keys_change_without_tls),
         cmocka_unit_test(retry_with_real_tls),
         cmocka_unit_test(a_token_of_yesterday),
     };

@@ -85,6 +85,9 @@ static inline void on_refused(void *user, const struct quic_lane *lane,
     e->why = *why;
 }
 
+/* What protects the packets of both ends; NULL: what endpoints take by themselves. */
+static const struct aead_backend *meeting_aead;
+
 static inline void end_init(struct end *e, struct pkt_pool *pool,
                             const struct quic_tls_files *files, const char *server_name,
                             const struct quic_tls_ops *tls)
@@ -93,6 +96,7 @@ static inline void end_init(struct end *e, struct pkt_pool *pool,
     struct quic_endpoint_opts o = {
         .server = files->server,
         .tls = tls,
+        .aead = meeting_aead,
         .server_name = server_name,
         .pool = pool,
         .drops = &e->drops,

@@ -51,7 +51,7 @@ def machine(root, tmp_path):
     for d in ("sources.list.d", "preferences.d", "apt.conf.d", "trusted.gpg.d", "auth.conf.d"):
         (etc / d).mkdir(parents=True)
 
-    def run(verb, release=BOOKWORM, entry=None, no_packages=False, as_user=None):
+    def run(*verb, release=BOOKWORM, entry=None, no_packages=False, as_user=None):
         (tmp_path / "os-release").write_text(release)
         if entry:
             (etc / entry[0]).write_text(entry[1])
@@ -60,10 +60,10 @@ def machine(root, tmp_path):
         if no_packages:
             (tmp_path / "status").write_text("")
             script += ["mount --bind $T/status /var/lib/dpkg/status"]
-        command = f'exec {"setpriv --reuid 65534 --clear-groups " if as_user else ""}"$0" "$1"'
+        command = f'exec {"setpriv --reuid 65534 --clear-groups " if as_user else ""}"$0" "$@"'
         return subprocess.run(
             ["unshare", "--mount", "--net", "sh", "-ec", "\n".join([*script, command]),
-             PREPARE, verb],
+             PREPARE, *verb],
             env={"T": str(tmp_path), "MPQUIC_PREPARE_STATE": str(tmp_path / "state"),
                  "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
             capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
@@ -93,6 +93,15 @@ def test_backports_that_are_there_already_are_used(machine):
                                     "deb http://archive.example/debian bookworm main\n"
                                     "deb http://archive.example/debian bookworm-backports main\n"))
     assert result.returncode == 0 and "Types:" not in result.stdout
+
+
+def test_sources_of_other_suites_are_the_same_archive(machine):
+    result = machine("source", "trixie", "bookworm-backports", entry=(
+        "sources.list", "deb http://archive.example/debian bookworm main\n"))
+    assert result.returncode == 0, result.stderr
+    assert [e.splitlines() for e in result.stdout.split("\n\n")] == [
+        ["Types: deb", "URIs: http://archive.example/debian", f"Suites: {suite}",
+         "Components: main"] for suite in ("trixie", "bookworm-backports")] + [[]]
 
 
 def test_debian_13_needs_no_backports(machine):

@@ -6,6 +6,7 @@
 #include "base/util.h"
 #include "packet/ecn.h"
 #include "packet/flow.h"
+#include "packet/segment.h"
 
 /* Where a flow is. RETURNED: in the list of those given back, or fresh from the slab. */
 enum { PLACE_RETURNED, PLACE_NEW, PLACE_OLD };
@@ -171,11 +172,18 @@ static struct fq_flow *active_flow(struct fq *q, uint64_t now_ns, uint64_t hash)
 
 /* --- packets of a flow ----------------------------------------------------------------- */
 
+/* Bytes of it that wait. */
+static uint32_t waiting(const struct pkt *pkt)
+{
+    return pkt->len - pkt->taken;
+}
+
 static void account_added(struct fq *q, struct fq_flow *f, const struct pkt *pkt)
 {
-    f->bytes += pkt->len;
-    q->bytes += pkt->len;
+    f->bytes += waiting(pkt);
+    q->bytes += waiting(pkt);
     q->n++;
+    q->n_class[pkt->pool_class]++;
     if (q->fat != f)
         q->fat_other = MAX(q->fat_other, f->bytes);
 }
@@ -210,9 +218,10 @@ static struct pkt *take_first(struct fq *q, struct fq_flow *f)
     if (!f->head)
         f->tail = NULL;
     pkt->next = NULL;
-    f->bytes -= pkt->len;
-    q->bytes -= pkt->len;
+    f->bytes -= waiting(pkt);
+    q->bytes -= waiting(pkt);
     q->n--;
+    q->n_class[pkt->pool_class]--;
     return pkt;
 }
 
@@ -241,14 +250,34 @@ static void look_for_fattest(struct fq *q)
     }
 }
 
-static void keep_bounds(struct fq *q)
+/* The flow that pays when there are too many packets of a class: the fattest of those that have one
+ * first, else the fattest of all. */
+static struct fq_flow *fattest_with(struct fq *q, unsigned class)
 {
-    while (q->bytes > q->opts.max_bytes || q->n > q->opts.max_packets) {
+    struct fq_flow *best = NULL;
+
+    if (!q->fat || q->fat->bytes < q->fat_other)
+        look_for_fattest(q);
+    if (q->fat->head->pool_class == class)
+        return q->fat;
+    for (int i = 0; i < 2; i++)
+        for (struct fq_flow *f = i ? q->old.head : q->fresh.head; f; f = f->next)
+            if (f->head && f->head->pool_class == class && (!best || f->bytes > best->bytes))
+                best = f;
+    return best ? best : q->fat;
+}
+
+/* A packet of the class has come. */
+static void keep_bounds(struct fq *q, unsigned class)
+{
+    while (q->bytes > q->opts.max_bytes) {
         if (!q->fat || q->fat->bytes < q->fat_other)
             look_for_fattest(q);
         assert(q->fat); /* bytes and packets are those of the flows */
         drop(q, take_first(q, q->fat), DROP_QUEUE_FULL);
     }
+    while (q->n_class[class] > q->max_class[class])
+        drop(q, take_first(q, fattest_with(q, class)), DROP_QUEUE_FULL);
 }
 
 /* --- the rate -------------------------------------------------------------------------- */
@@ -289,15 +318,15 @@ static void measure_drain(struct fq *q, uint64_t now_ns, uint32_t bytes)
 void fq_init(struct fq *q, const struct fq_opts *opts)
 {
     *q = (struct fq){.opts = *opts, .target_ns = FQ_CODEL_TARGET_NS};
-    if (!q->opts.max_packets)
-        q->opts.max_packets = FQ_PACKETS_MAX;
+    for (unsigned i = 0; i < PKT_CLASSES; i++)
+        q->max_class[i] = opts->max_packets ? opts->max_packets : FQ_PACKETS_MAX;
     if (q->opts.flows)
         q->id = q->opts.flows->next_id++;
 }
 
-void fq_set_max_packets(struct fq *q, unsigned n)
+void fq_set_max_packets(struct fq *q, unsigned pool_class, unsigned n)
 {
-    q->opts.max_packets = MAX(MAX(n, q->n), 1u);
+    q->max_class[pool_class] = MAX(MAX(n, q->n_class[pool_class]), 1u);
 }
 
 void fq_flush(struct fq *q, enum drop_reason why)
@@ -318,36 +347,68 @@ void fq_push(struct fq *q, uint64_t now_ns, struct pkt *pkt, const struct ip_vie
 {
     pkt->flow = q->opts.flows ? flow_hash(&q->opts.flows->key, pkt->data, view) : 0;
     pkt->queued_ns = now_ns;
+    pkt->judged = false;
     add_last(q, active_flow(q, now_ns, pkt->flow), pkt);
-    keep_bounds(q);
+    keep_bounds(q, pkt->pool_class);
 }
 
 void fq_unpop(struct fq *q, uint64_t now_ns, struct pkt *pkt)
 {
+    pkt->judged = pkt->taken > 0;
     add_first(q, active_flow(q, now_ns, pkt->flow), pkt);
-    keep_bounds(q);
+    keep_bounds(q, pkt->pool_class);
+}
+
+/* CoDel wants the first segment of a super-packet marked or dropped. */
+static void punish_segment(struct fq *q, struct fq_flow *f, struct pkt *pkt)
+{
+    if (ecn_is_capable(pkt)) {
+        pkt->mark = true;
+        q->stats.marked++;
+        return;
+    }
+    f->bytes -= segment_payload(pkt);
+    q->bytes -= segment_payload(pkt);
+    pkt->taken += segment_payload(pkt);
+    q->stats.dropped++;
+    drop_count(q->opts.drops, DROP_CODEL);
+}
+
+/* Whether the first packet of the flow may go. False: it is to be dropped. */
+static bool judge(struct fq *q, struct fq_flow *f, struct pkt *pkt, uint64_t now_ns)
+{
+    bool super = pkt->gso != PKT_GSO_NONE;
+    uint32_t first = super ? segment_payload(pkt) : pkt->len;
+
+    if (!fq_codel_on_packet(&f->codel, now_ns, now_ns - pkt->queued_ns, q->target_ns,
+                            f->bytes - first <= FQ_QUANTUM))
+        return true;
+    if (super) {
+        punish_segment(q, f, pkt);
+        return true;
+    }
+    if (!ecn_mark_ce(pkt))
+        return false;
+    q->stats.marked++;
+    return true;
 }
 
 /* The first packet of the flow that may go. */
-static struct pkt *take_good(struct fq *q, struct fq_flow *f, uint64_t now_ns)
+static struct pkt *first_good(struct fq *q, struct fq_flow *f, uint64_t now_ns)
 {
     struct pkt *pkt;
 
-    while ((pkt = take_first(q, f))) {
-        uint64_t wait_ns = now_ns - pkt->queued_ns;
-
-        if (wait_ns > q->opts.max_age_ns) {
-            drop(q, pkt, DROP_STALE);
+    while ((pkt = f->head)) {
+        if (now_ns - pkt->queued_ns > q->opts.max_age_ns) {
+            drop(q, take_first(q, f), DROP_STALE);
             continue;
         }
-        if (!fq_codel_on_packet(&f->codel, now_ns, wait_ns, q->target_ns, f->bytes <= FQ_QUANTUM))
+        if (pkt->judged || judge(q, f, pkt, now_ns))
             break;
-        if (ecn_mark_ce(pkt)) {
-            q->stats.marked++;
-            break;
-        }
-        drop(q, pkt, DROP_CODEL);
+        drop(q, take_first(q, f), DROP_CODEL);
     }
+    if (pkt)
+        pkt->judged = true;
     return pkt;
 }
 
@@ -367,36 +428,66 @@ static void on_empty(struct fq *q, struct fq_flow *f, uint64_t now_ns)
         give_back(q, f, now_ns);
 }
 
-static void count_popped(struct fq *q, uint64_t now_ns, const struct pkt *pkt)
+static struct fq_flow *first_flow(const struct fq *q)
 {
-    uint64_t wait_ns = now_ns - pkt->queued_ns;
-
-    q->stats.popped++;
-    q->stats.wait_ns += wait_ns;
-    q->stats.wait_max_ns = MAX(q->stats.wait_max_ns, wait_ns);
-    measure_drain(q, now_ns, pkt->len);
+    return q->fresh.head ? q->fresh.head : q->old.head;
 }
 
-struct pkt *fq_pop(struct fq *q, uint64_t now_ns)
+struct pkt *fq_front(struct fq *q, uint64_t now_ns)
 {
     struct fq_flow *f;
     struct pkt *pkt;
 
-    while ((f = q->fresh.head ? q->fresh.head : q->old.head)) {
+    while ((f = first_flow(q))) {
         if (f->deficit <= 0) {
             f->deficit += FQ_QUANTUM;
             to_end_of_old(q, f);
             continue;
         }
-        pkt = take_good(q, f, now_ns);
-        if (!pkt) {
-            on_empty(q, f, now_ns);
-            continue;
-        }
-        f->deficit -= (int32_t)pkt->len;
-        count_popped(q, now_ns, pkt);
-        return pkt;
+        pkt = first_good(q, f, now_ns);
+        if (pkt)
+            return pkt;
+        on_empty(q, f, now_ns);
     }
     q->drain_since_ns = 0;
     return NULL;
+}
+
+static void account_gone(struct fq *q, struct fq_flow *f, uint64_t now_ns, uint64_t queued_ns,
+                         uint32_t bytes)
+{
+    uint64_t wait_ns = now_ns - queued_ns;
+
+    f->deficit -= (int32_t)bytes;
+    q->stats.popped++;
+    q->stats.wait_ns += wait_ns;
+    q->stats.wait_max_ns = MAX(q->stats.wait_max_ns, wait_ns);
+    measure_drain(q, now_ns, bytes);
+}
+
+struct pkt *fq_take(struct fq *q, uint64_t now_ns)
+{
+    struct fq_flow *f = first_flow(q);
+    struct pkt *pkt = take_first(q, f);
+
+    account_gone(q, f, now_ns, pkt->queued_ns, waiting(pkt));
+    return pkt;
+}
+
+void fq_took(struct fq *q, uint64_t now_ns, uint32_t payload, uint32_t bytes)
+{
+    struct fq_flow *f = first_flow(q);
+    struct pkt *pkt = f->head;
+    uint64_t queued_ns = pkt->queued_ns;
+
+    f->bytes -= payload;
+    q->bytes -= payload;
+    if (!segment_left(pkt))
+        pkt_free(q->opts.pool, take_first(q, f));
+    account_gone(q, f, now_ns, queued_ns, bytes);
+}
+
+struct pkt *fq_pop(struct fq *q, uint64_t now_ns)
+{
+    return fq_front(q, now_ns) ? fq_take(q, now_ns) : NULL;
 }

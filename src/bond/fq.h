@@ -23,15 +23,17 @@
  * lease is to be had (all are out, or the session has FQ_FLOWS_MAX), further flows share one queue,
  * where one of them may overtake itself once, when it gets its own again.
  *
- * Bounds: bytes, packets and flows. Above them a packet is taken from the head of the flow that
- * has most bytes waiting: the head, because its sender learns of it soonest. What is older than
- * max_age_ns is dropped when it is met: after an outage nobody wants it.
+ * Bounds: bytes, packets of each size class, and flows. Above them a packet is taken from the head
+ * of the flow that has most bytes waiting: the head, because its sender learns of it soonest. What
+ * is older than max_age_ns is dropped when it is met: after an outage nobody wants it.
  *
  * CoDel's target is 5 ms, or 1.5 packet times at the rate at which the queue drains, so that a slow
  * line is not punished for the size of a packet. A flow's last packet is never dropped.
  *
- * A TSO or USO super-packet is one packet here: one decision, its bytes charged in full, so that
- * its flow waits until the others have had as much.
+ * A TSO or USO super-packet (packet/super.h) stays first in its flow while its segments go one by
+ * one: each is charged to the flow, so that flows take turns by segments, and a super-packet of 64
+ * KiB delays nobody else. CoDel decides about its first segment, and marks or drops that one, never
+ * the whole.
  *
  * Costs: constant for each packet, whatever the number of flows; only a drop over the bound may
  * look at each flow of the session. No allocation but in fq_flows_new(). */
@@ -77,7 +79,7 @@ struct fq_opts {
     struct pkt_pool *pool;
     struct drop_counters *drops;
     size_t max_bytes;
-    unsigned max_packets; /* 0 = FQ_PACKETS_MAX */
+    unsigned max_packets; /* of each class (pkt.h); 0 = FQ_PACKETS_MAX */
     uint64_t max_age_ns;
 };
 
@@ -97,6 +99,7 @@ struct fq {
     unsigned n_flows; /* leased, empty ones that await their turn included */
     size_t bytes;
     unsigned n;
+    unsigned n_class[PKT_CLASSES], max_class[PKT_CLASSES]; /* packets by size class */
 
     /* The flow with most bytes, and a bound on those of every other; NULL = not known. */
     struct fq_flow *fat;
@@ -121,9 +124,9 @@ unsigned fq_flows_in_use(const struct fq_flows *flows);
 
 void fq_init(struct fq *q, const struct fq_opts *opts);
 
-/* Another bound. What waits already may stay: while there is more, each packet that comes takes the
- * place of one. */
-void fq_set_max_packets(struct fq *q, unsigned n);
+/* Another bound for the packets of a size class. What waits already may stay: while there is more,
+ * each packet of the class that comes takes the place of one. */
+void fq_set_max_packets(struct fq *q, unsigned pool_class, unsigned n);
 
 /* Drop all packets for the reason given, and give back all leases. The queue stays usable. */
 void fq_flush(struct fq *q, enum drop_reason why);
@@ -135,8 +138,20 @@ void fq_push(struct fq *q, uint64_t now_ns, struct pkt *pkt, const struct ip_vie
 /* Back in front of its flow with a packet that was popped: consumes it, keeps its queued_ns. */
 void fq_unpop(struct fq *q, uint64_t now_ns, struct pkt *pkt);
 
-/* The next packet, which is the caller's, or NULL when all have been popped or dropped (stale,
- * codel). */
+/* The packet whose turn it is; it stays in the queue. NULL when all have gone or been dropped
+ * (stale, codel). What the caller then takes of it, it takes by one of the two functions below,
+ * before any other call that changes the queue; it may also take nothing.
+ * When pkt->mark is set, the next segment of that super-packet is to be marked CE. */
+struct pkt *fq_front(struct fq *q, uint64_t now_ns);
+
+/* Take that packet, a super-packet with whatever is left of it: it is the caller's. */
+struct pkt *fq_take(struct fq *q, uint64_t now_ns);
+
+/* Of that packet, a super-packet, the caller has taken payload more bytes (segment.h has moved its
+ * `taken`), which leave in packets of `bytes` in all. When nothing is left of it, it is gone. */
+void fq_took(struct fq *q, uint64_t now_ns, uint32_t payload, uint32_t bytes);
+
+/* fq_front() and fq_take(). */
 struct pkt *fq_pop(struct fq *q, uint64_t now_ns);
 
 #endif

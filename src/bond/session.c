@@ -5,10 +5,11 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "packet/csum.h"
 #include "packet/frag.h"
 #include "packet/icmp.h"
 #include "packet/ip.h"
+#include "packet/segment.h"
+#include "packet/super.h"
 
 /* Packet-too-big answers: at most one per this time. A sender needs one, not one per packet. */
 #define TOO_BIG_INTERVAL_NS (2 * NS_PER_MS)
@@ -108,6 +109,7 @@ void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
 
 void session_send_view(struct session *s, uint64_t now_ns, struct pkt *pkt, const struct ip_view *v)
 {
+    bool super = pkt->gso != PKT_GSO_NONE;
     enum drop_reason why;
 
     if (!session_scope_ok(v, &why)) {
@@ -118,11 +120,11 @@ void session_send_view(struct session *s, uint64_t now_ns, struct pkt *pkt, cons
         drop(s, pkt, DROP_NO_SESSION);
         return;
     }
-    if (csum_complete(pkt)) {
-        drop(s, pkt, DROP_MALFORMED);
+    if (super_settle(pkt, v)) {
+        drop(s, pkt, super ? DROP_BAD_SUPER : DROP_MALFORMED);
         return;
     }
-    fq_set_max_packets(&s->queue, queue_packets(s, pkt));
+    fq_set_max_packets(&s->queue, pkt->pool_class, queue_packets(s, pkt));
     fq_push(&s->queue, now_ns, pkt, v);
     s->opts.kick(s->opts.kick_user);
 }
@@ -165,12 +167,29 @@ static void fragment(struct session *s, struct pkt *pkt, const struct ip_view *v
     }
 }
 
+/* The first segment in place of a super-packet, whose sender learns of it as if it had sent that.
+ */
+static struct pkt *only_first_segment(struct session *s, struct pkt *super)
+{
+    struct pkt *pkt = segment_take(s->opts.pool, super);
+
+    pkt_free(s->opts.pool, super);
+    if (!pkt)
+        drop_count(s->opts.drops, DROP_NO_BUFFER);
+    return pkt;
+}
+
 /* Deal with a packet that is too large for the tunnel. */
 static void oversize(struct session *s, uint64_t now_ns, struct pkt *pkt, size_t max)
 {
     enum drop_reason why;
     struct ip_view v;
 
+    if (pkt->gso != PKT_GSO_NONE) {
+        pkt = only_first_segment(s, pkt);
+        if (!pkt)
+            return;
+    }
     if (ip_view_parse(pkt->data, pkt->len, &v, &why)) {
         drop(s, pkt, why);
         return;
@@ -204,14 +223,55 @@ static void release_held(struct session *s, uint64_t now_ns)
         fq_unpop(&s->queue, now_ns, pkt);
 }
 
+/* Whether what the router may cut of it is cut here: IPv4 without DF. */
+static bool may_be_cut(const struct pkt *pkt)
+{
+    enum { FLAGS = 6, DF = 0x40 };
+
+    return pkt->data[0] >> 4 == 4 && !(pkt->data[FLAGS] & DF);
+}
+
+/* The next segment of the super-packet that is first in the queue. Without a buffer for it, it is
+ * lost: the lane would not come again for what it did not get. */
+static struct pkt *next_segment(struct session *s, uint64_t now_ns, struct pkt *super)
+{
+    uint32_t payload = segment_payload(super), bytes = super->hdr_len + payload;
+    struct pkt *pkt = segment_take(s->opts.pool, super);
+
+    if (!pkt) {
+        super->taken += payload;
+        drop_count(s->opts.drops, DROP_NO_BUFFER);
+    }
+    fq_took(&s->queue, now_ns, payload, bytes);
+    return pkt;
+}
+
+/* The next packet of the queue: an ordinary one, a segment, or a whole super-packet whose segments
+ * are too large to go. */
+static struct pkt *next_packet(struct session *s, uint64_t now_ns, size_t max, bool mtu_known)
+{
+    struct pkt *pkt;
+
+    while ((pkt = fq_front(&s->queue, now_ns))) {
+        bool fits = pkt->hdr_len + segment_payload(pkt) <= max;
+
+        if (pkt->gso == PKT_GSO_NONE || (!fits && !(mtu_known && may_be_cut(pkt))))
+            return fq_take(&s->queue, now_ns);
+        pkt = next_segment(s, now_ns, pkt);
+        if (pkt)
+            return pkt;
+    }
+    return NULL;
+}
+
 struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mtu_known)
 {
     struct pkt *pkt;
 
     if (mtu_known && s->held.n)
         release_held(s, now_ns);
-    while ((pkt = queue_pop(&s->pieces)) || (pkt = fq_pop(&s->queue, now_ns))) {
-        if (pkt->len <= max)
+    while ((pkt = queue_pop(&s->pieces)) || (pkt = next_packet(s, now_ns, max, mtu_known))) {
+        if (pkt->len <= max && pkt->gso == PKT_GSO_NONE)
             break;
         if (mtu_known)
             oversize(s, now_ns, pkt, max);
@@ -223,6 +283,12 @@ struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mt
         s->stats.tx_bytes += pkt->len;
     }
     return pkt;
+}
+
+static void count_received(struct session *s, const struct ip_view *v)
+{
+    s->stats.rx_packets++;
+    s->stats.rx_bytes += v->total_len;
 }
 
 void session_rx(struct session *s, const uint8_t *data, size_t len)
@@ -239,6 +305,11 @@ void session_rx(struct session *s, const uint8_t *data, size_t len)
         drop_count(s->opts.drops, why);
         return;
     }
+    if (s->opts.receive) {
+        count_received(s, &v);
+        s->opts.receive(s->opts.deliver_user, data, &v);
+        return;
+    }
     pkt = pkt_new(s->opts.pool, v.total_len);
     if (!pkt) {
         drop_count(s->opts.drops, DROP_NO_BUFFER);
@@ -246,7 +317,6 @@ void session_rx(struct session *s, const uint8_t *data, size_t len)
     }
     memcpy(pkt->data, data, v.total_len);
     pkt->len = v.total_len;
-    s->stats.rx_packets++;
-    s->stats.rx_bytes += pkt->len;
+    count_received(s, &v);
     s->opts.deliver(s->opts.deliver_user, pkt);
 }

@@ -1,7 +1,8 @@
 /* The data plane of one session: what happens to an IP packet between the TUN and the tunnel.
  *
- *   out   session_send(): parse, scope check, queue (fq.h), kick() -> session_pull(): cut or
- *         answered with packet-too-big when it is larger than one datagram carries
+ *   out   session_send(): parse, scope check, queue (fq.h), kick() -> session_pull(): a packet, or
+ *         the next segment of a super-packet; cut or answered with packet-too-big when it is larger
+ *         than one datagram carries
  *   in    session_rx(): parse, scope check, admit() -> deliver()
  *
  * A session lives longer than the connection under it: it is attached while there is a tunnel that
@@ -47,7 +48,10 @@ struct session_opts {
 
     /* A packet for the TUN: consumes it. */
     void (*deliver)(void *user, struct pkt *pkt);
-    void *deliver_user;
+    /* One that came from the tunnel, whose bytes stay the session's; NULL: deliver() gets a copy.
+     */
+    void (*receive)(void *user, const uint8_t *data, const struct ip_view *v);
+    void *deliver_user; /* of both */
 
     /* There is something to pull. Only called while attached. */
     void (*kick)(void *user);
@@ -81,7 +85,7 @@ void session_attach(struct session *s);
 /* The tunnel is gone; what waits is dropped: it would be stale when the next one is up. */
 void session_detach(struct session *s);
 
-/* A packet from the TUN: consumes it. */
+/* A packet or super-packet from the TUN: consumes it. */
 void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt);
 
 /* The same for a packet that has been parsed (ip_view_parse_pkt). */

@@ -8,7 +8,7 @@
 
 #include "daemon/instance.h"
 
-enum { POOL_SMALL = 4096, POOL_LARGE = 64 };
+enum { POOL_SMALL = 4096, POOL_LARGE = 128 };
 #define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
 #define RESOLVE_RETRY_NS (5 * NS_PER_S)
 
@@ -27,7 +27,10 @@ static void on_timer(struct loop_timer *timer)
 
 static void on_pump(struct loop_deferred *deferred)
 {
-    instance_pump(deferred->user);
+    struct instance *inst = deferred->user;
+
+    coalesce_flush(&inst->coalesce); /* what came early may have been delivered just now */
+    instance_pump(inst);
 }
 
 /* --- telemetry: one line a minute, and at the end -------------------------------------- */

@@ -112,6 +112,7 @@ static void on_edge_failed(void *user, const struct edge_failure *f)
 
 const struct edge_events instance_edge_events = {
     .deliver = instance_deliver,
+    .receive = instance_receive,
     .state = on_edge_state,
     .assigned = on_edge_assigned,
     .mtu = on_edge_mtu,
@@ -185,6 +186,7 @@ void instance_note_bad_sources(struct instance *inst)
 
 const struct hub_events instance_hub_events = {
     .deliver = instance_deliver,
+    .receive = instance_receive,
     .peer_up = on_peer_up,
     .peer_down = on_peer_down,
     .refused = on_refused,

@@ -19,6 +19,7 @@
 #include "helper/helper.h"
 #include "loop/loop.h"
 #include "netlink/netlink.h"
+#include "packet/coalesce.h"
 #include "packet/pkt.h"
 #include "peer/edge.h"
 #include "peer/hub.h"
@@ -57,7 +58,9 @@ struct instance {
     struct loop_io monitor_io;
     struct tun *tun; /* NULL while it is gone */
     struct loop_io tun_io;
-    uint32_t tun_mtu; /* that it has, or shall have */
+    uint32_t tun_mtu;         /* that it has, or shall have */
+    struct coalesce coalesce; /* packets for the TUN, of one turn */
+    bool offload_told;        /* a line says what the TUN cannot do */
     struct upkeep upkeep;
 
     struct instance_socket sockets[INSTANCE_SOCKETS];
@@ -109,6 +112,7 @@ int instance_watch_tun(struct instance *inst);
 int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
 void instance_deliver(void *user, struct pkt *pkt);
+void instance_receive(void *user, const uint8_t *data, const struct ip_view *v);
 
 /* policy.c: what the configuration allows, in *ret, which borrows from c, tokens and the list of
  * rules that is returned: free() it when *ret is done with. NULL when out of memory. */

@@ -122,6 +122,7 @@ static void on_socket(struct loop_io *io, uint32_t events)
     }
     if (inst->hub)
         instance_note_bad_sources(inst);
+    coalesce_flush(&inst->coalesce);
     loop_defer(inst->loop, &inst->pump);
 }
 
@@ -151,8 +152,37 @@ static void on_tun(struct loop_io *io, uint32_t events)
     loop_defer(inst->loop, &inst->pump);
 }
 
+/* Once: what the kernel does not do for us, and what that means. */
+static void tell_offload(struct instance *inst)
+{
+    const char *name = tun_name(inst->tun);
+
+    if (inst->offload_told || (tun_has_offload(inst->tun) && tun_has_uso(inst->tun)))
+        return;
+    inst->offload_told = true;
+    if (tun_has_offload(inst->tun))
+        log_info(
+            "tun %s: no segmentation offload for UDP (Linux 6.2 has it): UDP is carried packet "
+            "by packet",
+            name);
+    else
+        log_info("tun %s: no segmentation offload: the kernel refused it; packets are read one by "
+                 "one, which is several times slower",
+                 name);
+}
+
 int instance_watch_tun(struct instance *inst)
 {
+    struct coalesce_opts opts = {.pool = inst->pool,
+                                 .drops = &inst->drops,
+                                 .tcp = true,
+                                 .udp = tun_has_uso(inst->tun),
+                                 .out = instance_deliver,
+                                 .user = inst};
+
+    coalesce_flush(&inst->coalesce);
+    coalesce_init(&inst->coalesce, &opts);
+    tell_offload(inst);
     inst->tun_io = (struct loop_io){.cb = on_tun, .user = inst};
     return loop_io_add(inst->loop, &inst->tun_io, tun_fd(inst->tun), EPOLLIN);
 }
@@ -167,4 +197,11 @@ void instance_deliver(void *user, struct pkt *pkt)
     } else if (tun_write(inst->tun, inst->pool, pkt)) {
         drop_count(&inst->drops, DROP_TUN_WRITE);
     }
+}
+
+void instance_receive(void *user, const uint8_t *data, const struct ip_view *v)
+{
+    struct instance *inst = user;
+
+    coalesce_add(&inst->coalesce, data, v);
 }

@@ -33,6 +33,7 @@ static int fx_tun_open(void *user, const char *name, struct tun_info *ret)
     const struct effects *e = user;
     /* "nobody" is not one user but everybody who has no better one: it owns nothing. */
     struct tun_opts opts = {.persist = true,
+                            .offload = true,
                             .set_owner = e->user->changes && e->user->is_service,
                             .owner = e->user->uid,
                             .group = e->user->gid};

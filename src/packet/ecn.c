@@ -30,3 +30,8 @@ bool ecn_mark_ce(struct pkt *pkt)
 {
     return pkt->data[0] >> 4 == 6 ? mark_ip6(pkt->data) : mark_ip4(pkt->data);
 }
+
+bool ecn_is_capable(const struct pkt *pkt)
+{
+    return (pkt->data[0] >> 4 == 6 ? pkt->data[1] >> 4 : pkt->data[1]) & ECN_CE;
+}

@@ -13,4 +13,7 @@ enum { ECN_NOT_ECT = 0, ECN_ECT1 = 1, ECN_ECT0 = 2, ECN_CE = 3 };
  * dropped instead; then it is unchanged. The packet begins with a whole IPv4 or IPv6 header. */
 bool ecn_mark_ce(struct pkt *pkt);
 
+/* Whether its sender understands a mark (ECT or CE). */
+bool ecn_is_capable(const struct pkt *pkt);
+
 #endif

@@ -344,6 +344,7 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
     for (unsigned i = 0; i < opts->n_want; i++)
         so.own[opts->want[i].addr.family == 6] = opts->want[i].addr;
     so.deliver = opts->events->deliver;
+    so.receive = opts->events->receive;
     so.deliver_user = opts->user;
     so.kick = on_kick;
     so.kick_user = e;

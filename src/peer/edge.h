@@ -42,6 +42,9 @@ struct edge_failure {
 struct edge_events {
     /* A packet for the TUN: consumes it. */
     void (*deliver)(void *user, struct pkt *pkt);
+    /* One that came from the tunnel, whose bytes are the caller's again afterwards; NULL: deliver()
+     * gets a copy. */
+    void (*receive)(void *user, const uint8_t *data, const struct ip_view *v);
 
     /* The state has changed; why is for the log, "" when there is nothing to say. */
     void (*state)(void *user, enum edge_state state, const char *why);

@@ -31,6 +31,9 @@ enum { HUB_INFO_LEARNED_MAX = 16 };
 /* What a hub reports. None of these may call the hub. `id` is valid during the call. */
 struct hub_events {
     void (*deliver)(void *user, struct pkt *pkt);
+    /* One that came from the tunnel, whose bytes are the caller's again afterwards; NULL: deliver()
+     * gets a copy. */
+    void (*receive)(void *user, const uint8_t *data, const struct ip_view *v);
 
     /* A peer has its tunnel now; it has it no longer. */
     void (*peer_up)(void *user, const struct hub_peer_id *id, const struct net_addr *remote);

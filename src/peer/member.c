@@ -174,6 +174,7 @@ static struct member *member_new(struct hub *h, struct lease_client *client)
     so.admit = on_admit;
     so.admit_user = p;
     so.deliver = h->opts.events->deliver;
+    so.receive = h->opts.events->receive;
     so.deliver_user = h->opts.user;
     so.kick = on_kick;
     so.kick_user = p;

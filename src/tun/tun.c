@@ -265,16 +265,18 @@ static struct pkt *fit(struct tun *t, struct pkt_pool *pool, struct pkt **target
 int tun_read_batch(struct tun *t, struct pkt_pool *pool, struct pkt_batch *batch)
 {
     struct pkt *target = NULL, *pkt;
+    uint32_t bytes = 0;
     int len = 0;
 
     batch->n = 0;
-    for (unsigned i = 0; i < PKT_BATCH_MAX; i++) {
+    for (unsigned i = 0; i < PKT_BATCH_MAX && bytes < TUN_BATCH_BYTES; i++) {
         struct virtio_net_hdr h = {0};
 
         target = target_get(t, pool, target);
         len = read_one(t, target, &h);
         if (len < 0)
             break;
+        bytes += (uint32_t)len;
         pkt = fit(t, pool, &target, (uint32_t)len);
         if (!pkt) {
             drop_count(t->drops, DROP_NO_BUFFER);

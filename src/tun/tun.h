@@ -69,7 +69,12 @@ bool tun_was_created(const struct tun *t);
 bool tun_has_offload(const struct tun *t);
 bool tun_has_uso(const struct tun *t);
 
-/* Read up to PKT_BATCH_MAX packets into batch (whose former content is ignored: n starts at 0).
+/* Bytes after which a batch of super-packets is full: a quarter of what a session may have waiting,
+ * so that what one turn reads can leave in the same turn. */
+enum { TUN_BATCH_BYTES = 256 * 1024 };
+
+/* Read up to PKT_BATCH_MAX packets, or about TUN_BATCH_BYTES, into batch (whose former content is
+ * ignored: n starts at 0).
  * The caller owns the packets. Returns their number; 0 when none waits, or when all those read
  * were dropped (DROP_NO_BUFFER: the pool is empty; DROP_MALFORMED: a virtio header that cannot be
  * true); -errno when the device is broken (-EBADFD, -EIO: the interface was deleted).

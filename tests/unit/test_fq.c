@@ -4,6 +4,7 @@
 
 #include "base/rng.h"
 #include "bond/session.h"
+#include "packet/segment.h"
 
 #define MS NS_PER_MS
 
@@ -202,22 +203,152 @@ static void running_empty_does_not_make_new(void **state)
     expect_flows(f, T0, "1231212");
 }
 
-static void a_super_packet_waits_its_turn_afterwards(void **state)
+/* A super-packet of n segments of 1000 bytes in 15 or fewer kilobytes; the number is the first
+ * segment's. */
+static struct pkt *super(struct fixture *f, uint32_t flow, unsigned n, unsigned ecn)
+{
+    struct pkt *pkt = fq_packet(f->pool, flow, 0, 28 + n * 1000, ecn);
+
+    pkt->gso = PKT_GSO_UDP;
+    pkt->gso_size = 1000;
+    pkt->hdr_len = 28;
+    pkt->csum_start = 20;
+    pkt->csum_offset = 6;
+    return pkt;
+}
+
+/* Take the next packet or segment; returns its flow, and whether it was marked. */
+static unsigned take(struct fixture *f, uint64_t now_ns, bool *ret_marked)
+{
+    struct pkt *pkt = fq_front(&f->q, now_ns), *seg;
+    unsigned flow;
+
+    assert_non_null(pkt);
+    assert_ptr_equal(fq_front(&f->q, now_ns), pkt); /* again makes no difference */
+    flow = fq_packet_flow(pkt);
+    if (ret_marked)
+        *ret_marked = pkt->mark;
+    if (pkt->gso == PKT_GSO_NONE) {
+        pkt_free(f->pool, fq_take(&f->q, now_ns));
+        return flow;
+    }
+    seg = segment_take(f->pool, pkt);
+    fq_took(&f->q, now_ns, seg->len - 28, seg->len);
+    pkt_free(f->pool, seg);
+    return flow;
+}
+
+static void segments_take_turns(void **state)
 {
     struct fixture *f = *state;
-    struct pkt *pkt = fq_packet(f->pool, 1, 0, 15000, 0);
+    unsigned got[3] = {0}, last = 0, row = 0;
+    size_t bytes;
 
-    pkt->gso = PKT_GSO_TCP4;
-    pkt->gso_size = 1400;
-    fq_packet_push(&f->q, T0, pkt);
-    push(f, T0, 1, 1500);
-    for (unsigned i = 0; i < 11; i++)
-        push(f, T0, 2, 1500);
-    assert_int_equal(pop(f, T0), 1);
+    fq_packet_push(&f->q, T0, super(f, 1, 10, 0));
     for (unsigned i = 0; i < 10; i++)
-        assert_int_equal(pop(f, T0), 2);
-    assert_int_equal(pop(f, T0), 1);
-    assert_int_equal(pop(f, T0), 2);
+        push(f, T0, 2, 1000);
+    assert_int_equal(f->q.bytes, 20028);
+    assert_int_equal(f->q.n, 11);
+    for (unsigned i = 0; i < 14; i++) {
+        unsigned flow;
+
+        bytes = f->q.bytes;
+        flow = take(f, T0, NULL);
+        assert_int_equal(f->q.bytes, bytes - 1000);
+        row = flow == last ? row + 1 : 1;
+        last = flow;
+        got[flow]++;
+        assert_true(row <= 2); /* a quantum */
+    }
+    assert_in_range(got[1], 6, 8);
+    push(f, T0, 3, 100); /* one that comes now goes before the rest */
+    assert_int_equal(take(f, T0, NULL), 3);
+    for (unsigned i = 0; i < 6; i++)
+        take(f, T0, NULL);
+    assert_int_equal(f->q.bytes, 0);
+    assert_int_equal(f->q.n, 0);
+    assert_null(fq_front(&f->q, T0));
+    assert_int_equal(pkt_pool_in_use(f->pool), 0);
+}
+
+/* The rest of a super-packet is one packet for whoever takes the whole, and may come back. */
+static void the_rest_of_a_super_packet(void **state)
+{
+    struct fixture *f = *state;
+    struct pkt *pkt;
+
+    fq_packet_push(&f->q, T0, super(f, 1, 10, 0));
+    take(f, T0, NULL);
+    pkt = fq_pop(&f->q, T0);
+    assert_int_equal(pkt->taken, 1000);
+    assert_int_equal(f->q.bytes, 0);
+    fq_unpop(&f->q, T0, pkt);
+    assert_int_equal(f->q.bytes, 9028);
+    for (unsigned i = 0; i < 9; i++)
+        take(f, T0, NULL);
+    assert_null(fq_front(&f->q, T0));
+    fq_packet_push(&f->q, T0, super(f, 1, 10, 0));
+    take(f, T0, NULL);
+    fq_flush(&f->q, DROP_NO_SESSION);
+    assert_int_equal(f->q.bytes, 0);
+    assert_int_equal(f->drops.n[DROP_NO_SESSION], 1);
+}
+
+/* CoDel takes, or marks, one segment of a super-packet, and decides once about each. */
+static void one_segment_pays(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned ecn = 0; ecn <= 2; ecn += 2) {
+        uint64_t start_ns = T0 + ecn * 100000 * MS;
+        unsigned segments = 0, marks = 0, supers = 0;
+
+        f->q.stats = (struct fq_stats){0};
+        f->drops.n[DROP_CODEL] = 0;
+        for (unsigned t = 0; t < 1300; t++) {
+            bool marked;
+
+            while (f->q.n < 4) {
+                fq_packet_push(&f->q, start_ns + t * MS - 20 * MS, super(f, 1, 10, ecn));
+                supers++;
+            }
+            take(f, start_ns + t * MS, &marked);
+            segments++;
+            marks += marked;
+        }
+        assert_int_equal(f->q.stats.marked, marks);
+        assert_int_equal(f->q.stats.dropped, f->drops.n[DROP_CODEL]);
+        assert_in_range(ecn ? marks : f->drops.n[DROP_CODEL], 15, 36);
+        assert_int_equal(ecn ? f->drops.n[DROP_CODEL] : marks, 0);
+        assert_in_range(f->q.bytes, (supers * 10 - segments - f->drops.n[DROP_CODEL]) * 1000,
+                        (supers * 10 - segments - f->drops.n[DROP_CODEL]) * 1000 + 28 * 4);
+        fq_flush(&f->q, DROP_NO_SESSION);
+    }
+}
+
+/* The bound on large packets is met by large packets. */
+static void a_bound_for_each_class(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned i = 0; i < 60; i++)
+        push(f, T0, 1, 1500);
+    fq_set_max_packets(&f->q, 1, 3);
+    for (unsigned i = 0; i < 5; i++)
+        fq_packet_push(&f->q, T0, super(f, 2 + i, 10, 0));
+    assert_int_equal(f->q.n_class[0], 60);
+    assert_int_equal(f->q.n_class[1], 3);
+    assert_int_equal(f->drops.n[DROP_QUEUE_FULL], 2);
+    /* Behind small ones of its own flow a large one cannot be reached: the fattest flow pays. */
+    fq_flush(&f->q, DROP_NO_SESSION);
+    fq_set_max_packets(&f->q, 1, 0);
+    for (unsigned i = 0; i < 3; i++) {
+        push(f, T0, 1, 100);
+        fq_packet_push(&f->q, T0, super(f, 1, 10, 0));
+    }
+    assert_int_equal(f->q.n_class[1], 1);
+    assert_int_equal(f->q.n, 2);
+    fq_flush(&f->q, DROP_NO_SESSION);
 }
 
 static void back_in_front(void **state)
@@ -417,19 +548,19 @@ static void a_smaller_bound(void **state)
 
     for (unsigned i = 0; i < 100; i++)
         push(f, T0, 1, 100);
-    fq_set_max_packets(&f->q, 10);
+    fq_set_max_packets(&f->q, 0, 10);
     assert_int_equal(f->q.n, 100);
     push(f, T0, 2, 100);
     assert_int_equal(f->q.n, 100);
     assert_int_equal(f->drops.n[DROP_QUEUE_FULL], 1);
     assert_int_equal(pop(f, T0), 1);
     assert_int_equal(pop(f, T0), 1);
-    fq_set_max_packets(&f->q, 0);
+    fq_set_max_packets(&f->q, 0, 0);
     push(f, T0, 1, 100);
     assert_int_equal(f->q.n, 98);
     while (pop(f, T0) >= 0)
         ;
-    fq_set_max_packets(&f->q, 0); /* one there is always */
+    fq_set_max_packets(&f->q, 0, 0); /* one there is always */
     push(f, T0, 1, 100);
     assert_int_equal(f->q.n, 1);
 }
@@ -584,7 +715,10 @@ int main(void)
         T(a_sparse_flow_goes_first),
         T(a_burst_is_new_for_a_quantum_only),
         T(running_empty_does_not_make_new),
-        T(a_super_packet_waits_its_turn_afterwards),
+        T(segments_take_turns),
+        T(the_rest_of_a_super_packet),
+        T(one_segment_pays),
+        T(a_bound_for_each_class),
         T(back_in_front),
         T(a_standing_queue_is_dropped),
         T(with_ecn_it_is_marked),

@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "bond/session.h"
 #include "packet/ip.h"
-#include "packets.h"
+#include "super_packets.h"
 
 enum { BUFFERS = 4096, MAX = 1400 };
 static const uint64_t T0 = 100 * NS_PER_S;
@@ -22,7 +22,7 @@ struct fixture {
     struct pkt_pool *pool;
     struct drop_counters drops;
     struct session s;
-    unsigned kicks, delivered;
+    unsigned kicks, delivered, received;
     uint8_t last[2048]; /* the packet delivered last */
     uint32_t last_len;
 };
@@ -63,7 +63,7 @@ static int setup(void **state)
                              .kick = on_kick,
                              .kick_user = f};
 
-    f->pool = o.pool = pkt_pool_new(BUFFERS, 0);
+    f->pool = o.pool = pkt_pool_new(BUFFERS, 8);
     session_init(&f->s, &o);
     session_attach(&f->s);
     *state = f;
@@ -439,7 +439,182 @@ static void before_the_mtu_is_known_it_waits(void **state)
     pkt_free(f->pool, pkt);
 }
 
+/* --- super-packets --------------------------------------------------------------------- */
+
+static struct super_spec super_tcp(uint8_t version, bool df)
+{
+    return (struct super_spec){.version = version,
+                               .proto = IP_PROTO_TCP,
+                               .df = df,
+                               .ttl = 64,
+                               .flags = 0x18,
+                               .payload = 10 * 1340 + 40};
+}
+
+/* Ten segments of 1380 (IPv4) or 1400 bytes, and a short one. */
+static void send_super(struct fixture *f, const struct super_spec *spec)
+{
+    struct pkt *pkt = super_pkt(f->pool, spec, 1340);
+
+    assert_int_equal(pkt_pool_in_use(f->pool), 1);
+    session_send(&f->s, T0, pkt);
+}
+
+/* All that can be pulled is the super-packet's payload, in order, from `from` on: returns the
+ * number of packets. */
+static unsigned pull_stream(struct fixture *f, const struct super_spec *spec, uint32_t from)
+{
+    uint32_t hdr = super_hdr_len(spec), l4 = super_l4_off(spec);
+    struct pkt *pkt;
+    unsigned n = 0;
+
+    for (; (pkt = pull(f, MAX)); n++) {
+        assert_int_equal(pkt->gso, PKT_GSO_NONE);
+        assert_int_equal(super_l4_csum(pkt->data, l4, pkt->len, 6), 0);
+        assert_int_equal(load_be32(pkt->data + l4 + 4), from);
+        for (uint32_t i = hdr; i < pkt->len; i++)
+            assert_int_equal(pkt->data[i], super_byte(from++));
+        pkt_free(f->pool, pkt);
+    }
+    assert_int_equal(from, spec->payload);
+    return n;
+}
+
+static void a_super_packet_is_cut_late(void **state)
+{
+    struct fixture *f = *state;
+    struct super_spec spec = super_tcp(6, true);
+
+    for (spec.version = 4; spec.version <= 6; spec.version += 2) {
+        f->kicks = 0;
+        send_super(f, &spec);
+        assert_int_equal(f->kicks, 1);
+        assert_int_equal(session_queued(&f->s), 1);
+        assert_int_equal(pull_stream(f, &spec, 0), 11);
+    }
+    assert_int_equal(f->s.stats.tx_packets, 22);
+    assert_int_equal(f->s.stats.tx_bytes, 2 * spec.payload + 11 * 40 + 11 * 60);
+    assert_int_equal(all_drops(f), 0);
+}
+
+static void a_super_packet_must_be_one(void **state)
+{
+    struct fixture *f = *state;
+    struct super_spec spec = super_tcp(4, true);
+    struct pkt *pkt = super_pkt(f->pool, &spec, 0);
+
+    session_send(&f->s, T0, pkt);
+    expect_drop(f, DROP_BAD_SUPER);
+    assert_int_equal(f->kicks, 0);
+}
+
+/* The answer is that to the first segment, and nothing of it goes. */
+static void a_super_packet_is_answered_once(void **state)
+{
+    struct fixture *f = *state;
+    struct super_spec spec = super_tcp(6, true);
+
+    send_super(f, &spec);
+    assert_null(pull(f, MAX - 1));
+    expect_drop(f, DROP_TOO_BIG);
+    assert_int_equal(f->delivered, 1);
+    assert_int_equal(load_be16(f->last + 46), MAX - 1);
+    assert_int_equal(load_be16(f->last + 48 + 4), 1360); /* the length of what is quoted */
+    f->delivered = 0;
+    send_super(f, &spec); /* the path shrinks within one */
+    for (unsigned i = 0; i < 3; i++)
+        pkt_free(f->pool, pull(f, MAX));
+    assert_null(session_pull(&f->s, T0 + NS_PER_S, MAX - 1, true));
+    expect_drop(f, DROP_TOO_BIG);
+    assert_int_equal(f->delivered, 1);
+    assert_int_equal(f->s.stats.too_big_answers, 2);
+}
+
+/* IPv4 without DF: segments, and fragments of these. */
+static void segments_are_fragmented(void **state)
+{
+    struct fixture *f = *state;
+    struct super_spec spec = super_tcp(4, false);
+    uint32_t payload = 0;
+    struct pkt *pkt;
+    unsigned n;
+
+    send_super(f, &spec);
+    for (n = 0; (pkt = pull(f, 1000)); n++) {
+        bool first = !(load_be16(pkt->data + 6) & 0x1fff);
+
+        assert_true(pkt->len <= 1000);
+        payload += pkt->len - 20 - (first ? 20 : 0);
+        pkt_free(f->pool, pkt);
+    }
+    assert_int_equal(payload, spec.payload);
+    assert_int_equal(n, 2 * 10 + 1);
+    assert_int_equal(all_drops(f), 0);
+}
+
+static void a_super_packet_waits_for_the_mtu(void **state)
+{
+    struct fixture *f = *state;
+    struct super_spec spec = super_tcp(4, true);
+    struct pkt *pkt;
+
+    send_super(f, &spec);
+    pkt = session_pull(&f->s, T0, MAX, false);
+    assert_int_equal(pkt->len, 1380);
+    pkt_free(f->pool, pkt);
+    assert_null(session_pull(&f->s, T0, 1166, false));
+    assert_int_equal(session_queued(&f->s), 1);
+    assert_int_equal(pull_stream(f, &spec, 1340), 10);
+    assert_int_equal(all_drops(f), 0);
+}
+
+static void a_segment_needs_a_buffer(void **state)
+{
+    struct fixture *f = *state;
+    struct super_spec spec = super_tcp(4, true);
+    static struct pkt *all[BUFFERS];
+
+    send_super(f, &spec);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        all[i] = pkt_new(f->pool, 1);
+    assert_null(pull(f, MAX));
+    assert_int_equal(f->drops.n[DROP_NO_BUFFER], 11);
+    assert_int_equal(session_queued(&f->s), 0);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        pkt_free(f->pool, all[i]);
+}
+
 /* --- in -------------------------------------------------------------------------------- */
+
+static void on_receive(void *user, const uint8_t *data, const struct ip_view *v)
+{
+    struct fixture *f = user;
+
+    f->received++;
+    f->last_len = v->total_len;
+    memcpy(f->last, data, v->total_len);
+}
+
+static void what_came_in_need_not_be_copied(void **state)
+{
+    struct fixture *f = *state;
+    uint8_t p[100] = {0};
+
+    f->s.opts.receive = on_receive;
+    put_ip4(p, 98, 17, 0);
+    session_rx(&f->s, p, 100);
+    assert_int_equal(f->received, 1);
+    assert_int_equal(f->delivered, 0);
+    assert_int_equal(f->last_len, 98);
+    assert_memory_equal(f->last, p, 98);
+    assert_int_equal(f->s.stats.rx_packets, 1);
+    assert_int_equal(f->s.stats.rx_bytes, 98);
+    put_ip4(p, 100, 17, 0);
+    p[16] = 224; /* multicast */
+    session_rx(&f->s, p, 100);
+    expect_drop(f, DROP_MULTICAST);
+    assert_int_equal(f->received, 1);
+}
 
 static void packets_are_delivered(void **state)
 {
@@ -462,12 +637,17 @@ static void packets_are_delivered(void **state)
 static void without_a_buffer_it_is_dropped(void **state)
 {
     struct fixture *f = *state;
-    static uint8_t p[65535];
+    uint8_t p[100] = {0};
+    struct pkt *all[BUFFERS];
 
+    for (unsigned i = 0; i < BUFFERS; i++)
+        all[i] = pkt_new(f->pool, 1);
     put_ip4(p, sizeof(p), 17, 0);
-    session_rx(&f->s, p, sizeof(p)); /* larger than any buffer of this pool */
+    session_rx(&f->s, p, sizeof(p));
     expect_drop(f, DROP_NO_BUFFER);
     assert_int_equal(f->s.stats.rx_packets, 0);
+    for (unsigned i = 0; i < BUFFERS; i++)
+        pkt_free(f->pool, all[i]);
 }
 
 /* Lets in what comes from 10.0.0.1 and counts what it was asked. */
@@ -552,6 +732,13 @@ int main(void)
         T(fragments_need_buffers),
         T(a_tunnel_too_small_for_fragments),
         T(before_the_mtu_is_known_it_waits),
+        T(a_super_packet_is_cut_late),
+        T(a_super_packet_must_be_one),
+        T(a_super_packet_is_answered_once),
+        T(segments_are_fragmented),
+        T(a_super_packet_waits_for_the_mtu),
+        T(a_segment_needs_a_buffer),
+        T(what_came_in_need_not_be_copied),
         T(packets_are_delivered),
         T(without_a_buffer_it_is_dropped),
         T(only_what_is_admitted_comes_in),

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "wire/dgram.h"
+#include "wire/packed.h"
 
 /* Context identifier of path MTU probes: never registered, so that the peer drops the datagram
  * (RFC 9484, 6: even ones are the client's, odd ones the server's). */
@@ -22,6 +23,8 @@ void datagrams_take_payload(struct masque *m, const uint8_t *data, size_t len)
     }
     if (context == DGRAM_CONTEXT_IP)
         m->side->ops->packet(m, data + n, len - n);
+    else if (context == PACKED_CONTEXT && m->packed)
+        m->side->ops->packed(m, data + n, len - n);
     else if (context != CONTEXT_PROBE_CLIENT && context != CONTEXT_PROBE_SERVER)
         drop_count(m->side->drops, DROP_CONTEXT);
 }
@@ -98,6 +101,21 @@ void datagrams_on_rx(struct quic_lane *lane, const uint8_t *data, size_t len)
         drop_count(m->side->drops, DROP_STREAM);
 }
 
+static struct masque_side *lane_side(const struct quic_lane *lane)
+{
+    return quic_path_user(quic_lane_path(lane));
+}
+
+static uint64_t context_of(const struct masque *m)
+{
+    return m->packed ? PACKED_CONTEXT : DGRAM_CONTEXT_IP;
+}
+
+size_t datagrams_prefix_len(const struct masque *m)
+{
+    return dgram_prefix_len((uint64_t)m->stream, context_of(m));
+}
+
 struct pkt *datagrams_on_pull(struct quic_lane *lane, size_t max)
 {
     struct masque *m = masque_of(lane);
@@ -106,16 +124,65 @@ struct pkt *datagrams_on_pull(struct quic_lane *lane, size_t max)
 
     if (!m || m->state != MASQUE_OPEN || !m->takes_dgrams)
         return NULL;
-    prefix = dgram_prefix_len((uint64_t)m->stream, DGRAM_CONTEXT_IP);
+    prefix = datagrams_prefix_len(m);
     if (max <= prefix)
         return NULL;
     pkt = m->side->ops->pull(m, max - prefix);
-    if (pkt && dgram_push_prefix(pkt, (uint64_t)m->stream, DGRAM_CONTEXT_IP)) {
+    if (pkt && dgram_push_prefix(pkt, (uint64_t)m->stream, context_of(m))) {
         drop_count(m->side->drops, DROP_NO_BUFFER);
         pkt_free(m->side->pool, pkt);
         return NULL;
     }
     return pkt;
+}
+
+static void strip_prefix(const struct masque *m, struct pkt *pkt)
+{
+    size_t prefix = datagrams_prefix_len(m);
+
+    pkt->data += prefix;
+    pkt->len -= (uint32_t)prefix;
+}
+
+void datagrams_on_sent(struct quic_lane *lane, uint64_t id, struct pkt *pkt)
+{
+    struct masque *m = masque_of(lane);
+
+    if (m && m->state == MASQUE_OPEN && m->packed) {
+        strip_prefix(m, pkt);
+        m->side->ops->sent(m, id, pkt);
+    } else {
+        pkt_free(lane_side(lane)->pool, pkt);
+    }
+}
+
+void datagrams_on_unsent(struct quic_lane *lane, struct pkt *pkt)
+{
+    struct masque *m = masque_of(lane);
+
+    if (m && m->state == MASQUE_OPEN) {
+        strip_prefix(m, pkt);
+        m->side->ops->unsent(m, pkt);
+    } else {
+        drop_count(lane_side(lane)->drops, DROP_NO_SESSION);
+        pkt_free(lane_side(lane)->pool, pkt);
+    }
+}
+
+void datagrams_on_acked(struct quic_lane *lane, uint64_t id)
+{
+    struct masque *m = masque_of(lane);
+
+    if (m && m->state == MASQUE_OPEN && m->packed)
+        m->side->ops->acked(m, id);
+}
+
+void datagrams_on_lost(struct quic_lane *lane, uint64_t id)
+{
+    struct masque *m = masque_of(lane);
+
+    if (m && m->state == MASQUE_OPEN && m->packed)
+        m->side->ops->lost(m, id);
 }
 
 bool datagrams_on_probe(struct quic_lane *lane, uint8_t *buf, size_t len)

@@ -44,8 +44,8 @@ static nghttp3_nv nv(const char *name, const char *value)
 static int send_request(struct masque *m)
 {
     static const nghttp3_data_reader reader = {.read_data = capsules_read};
-    char bearer[MASQUE_VALUE_MAX];
-    nghttp3_nv fields[8];
+    char bearer[MASQUE_VALUE_MAX], session[MASQUE_SESSION_VALUE_MAX], path[4], lane[4];
+    nghttp3_nv fields[11];
     size_t n = 0;
     int rv;
 
@@ -60,6 +60,15 @@ static int send_request(struct masque *m)
     fields[n++] = nv("capsule-protocol", "?1");
     if (m->side->instance && *m->side->instance)
         fields[n++] = nv(MASQUE_INSTANCE_FIELD, m->side->instance);
+    m->join = m->side->join;
+    if (m->join.version) {
+        masque_session_print(session, m->join.version, m->join.session, sizeof(m->join.session));
+        snprintf(path, sizeof(path), "%u", m->join.path % MASQUE_PATHS_MAX);
+        snprintf(lane, sizeof(lane), "%u", m->join.lane % MASQUE_PATH_LANES_MAX);
+        fields[n++] = nv(MASQUE_SESSION_FIELD, session);
+        fields[n++] = nv(MASQUE_PATH_FIELD, path);
+        fields[n++] = nv(MASQUE_LANE_FIELD, lane);
+    }
     if (m->side->token) {
         snprintf(bearer, sizeof(bearer), "Bearer %s", m->side->token);
         fields[n] = nv("authorization", bearer);
@@ -80,8 +89,8 @@ static int send_response(struct masque *m, struct req_stream *rs, int status)
     static const nghttp3_data_reader reader = {.read_data = capsules_read};
     int64_t stream = rs->id;
     bool ok = status >= 200 && status < 300;
-    char text[16];
-    nghttp3_nv fields[3];
+    char text[16], session[MASQUE_SESSION_VALUE_MAX];
+    nghttp3_nv fields[4];
     size_t n = 0;
     int rv;
 
@@ -89,6 +98,10 @@ static int send_response(struct masque *m, struct req_stream *rs, int status)
     fields[n++] = nv(":status", text);
     if (ok)
         fields[n++] = nv("capsule-protocol", "?1");
+    if (ok && m->packed) {
+        masque_session_print(session, MASQUE_SESSION_VERSION, m->epoch, sizeof(m->epoch));
+        fields[n++] = nv(MASQUE_SESSION_FIELD, session);
+    }
     if (status == 401)
         fields[n++] = nv("www-authenticate", "Bearer");
     if (status == 405)
@@ -149,6 +162,7 @@ static int take_answer(struct masque *m)
     if (m->status >= 100 && m->status < 200)
         return 0;
     if (is_success(m)) {
+        m->packed = m->packed && m->join.version;
         tunnel_opened(m, m->stream);
         return 0;
     }
@@ -164,7 +178,7 @@ static int on_h3_begin_headers(nghttp3_conn *h3, int64_t stream, void *user, voi
 
     if (!masque_is_server(m)) {
         m->status = 0;
-        m->answer_bad = false;
+        m->answer_bad = m->packed = false;
         return 0;
     }
     rs = http_find_request(m, -1);
@@ -182,6 +196,7 @@ static int on_h3_header(nghttp3_conn *h3, int64_t stream, int32_t token, nghttp3
     struct masque *m = user;
     nghttp3_vec n = nghttp3_rcbuf_get_buf(name), v = nghttp3_rcbuf_get_buf(value);
     struct req_stream *rs;
+    unsigned version;
 
     if (!masque_is_server(m)) {
         if (token == NGHTTP3_QPACK_TOKEN__STATUS && v.len == 3)
@@ -189,6 +204,10 @@ static int on_h3_header(nghttp3_conn *h3, int64_t stream, int32_t token, nghttp3
         else if (token == NGHTTP3_QPACK_TOKEN_CONTENT_LENGTH ||
                  token == NGHTTP3_QPACK_TOKEN_CONTENT_TYPE)
             m->answer_bad = true;
+        else if (n.len == strlen(MASQUE_SESSION_FIELD) &&
+                 !memcmp(n.base, MASQUE_SESSION_FIELD, n.len))
+            m->packed = masque_session_parse(v.base, v.len, &version, m->epoch, MASQUE_EPOCH) &&
+                        version == MASQUE_SESSION_VERSION;
         return 0;
     }
     rs = http_find_request(m, stream);
@@ -369,6 +388,7 @@ void http_forget_request(struct masque *m, int64_t stream)
         return;
     m->state = MASQUE_IDLE;
     m->stream = -1;
+    m->packed = false;
     outbuf_done(&m->out);
     capsule_parser_done(&m->parser);
     capsule_parser_init(&m->parser);

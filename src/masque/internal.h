@@ -40,9 +40,12 @@ struct masque {
     void *user;
     nghttp3_conn *h3;
     enum masque_state state;
-    int64_t stream;  /* of the tunnel, -1 before */
-    int status;      /* edge: of the answer */
-    bool answer_bad; /* edge: the answer has fields that the Capsule Protocol forbids */
+    int64_t stream;              /* of the tunnel, -1 before */
+    int status;                  /* edge: of the answer */
+    struct masque_join join;     /* edge: as in the request */
+    bool packed;                 /* the tunnel's datagrams have Context ID 2 */
+    uint8_t epoch[MASQUE_EPOCH]; /* packed: the session's */
+    bool answer_bad;             /* edge: the answer has fields that the Capsule Protocol forbids */
     struct req_stream reqs[REQUEST_STREAMS_MAX];
     uint64_t streams_max;            /* hub: request streams allowed so far */
     int64_t ended_stream;            /* hub: the highest request stream that is over, -1: none */
@@ -97,6 +100,13 @@ void capsules_take(struct masque *m, const uint8_t *data, size_t len);
 /* datagrams.c */
 void datagrams_on_rx(struct quic_lane *lane, const uint8_t *data, size_t len);
 struct pkt *datagrams_on_pull(struct quic_lane *lane, size_t max);
+void datagrams_on_sent(struct quic_lane *lane, uint64_t id, struct pkt *pkt);
+void datagrams_on_unsent(struct quic_lane *lane, struct pkt *pkt);
+void datagrams_on_acked(struct quic_lane *lane, uint64_t id);
+void datagrams_on_lost(struct quic_lane *lane, uint64_t id);
+
+/* The prefix of a datagram of the tunnel. */
+size_t datagrams_prefix_len(const struct masque *m);
 bool datagrams_on_probe(struct quic_lane *lane, uint8_t *buf, size_t len);
 
 /* The payload of an HTTP Datagram of the tunnel (RFC 9484, 6). */

@@ -1,8 +1,7 @@
 #include "masque/internal.h"
 
 #include <stdlib.h>
-
-#include "wire/dgram.h"
+#include <string.h>
 
 static void masque_free(struct masque *m)
 {
@@ -202,6 +201,10 @@ const struct quic_path_ops masque_path_ops = {
     .stream_shut = on_stream_shut,
     .dgram_rx = datagrams_on_rx,
     .dgram_pull = datagrams_on_pull,
+    .dgram_sent = datagrams_on_sent,
+    .dgram_unsent = datagrams_on_unsent,
+    .dgram_acked = datagrams_on_acked,
+    .dgram_lost = datagrams_on_lost,
     .dgram_probe = datagrams_on_probe,
     .mtu_changed = on_mtu_changed,
 };
@@ -233,6 +236,24 @@ bool masque_is_open(const struct masque *m)
     return m->state == MASQUE_OPEN;
 }
 
+void masque_set_packed(struct masque *m, const uint8_t epoch[MASQUE_EPOCH])
+{
+    m->packed = true;
+    memcpy(m->epoch, epoch, MASQUE_EPOCH);
+}
+
+bool masque_is_packed(const struct masque *m, const uint8_t **ret_epoch)
+{
+    if (m->packed)
+        *ret_epoch = m->epoch;
+    return m->packed;
+}
+
+const struct masque_join *masque_joined(const struct masque *m)
+{
+    return &m->join;
+}
+
 void masque_kick(struct masque *m)
 {
     quic_path_kick(quic_lane_path(m->lane));
@@ -244,7 +265,7 @@ size_t masque_packet_max(const struct masque *m)
 
     if (m->state != MASQUE_OPEN)
         return 0;
-    prefix = dgram_prefix_len((uint64_t)m->stream, DGRAM_CONTEXT_IP);
+    prefix = datagrams_prefix_len(m);
     return dgram > prefix ? dgram - prefix : 0;
 }
 

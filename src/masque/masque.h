@@ -24,8 +24,13 @@
 enum {
     MASQUE_VALUE_MAX = 512,   /* longest header field value we look at */
     MASQUE_INSTANCE_MAX = 33, /* of the instance field, with the final 0 */
-    MASQUE_OUT_MAX = 65536,   /* capsule bytes not yet acknowledged by the peer */
-    MASQUE_WAITING_MAX = 1024 /* lanes of one side without a tunnel */
+    MASQUE_SESSION_ID = 16,
+    MASQUE_EPOCH = 8,
+    MASQUE_PATHS_MAX = 16,
+    MASQUE_PATH_LANES_MAX = 16,
+    MASQUE_SESSION_VERSION = 1, /* the one that we speak */
+    MASQUE_OUT_MAX = 65536,     /* capsule bytes not yet acknowledged by the peer */
+    MASQUE_WAITING_MAX = 1024   /* lanes of one side without a tunnel */
 };
 
 /* How long a lane may be without an open tunnel: the edge waiting for SETTINGS and an answer, the
@@ -46,21 +51,31 @@ enum {
 
 struct masque;
 
+/* The session that a lane belongs to (doc/protocol.md, "Joining"). */
+struct masque_join {
+    unsigned version; /* that the client speaks; 0: none, plain CONNECT-IP */
+    uint8_t session[MASQUE_SESSION_ID];
+    uint8_t path, lane; /* below MASQUE_PATHS_MAX, MASQUE_PATH_LANES_MAX */
+};
+
 /* A request as its header fields say; "" where a field is missing. */
 struct masque_request {
     char method[16], protocol[32], scheme[16];
     char authority[256], path[MASQUE_VALUE_MAX];
     char authorization[MASQUE_VALUE_MAX];
     char instance[MASQUE_INSTANCE_MAX]; /* mpquic-instance */
-    bool bad_instance; /* ... which has a length or character that it may not have */
-    bool has_content;  /* Content-Length or Content-Type, which the Capsule Protocol forbids */
-    bool oversized;    /* a field of interest was longer than we take */
+    bool bad_instance;       /* ... which has a length or character that it may not have */
+    struct masque_join join; /* mpquic-session, mpquic-path, mpquic-lane */
+    uint8_t join_fields;     /* which of these are there */
+    bool bad_join;           /* ... and one is malformed or there twice */
+    bool has_content; /* Content-Length or Content-Type, which the Capsule Protocol forbids */
+    bool oversized;   /* a field of interest was longer than we take */
 };
 
 /* What the layer above does. `user` of the masque object is its own to set. */
 struct masque_ops {
     /* hub: a CONNECT-IP request for our resource has arrived; nothing else comes here. Returns
-     * the status: 200 accepts. */
+     * the status: 200 accepts, after masque_set_packed() when it joins a session. */
     int (*request)(struct masque *m, const struct masque_request *req);
 
     /* The tunnel is open: capsules and packets may go. */
@@ -79,9 +94,19 @@ struct masque_ops {
     /* An IP packet; the bytes are the caller's after return. */
     void (*packet)(struct masque *m, const uint8_t *data, size_t len);
 
-    /* The next IP packet to send, of at most max bytes, with PKT_HEADROOM kept in front of it;
-     * NULL: none. The caller takes it. */
+    /* A packed datagram, of a tunnel that is packed; the bytes are the caller's after return. */
+    void (*packed)(struct masque *m, const uint8_t *data, size_t len);
+
+    /* The next IP packet (or packed datagram) to send, of at most max bytes, with PKT_HEADROOM kept
+     * in front of it; NULL: none. The caller takes it. */
     struct pkt *(*pull)(struct masque *m, size_t max);
+
+    /* What became of it: it went out under a number that ascends (on a path), it did not and will
+     * not on this lane, it was acknowledged, it was declared lost. sent and unsent consume it. */
+    void (*sent)(struct masque *m, uint64_t id, struct pkt *pkt);
+    void (*unsent)(struct masque *m, struct pkt *pkt);
+    void (*acked)(struct masque *m, uint64_t id);
+    void (*lost)(struct masque *m, uint64_t id);
 
     /* The largest IP packet that one datagram carries: told at opening and when it changes. Until
      * it is known (the first search for the path MTU has settled) it is a lower bound. */
@@ -102,6 +127,9 @@ struct masque_side {
     const char *authority; /* edge: host:port of the request; borrowed */
     const char *token;     /* edge: bearer token or NULL; borrowed */
     const char *instance;  /* edge: which of several with its name; NULL or "": none; borrowed */
+
+    /* edge: the session that the next lane is to join; version 0: plain. */
+    struct masque_join join;
 
     /* edge: a lane ended before its handshake was complete; may be NULL. */
     void (*lane_failed)(struct masque_side *side, const struct quic_fail_info *why);
@@ -125,6 +153,15 @@ void *masque_user(const struct masque *m);
 void masque_set_user(struct masque *m, void *user);
 bool masque_is_open(const struct masque *m);
 
+/* hub, in ops->request(): the tunnel will be packed, in a session of this epoch. */
+void masque_set_packed(struct masque *m, const uint8_t epoch[MASQUE_EPOCH]);
+
+/* Whether the tunnel, which is open, is packed; then *ret_epoch points to the session's epoch. */
+bool masque_is_packed(const struct masque *m, const uint8_t **ret_epoch);
+
+/* edge: which lane of the session it is. */
+const struct masque_join *masque_joined(const struct masque *m);
+
 /* Send a capsule. Returns 0; -ENOTCONN when the tunnel is not open; -ENOBUFS when MASQUE_OUT_MAX
  * is reached; -EINVAL when it breaks a rule of RFC 9484. */
 int masque_send_addrs(struct masque *m, enum capsule_type type, const struct capsule_addrs *addrs);
@@ -133,7 +170,7 @@ int masque_send_routes(struct masque *m, const struct capsule_routes *routes);
 /* There is something to pull. */
 void masque_kick(struct masque *m);
 
-/* The largest IP packet that one datagram carries now, 0 when the tunnel is not open. */
+/* The largest IP packet, or packed datagram, that fits now; 0 when the tunnel is not open. */
 size_t masque_packet_max(const struct masque *m);
 
 /* End the tunnel and its lane with an HTTP/3 error code; down follows. */

@@ -27,6 +27,100 @@ static void take_instance(struct masque_request *req, const uint8_t *v, size_t l
     req->instance[len] = 0;
 }
 
+static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* RFC 4648, 4. Returns the end. */
+static char *base64_put(char *s, const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t v = (uint32_t)p[i] << 16 | (i + 1 < n ? (uint32_t)p[i + 1] << 8 : 0) |
+                     (i + 2 < n ? p[i + 2] : 0);
+
+        *s++ = base64[v >> 18];
+        *s++ = base64[v >> 12 & 63];
+        *s++ = i + 1 < n ? base64[v >> 6 & 63] : '=';
+        *s++ = i + 2 < n ? base64[v & 63] : '=';
+    }
+    return s;
+}
+
+void masque_session_print(char buf[MASQUE_SESSION_VALUE_MAX], unsigned version, const uint8_t *id,
+                          size_t n)
+{
+    char *s = buf + snprintf(buf, MASQUE_SESSION_VALUE_MAX, "%u, :", version);
+
+    s = base64_put(s, id, n);
+    *s++ = ':';
+    *s = 0;
+}
+
+/* Exactly n bytes in base64, which ends at *end. */
+static bool base64_get(const char *s, const char *end, uint8_t *ret, size_t n)
+{
+    char again[MASQUE_SESSION_VALUE_MAX];
+    uint32_t v = 0;
+    size_t got = 0;
+
+    if ((size_t)(end - s) != (n + 2) / 3 * 4)
+        return false;
+    for (size_t i = 0; s + i < end; i++) {
+        const char *c = s[i] == '=' ? base64 : memchr(base64, s[i], 64);
+
+        if (!c)
+            return false;
+        v = v << 6 | (uint32_t)(c - base64);
+        if (i % 4 == 3)
+            for (int shift = 16; shift >= 0 && got < n; shift -= 8)
+                ret[got++] = (uint8_t)(v >> shift);
+    }
+    base64_put(again, ret, n); /* one encoding only: padding and spare bits as they have to be */
+    return !memcmp(again, s, (size_t)(end - s));
+}
+
+bool masque_session_parse(const uint8_t *value, size_t len, unsigned *ret_version, uint8_t *ret_id,
+                          size_t n)
+{
+    char text[MASQUE_SESSION_VALUE_MAX];
+    unsigned version = 0;
+    const char *s = text;
+
+    if (!len || len >= sizeof(text))
+        return false;
+    memcpy(text, value, len);
+    text[len] = 0;
+    for (; isdigit((unsigned char)*s) && version <= 255; s++)
+        version = version * 10 + (unsigned)(*s - '0');
+    if (s == text || text[0] == '0' || version > 255 || *s++ != ',')
+        return false;
+    s += *s == ' ';
+    if (*s++ != ':' || text[len - 1] != ':' || s > text + len - 1 ||
+        !base64_get(s, text + len - 1, ret_id, n))
+        return false;
+    *ret_version = version;
+    return true;
+}
+
+enum { JOIN_SESSION = 1, JOIN_PATH = 2, JOIN_LANE = 4, JOIN_ALL = 7 };
+
+/* A number from 0 to 15, without sign or leading zeros. */
+static bool take_number(const uint8_t *v, size_t len, uint8_t *ret)
+{
+    if (len == 1 && isdigit(v[0])) {
+        *ret = (uint8_t)(v[0] - '0');
+        return true;
+    }
+    if (len != 2 || v[0] != '1' || v[1] < '0' || v[1] > '5')
+        return false;
+    *ret = (uint8_t)(10 + v[1] - '0');
+    return true;
+}
+
+static void take_join(struct masque_request *req, unsigned field, bool ok)
+{
+    req->bad_join |= !ok || req->join_fields & field;
+    req->join_fields |= (uint8_t)field;
+}
+
 static bool is(const char *name, size_t len, const char *what)
 {
     return strlen(what) == len && !memcmp(name, what, len);
@@ -49,6 +143,14 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
         take(req, req->authorization, sizeof(req->authorization), v, len);
     else if (is(name, name_len, MASQUE_INSTANCE_FIELD))
         take_instance(req, v, len);
+    else if (is(name, name_len, MASQUE_SESSION_FIELD))
+        take_join(req, JOIN_SESSION,
+                  masque_session_parse(v, len, &req->join.version, req->join.session,
+                                       sizeof(req->join.session)));
+    else if (is(name, name_len, MASQUE_PATH_FIELD))
+        take_join(req, JOIN_PATH, take_number(v, len, &req->join.path));
+    else if (is(name, name_len, MASQUE_LANE_FIELD))
+        take_join(req, JOIN_LANE, take_number(v, len, &req->join.lane));
     else if (is(name, name_len, "content-length") || is(name, name_len, "content-type"))
         req->has_content = true;
 }
@@ -147,7 +249,7 @@ int masque_request_status(const struct masque_request *req)
     if (strcmp(req->protocol, "connect-ip") != 0)
         return 501;
     if (strcmp(req->scheme, "https") != 0 || !*req->authority || !*req->path || req->has_content ||
-        req->bad_instance)
+        req->bad_instance || req->bad_join || (req->join_fields && req->join_fields != JOIN_ALL))
         return 400;
     return path_status(req->path);
 }

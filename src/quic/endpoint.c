@@ -254,9 +254,8 @@ static void to_net_addr(const ngtcp2_addr *a, struct net_addr *ret)
     ret->len = a->addrlen;
 }
 
-/* Bytes of one burst: no more than about a millisecond of the lane's rate, so that what leaves
- * at once never stands long in the first queue; at least two packets, at most what fits. */
-static size_t burst_bytes(const struct quic_lane *lane)
+/* What leaves at once never stands long in the first queue. */
+size_t quic_lane_burst_bytes(const struct quic_lane *lane)
 {
     ngtcp2_conn_info info;
     uint64_t per_ms;
@@ -318,7 +317,7 @@ static void take_carry(struct quic_endpoint *ep, struct quic_tx *tx)
 /* Fill *tx from a lane. True when the lane has more for another burst. */
 static bool fill_burst(struct quic_endpoint *ep, struct quic_lane *lane, struct quic_tx *tx)
 {
-    size_t budget = burst_bytes(lane);
+    size_t budget = quic_lane_burst_bytes(lane);
     bool more = true, wrote = false;
 
     while (more && tx->len < budget && tx->len + QUIC_UDP_PAYLOAD_MAX <= sizeof(tx->buf) &&

@@ -238,7 +238,7 @@ void lane_free(struct quic_lane *lane)
     heap_remove(&ep->timers, &lane->timer);
     while (lane->cids)
         endpoint_cid_remove(ep, lane, lane->cids->data, lane->cids->len);
-    pkt_free(ep->opts.pool, lane->stash);
+    lane_return_stash(lane, DROP_NO_SESSION);
     free_protocol(lane);
     if (lane->path)
         path_remove_lane(lane->path, lane);

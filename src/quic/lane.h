@@ -164,6 +164,10 @@ extern const ngtcp2_callbacks lane_callbacks;
 ssize_t lane_write(struct quic_lane *lane, uint8_t *buf, size_t cap, ngtcp2_path_storage *ps,
                    uint8_t *ret_ecn);
 
+/* Give back a datagram that was pulled and has not gone out; dropped for that reason when nobody
+ * takes it. */
+void lane_return_stash(struct quic_lane *lane, enum drop_reason why);
+
 /* endpoint.c */
 void endpoint_ready(struct quic_endpoint *ep, struct quic_lane *lane);
 void endpoint_unready(struct quic_endpoint *ep, struct quic_lane *lane);

@@ -128,8 +128,7 @@ static void linger(struct quic_lane *lane, enum lane_state state)
         lane->linger_until_ns = ep->now_ns;
     lane->lingering = true;
     ep->n_lingering++;
-    pkt_free(ep->opts.pool, lane->stash);
-    lane->stash = NULL;
+    lane_return_stash(lane, DROP_NO_SESSION);
     lane_set_timer(lane);
 }
 

@@ -116,11 +116,33 @@ static bool may_pull(struct quic_lane *lane)
     return path_turn_take(lane->path, lane);
 }
 
-static void drop_stash(struct quic_lane *lane, enum drop_reason why)
+void lane_return_stash(struct quic_lane *lane, enum drop_reason why)
 {
-    drop_count(lane->ep->opts.drops, why);
-    pkt_free(lane->ep->opts.pool, lane->stash);
+    const struct quic_path_ops *ops = lane_listener(lane);
+    struct pkt *pkt = lane->stash;
+
     lane->stash = NULL;
+    if (!pkt)
+        return;
+    if (ops && ops->dgram_unsent) {
+        ops->dgram_unsent(lane, pkt);
+    } else {
+        drop_count(lane->ep->opts.drops, why);
+        pkt_free(lane->ep->opts.pool, pkt);
+    }
+}
+
+static void stash_sent(struct quic_lane *lane, uint64_t id)
+{
+    const struct quic_path_ops *ops = lane->path->ops;
+    struct pkt *pkt = lane->stash;
+
+    lane->stats.dgram_tx++;
+    lane->stash = NULL;
+    if (ops->dgram_sent)
+        ops->dgram_sent(lane, id, pkt);
+    else
+        pkt_free(lane->ep->opts.pool, pkt);
 }
 
 static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
@@ -141,7 +163,7 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
         }
     }
     if (lane->stash->len > max) { /* the path has shrunk since the pull */
-        drop_stash(lane, DROP_TOO_BIG);
+        lane_return_stash(lane, DROP_TOO_BIG);
         return write_next_datagram(lane, p);
     }
     n = write_datagram(lane, p, lane->stash->data, lane->stash->len,
@@ -150,10 +172,8 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
     if (n < 0)
         return fatal(lane, n);
     if (accepted) {
-        bound_on_sent(&path->bound, lane->ep->now_ns, path->next_dgram_id++, (size_t)n, lane->tag);
-        lane->stats.dgram_tx++;
-        pkt_free(lane->ep->opts.pool, lane->stash);
-        lane->stash = NULL;
+        bound_on_sent(&path->bound, lane->ep->now_ns, path->next_dgram_id, (size_t)n, lane->tag);
+        stash_sent(lane, path->next_dgram_id++);
     }
     if (!n)
         path_turn_pass(path, lane);

@@ -82,7 +82,13 @@ struct quic_path_ops {
     /* The next DATAGRAM payload of at most max bytes, or NULL. The caller takes the packet. */
     struct pkt *(*dgram_pull)(struct quic_lane *lane, size_t max);
 
-    /* What became of a DATAGRAM of dgram_pull, by the number of its pull on this path. */
+    /* What dgram_pull gave has gone out, under a number that ascends on this path; or it has not,
+     * and will not on this lane: the lane is about to end, or datagrams have become smaller. Both
+     * consume it. NULL: it is freed, and what has not gone out is counted. */
+    void (*dgram_sent)(struct quic_lane *lane, uint64_t id, struct pkt *pkt);
+    void (*dgram_unsent)(struct quic_lane *lane, struct pkt *pkt);
+
+    /* What became of a DATAGRAM of dgram_pull, by its number. May be NULL. */
     void (*dgram_acked)(struct quic_lane *lane, uint64_t id);
     void (*dgram_lost)(struct quic_lane *lane, uint64_t id);
 
@@ -285,6 +291,10 @@ void quic_lane_consumed(struct quic_lane *lane, int64_t stream, size_t bytes);
 
 /* Let the peer open one more bidirectional stream (a request has ended). */
 void quic_lane_extend_streams(struct quic_lane *lane);
+
+/* How many bytes the lane sends in a millisecond at its present rate: at least two packets, at most
+ * QUIC_BURST_BYTES. What leaves at once should not be more. */
+size_t quic_lane_burst_bytes(const struct quic_lane *lane);
 
 /* The largest DATAGRAM payload that can be sent now; 0 when the peer takes none. */
 size_t quic_lane_dgram_max(const struct quic_lane *lane);

@@ -87,6 +87,12 @@ class Tunnel:
     def stop(self):
         return self.lab.stop(self.process)
 
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
     def kill(self):
         """End it as a crash would."""
         os.kill(self.process.pid, signal.SIGKILL)

@@ -85,21 +85,68 @@ static int set_prefixes(const char *option, const char *const *text, unsigned n,
     return 0;
 }
 
-/* The networks that an address out of the hub's pool will lie in. */
-static int set_networks(const struct pki *p, const struct cli_bundle_opts *opts, struct bundle *b,
-                        struct pki_error *e)
+/* ADDRESS/LENGTH; without a length that of the hub's network. */
+static int parse_address(const struct hub_file *hub, const char *text, struct ip_prefix *ret,
+                         struct pki_error *e)
 {
-    struct hub_file hub;
+    struct ip_addr a;
 
+    if (!ip_prefix_parse(text, ret) && strchr(text, '/'))
+        return 0;
+    if (ip_addr_parse(text, &a))
+        return pki_error_set(e, -EINVAL, "--address: '%.80s' is not ADDRESS/LENGTH", text);
+    for (unsigned i = 0; hub->present && i < hub->config.n_tun_addr; i++)
+        if (ip_prefix_contains(&hub->config.tun_addr[i], &a)) {
+            *ret = (struct ip_prefix){a, hub->config.tun_addr[i].len};
+            return 0;
+        }
+    return hub->present
+               ? pki_error_set(e, -EINVAL, "--address: %s is in no network of tun_cidr in %s", text,
+                               hub->path)
+               : pki_error_set(e, -EINVAL, "--address: '%.80s': write ADDRESS/LENGTH", text);
+}
+
+static int set_addresses(const struct hub_file *hub, const struct cli_list *list, struct bundle *b,
+                         struct pki_error *e)
+{
+    if (list->n > BUNDLE_ADDRS_MAX)
+        return pki_error_set(e, -EINVAL, "--address: more than %d", BUNDLE_ADDRS_MAX);
+    for (unsigned i = 0; i < list->n; i++)
+        if (parse_address(hub, list->v[i], &b->addr[i], e))
+            return -EINVAL;
+    if (list->n == 2 && b->addr[0].addr.family == b->addr[1].addr.family)
+        return pki_error_set(e, -EINVAL, "--address: at most one of each family");
+    b->n_addr = list->n;
+    return 0;
+}
+
+/* What the hub must know of it. */
+static int set_fixed(const struct pki *p, const struct bundle *b, const struct cli_list *behind,
+                     struct config_peer *ret, struct pki_error *e)
+{
+    int rv;
+
+    snprintf(ret->name, sizeof(ret->name), "%s", b->name);
+    for (unsigned i = 0; i < b->n_addr; i++)
+        ret->addr[ret->n_addr++] = b->addr[i].addr;
+    rv = set_prefixes("--behind", behind->v, behind->n, true, ret->prefix, CONFIG_PEER_PREFIXES_MAX,
+                      &ret->n_prefix, e);
+    if (rv || (!ret->n_addr && !ret->n_prefix))
+        return rv;
+    return hub_file_check_peer(p, ret, e);
+}
+
+/* The networks that an address out of the hub's pool will lie in. */
+static int set_networks(const struct hub_file *hub, const struct cli_bundle_opts *opts,
+                        struct bundle *b, struct pki_error *e)
+{
     if (opts->networks.n)
         return set_prefixes("--network", opts->networks.v, opts->networks.n, true, b->network,
                             BUNDLE_ADDRS_MAX, &b->n_network, e);
     if (b->n_addr) /* has a length itself */
         return 0;
-    hub_file_load(p, &hub);
-    for (unsigned i = 0; hub.present && i < hub.config.n_tun_addr; i++)
-        b->network[b->n_network++] = ip_prefix_network(&hub.config.tun_addr[i]);
-    hub_file_done(&hub);
+    for (unsigned i = 0; hub->present && i < hub->config.n_tun_addr; i++)
+        b->network[b->n_network++] = ip_prefix_network(&hub->config.tun_addr[i]);
     return 0;
 }
 
@@ -120,11 +167,13 @@ static int set_table(const char *text, uint32_t *ret, struct pki_error *e)
 }
 
 int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bundle_opts *opts,
-                     struct bundle *ret, struct pki_error *e)
+                     struct bundle *ret, struct config_peer *ret_fixed, struct pki_error *e)
 {
     const char *const *routes = opts->routes.n ? opts->routes.v : default_routes;
     unsigned n_routes = opts->routes.n ? opts->routes.n : ARRAY_LEN(default_routes);
     struct bundle b = {.created = p->now_s};
+    struct config_peer fixed = {0};
+    struct hub_file hub;
     int rv;
 
     if (!bundle_name_ok(name))
@@ -134,20 +183,25 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
                              name, BUNDLE_NAME_MAX);
     snprintf(b.name, sizeof(b.name), "%s", name);
     snprintf(b.tunnel, sizeof(b.tunnel), "%s", opts->tunnel ? opts->tunnel : "mpq0");
+    hub_file_load(p, &hub);
     rv = set_hub(p, opts, &b, e);
     if (!rv)
-        rv = set_prefixes("--address", opts->addresses.v, opts->addresses.n, false, b.addr,
-                          BUNDLE_ADDRS_MAX, &b.n_addr, e);
+        rv = set_addresses(&hub, &opts->addresses, &b, e);
     if (!rv)
-        rv = set_networks(p, opts, &b, e);
+        rv = set_networks(&hub, opts, &b, e);
+    hub_file_done(&hub);
+    if (!rv)
+        rv = set_fixed(p, &b, &opts->behind, &fixed, e);
     if (!rv)
         rv = set_prefixes("--route", routes, n_routes, true, b.route, BUNDLE_ROUTES_MAX, &b.n_route,
                           e);
     if (!rv)
         rv = set_table(opts->table, &b.route_table, e);
-    if (!rv)
-        *ret = b;
-    return rv;
+    if (rv)
+        return rv;
+    *ret = b;
+    *ret_fixed = fixed;
+    return 0;
 }
 
 /* Into the directory that the path names. */

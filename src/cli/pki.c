@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/exitcode.h"
 #include "base/util.h"
+#include "cli/hubfile.h"
 
 static const char default_dir[] = "/etc/mpquic/pki";
 
@@ -252,6 +253,7 @@ static int take_bundle(const struct cli_verb *verb, int c, struct client_args *a
     struct cli_bundle_opts *o = &a->opts;
     struct cli_list *list = c == 'a'   ? &o->addresses
                             : c == 'w' ? &o->networks
+                            : c == 'B' ? &o->behind
                             : c == 'R' ? &o->routes
                                        : NULL;
     const char **text = c == 'o'   ? &o->out
@@ -273,16 +275,20 @@ static int take_bundle(const struct cli_verb *verb, int c, struct client_args *a
 
 /* Write the bundle of a certificate that is there. */
 static int finish_bundle(const struct cli_verb *verb, const struct pki *p,
-                         const struct client_args *a, struct bundle *b)
+                         const struct client_args *a, struct bundle *b,
+                         const struct config_peer *fixed)
 {
     char file[FILE_PATH_MAX], hub[BUNDLE_HOST_MAX + 16];
     struct pki_error e;
     int rv = cli_bundle_finish(p, &a->opts, b, file, &e);
+    bool to_stdout = !rv && !strcmp(file, "-");
 
     bundle_done(b);
+    if (!rv && (fixed->n_addr || fixed->n_prefix))
+        rv = hub_file_fix_peer(p, fixed, to_stdout ? stderr : stdout, &e);
     if (rv)
         return cli_failed(verb, &e);
-    if (strcmp(file, "-") != 0)
+    if (!to_stdout)
         printf("%s: for the edge %s of the hub %s; it holds a private key: bring it there by a "
                "safe way and run mpquic join %s\n",
                file, b->name, bundle_hub_str(b->hub, b->port, hub), file);
@@ -296,11 +302,12 @@ static int issue_client(const struct pki *p, const struct client_args *a, const 
                                   .name = name,
                                   .days = a->common.days,
                                   .rsa_bits = a->common.rsa_bits};
+    struct config_peer fixed = {0};
     struct bundle b = {0};
     struct pki_error e;
     int rv;
 
-    if (a->bundle && cli_bundle_begin(p, name, &a->opts, &b, &e))
+    if (a->bundle && cli_bundle_begin(p, name, &a->opts, &b, &fixed, &e))
         return cli_failed(&verb_client, &e);
     rv = pki_issue(p, &opts, &e);
     if (rv == -EEXIST && a->bundle && !opts.days && !opts.rsa_bits)
@@ -310,7 +317,7 @@ static int issue_client(const struct pki *p, const struct client_args *a, const 
         return cli_failed(&verb_client, &e);
     else if (!a->bundle)
         print_issued(p, PKI_KIND_CLIENT, name);
-    return a->bundle ? finish_bundle(&verb_client, p, a, &b) : EXIT_CODE_OK;
+    return a->bundle ? finish_bundle(&verb_client, p, a, &b, &fixed) : EXIT_CODE_OK;
 }
 
 static int run_client(int argc, char **argv)
@@ -345,14 +352,16 @@ static int run_client(int argc, char **argv)
         {'N', "server-name", "NAME",                                                               \
          "The name in the hub's certificate, when it is not the address."},                        \
         {'t', "tunnel", "IFNAME", "The edge's TUN interface; mpq0 otherwise."},                    \
-        {'a', "address", "ADDRESS/LENGTH",                                                         \
-         "The edge's fixed tunnel address, at most one of each family. Otherwise the hub's pool "  \
-         "gives one."},                                                                            \
+        {'a', "address", "ADDRESS[/LENGTH]",                                                       \
+         "A tunnel address that only this edge has, at most one of each family; the length is "    \
+         "that of the hub's network. Otherwise the hub's pool gives one."},                        \
+        {'B', "behind", "PREFIX",                                                                  \
+         "A network behind this edge, and behind no other; may be repeated. Otherwise what lies "  \
+         "behind it is learned, within the peer_prefixes of the hub."},                            \
         {'w', "network", "PREFIX",                                                                 \
-         "The network of the tunnel, at most one of each family, so that the edge itself reaches " \
-         "the hub inside it. Otherwise as the hub's configuration says, when mpquic init has "     \
-         "made "                                                                                   \
-         "it on this machine."},                                                                   \
+         "A network of the tunnel, at most one of each family, so that the edge itself reaches "   \
+         "the hub inside it. Otherwise those of the hub's configuration, if it is on this "        \
+         "machine."},                                                                              \
         {'R', "route", "PREFIX",                                                                   \
          "What the edge routes into the tunnel; may be repeated. Otherwise 0.0.0.0/0 and ::/0."},  \
     {                                                                                              \
@@ -369,10 +378,15 @@ static const struct cli_verb verb_client = {
     .name = "pki client",
     .summary = "issue the certificate of an edge",
     .args = "NAME",
-    .text = "Makes a key and a certificate for the edge NAME. The hub knows the edge by this "
-            "name.\n\n"
-            "With --bundle it writes one file for the edge; when NAME has a certificate already, "
-            "the file is made of that one.",
+    .text =
+        "Makes a key and a certificate for the edge NAME. The hub knows the edge by this "
+        "name.\n\n"
+        "With --bundle it writes one file for the edge; when NAME has a certificate already, "
+        "the file is made of that one.\n\n"
+        "What --address and --behind fix is written into peers of the hub's configuration too, "
+        "which the running hub takes over; mpquic init has remembered where that is. On another "
+        "machine than the hub, and where the file is laid out in an unusual way, the lines to "
+        "add are printed instead.",
     .options = options_client,
     .run = run_client,
 };
@@ -384,16 +398,17 @@ static const struct cli_verb verb_renew;
 static int renew(const struct pki *p, const struct pki_renew_opts *opts,
                  const struct client_args *a)
 {
+    struct config_peer fixed = {0};
     struct bundle b = {0};
     enum pki_kind kind;
     struct pki_error e;
 
-    if (a->bundle && cli_bundle_begin(p, opts->name, &a->opts, &b, &e))
+    if (a->bundle && cli_bundle_begin(p, opts->name, &a->opts, &b, &fixed, &e))
         return cli_failed(&verb_renew, &e);
     if (pki_renew(p, opts, &kind, &e))
         return cli_failed(&verb_renew, &e);
     if (a->bundle && kind == PKI_KIND_CLIENT)
-        return finish_bundle(&verb_renew, p, a, &b);
+        return finish_bundle(&verb_renew, p, a, &b, &fixed);
     print_issued(p, kind, opts->name);
     printf(kind == PKI_KIND_SERVER
                ? "a running instance takes the new files by itself\n"

@@ -3,6 +3,7 @@
 #define CLI_PKI_H
 
 #include "cli/cli.h"
+#include "config/config.h"
 #include "pki/bundle.h"
 #include "pki/store.h"
 
@@ -35,13 +36,14 @@ struct cli_bundle_opts {
     const char *server_name; /* NULL = found from the server certificates, else the hub */
     const char *tunnel;      /* NULL = mpq0 */
     const char *table;       /* NULL = 100 */
-    struct cli_list addresses, networks, routes;
+    struct cli_list addresses, networks, behind, routes;
 };
 
-/* Fill everything of the bundle but the certificates: what can be wrong is found before one is
- * issued. Returns 0 or -errno. */
+/* Fill everything of the bundle but the certificates, and the entry that the hub must have in peers
+ * (nothing but a name: none): what can be wrong is found before a certificate is issued. Returns 0
+ * or -errno. */
 int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bundle_opts *opts,
-                     struct bundle *ret, struct pki_error *e);
+                     struct bundle *ret, struct config_peer *ret_fixed, struct pki_error *e);
 
 /* Add the client's certificate and write the file, whose name is ret_file. */
 int cli_bundle_finish(const struct pki *p, const struct cli_bundle_opts *opts, struct bundle *b,

@@ -123,6 +123,59 @@ def test_a_check_does_not_disturb_the_tunnel(site):
     assert edge.end.text().count("tunnel: up") == ups
 
 
+def test_a_fixed_address_and_network(site):
+    """What a bundle fixes the hub knows at once: the entry is in its file and in force."""
+    hub, edge = site.machines["hub"], site.machines["edge"]
+    before = (hub.config / "hub.yaml").read_text()
+    words = ["--address", "10.200.10.77", "--address", "fd00:200:10::77/64", "--behind", "172.16.9.0/24"]
+    made = hub.mpquic("pki", "client", "fixed", "--out", site.state / "fixed.mpquic", *words).stdout
+    assert "added fixed to peers; the running hub has taken it over" in made
+    entry = ('  - name: "fixed"\n    addresses: ["10.200.10.77", "fd00:200:10::77"]\n'
+             '    prefixes: ["172.16.9.0/24"]\n')
+    assert (hub.config / "hub.yaml").read_text() == before + "peers:\n" + entry
+    bundle(site, "fixed2", "--address", "10.200.10.78/24")
+    text = (hub.config / "hub.yaml").read_text()
+    assert text.endswith("peers:\n  - name: \"fixed2\"\n    addresses: [\"10.200.10.78\"]\n" + entry)
+
+    file = site.state / "fixed.mpquic"
+    edge.mpquic("join", file, "--no-start", "--tunnel", "mpq8")
+    assert 'tun_cidr: ["10.200.10.77/24", "fd00:200:10::77/64"]' in (edge.config / "fixed.yaml").read_text()
+    with Tunnel(site, "edge", "/etc/mpquic/fixed.yaml", edge.etc) as end:
+        end.wait_line("tunnel: assigned 10.200.10.77/32, fd00:200:10::77/128$")
+        # the check takes nothing away from the running tunnel, and needs no address
+        again = edge.mpquic("join", file, "--no-start", "--tunnel", "mpq8", "--force")
+        assert "accepts us" in again.stdout
+        assert end.text().count("tunnel: up") == 1
+
+    # once more says the same, and something else is not for us to decide
+    made = hub.mpquic("pki", "renew", "fixed", "--out", site.state / "fixed.mpquic", *words).stdout
+    assert "has this in peers already" in made
+    assert (hub.config / "hub.yaml").read_text() == text
+    for name, address, why in (("fixed", "10.200.10.79", "says something else"),
+                               ("fixed3", "10.200.10.77", "given twice"),
+                               ("fixed3", "10.200.10.254", "this server's own"),
+                               ("fixed3", "10.9.9.9", "in no network of tun_cidr"),
+                               ("fixed3", "10.9.9.9/24", "in no network of tun_cidr")):
+        result = hub.mpquic("pki", "client", name, "--address", address, check=False)
+        assert result.returncode == FILES and why in result.stderr, result
+    assert hub.mpquic("pki", "show", "fixed3", check=False).returncode == FILES
+    assert (hub.config / "hub.yaml").read_text() == text
+
+
+def test_a_fixed_address_without_the_hubs_file(site):
+    """The authority is on another machine: it is told what to add there."""
+    elsewhere = site.state / "elsewhere"
+    edge = site.machines["edge"]
+    edge.mpquic("pki", "init", "--dir", elsewhere)
+    made = edge.mpquic("pki", "client", "far", "--dir", elsewhere, "--hub", site.hub4, "--out", "-",
+                       "--address", "10.200.10.80/24")
+    assert made.stdout.startswith("mpquic-bundle") and made.stdout.endswith("[end]\n")
+    assert made.stderr.endswith('peers:\n  - name: "far"\n    addresses: ["10.200.10.80"]\n')
+    result = edge.mpquic("pki", "client", "far2", "--dir", elsewhere, "--hub", site.hub4,
+                         "--address", "10.200.10.80", check=False)
+    assert result.returncode == FILES and "write ADDRESS/LENGTH" in result.stderr
+
+
 def test_a_closed_port(site):
     """Nobody listens: the hub's kernel says so."""
     file = bundle(site, "edge2", "--hub", f"{site.hub4}:45999")

@@ -25,7 +25,9 @@ sys.path.insert(0, str(HERE))
 import carriers  # noqa: E402
 import links  # noqa: E402
 import measure  # noqa: E402
+import publish  # noqa: E402
 import report  # noqa: E402
+from results import FOREIGN_MAX  # noqa: E402
 from suites import SUITES  # noqa: E402
 
 FAILURES = (RuntimeError, KeyError, ValueError, ZeroDivisionError, OSError,
@@ -132,7 +134,7 @@ def undisturbed(function, patience):
         figures, foreign = function()
         if best is None or foreign < least:
             best, least = figures, foreign
-        if least <= report.FOREIGN_MAX or patience[0] <= 0:
+        if least <= FOREIGN_MAX or patience[0] <= 0:
             return best, least
         settle(patience)
         patience[0] -= time.monotonic() - begin
@@ -140,9 +142,10 @@ def undisturbed(function, patience):
 
 def measure_carrier(suite, carrier, o, patience):
     """All figures of one carrier. What fails is said and left out."""
-    values, foreign, failed = {}, {}, []
+    values, foreign, failed, facts = {}, {}, [], {}
     try:
         with suite.link(o) as link, carrier.on(link):
+            facts = carrier.facts()
             for function in suite.run(carrier, o):
                 try:
                     figures, disturbed = undisturbed(function, patience)
@@ -155,7 +158,8 @@ def measure_carrier(suite, carrier, o, patience):
         failed.append(str(e))
     for text in failed:
         print(f'\n  {carrier.name}: {text}', file=sys.stderr)
-    return {'values': values, 'foreign': foreign, 'failed': failed}
+    return {'values': {k: float(f'{v:.6g}') for k, v in values.items()}, 'foreign': foreign,
+            'facts': facts, 'failed': failed}
 
 
 def wanted(suite, present):
@@ -171,8 +175,7 @@ def run_unit(suite, n, present, o, patience):
     for name in names:
         unit['carriers'][name] = got = measure_carrier(suite, present[name], o, patience)
         value = got['values'].get(suite.figures[0].name)
-        print(f' {name} ' + (f'{value:.{suite.figures[0].digits}f}' if value is not None else '-'),
-              end='', flush=True)
+        print(f' {name} {report.number(value)}', end='', flush=True)
     print(f' {suite.figures[0].unit}', flush=True)
     return unit
 
@@ -194,13 +197,20 @@ def run_units(o, record, present):
     return True
 
 
+def finish(data, o):
+    report.show(data)
+    if o.publish:
+        publish.write(data, links.ROOT / 'doc')
+    return 0
+
+
 def main():
     o = parse_args()
     for program in ('mpquic', 'bench/null-tunnel', 'bench/peers/datagrams', 'lab/wanemu'):
         if not (o.build / program).exists():
             sys.exit(f'{o.build / program} is missing: make build')
     if o.report:
-        return report.show(json.loads(o.json.read_text()), o)
+        return finish(json.loads(o.json.read_text()), o)
     if os.geteuid() != 0:
         sys.exit('bench: needs root (network namespaces, TUN devices)')
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -221,7 +231,7 @@ def main():
             run_units(o, record, present)
         except KeyboardInterrupt:
             print('\ninterrupted; the same command goes on from here')
-    return report.show(record.data, o)
+    return finish(record.data, o)
 
 
 if __name__ == '__main__':

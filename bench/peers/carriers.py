@@ -21,6 +21,9 @@ UP_SECONDS = 20
 BACKPORTS = 'make bench-prepare'
 
 
+CIPHERS = {'ipsecmb': 'ipsec-mb', 'gnutls': 'GnuTLS'}  # as they are written
+
+
 class Files:
     """A directory with the certificates that the tunnels need."""
 
@@ -42,7 +45,6 @@ class Carrier:
     name = title = None
     package = None   # that it needs, and of which version at least
     minimum = None
-    ours = False
 
     def __init__(self, files):
         self.files = files
@@ -121,6 +123,10 @@ class Carrier:
             self.link.reap(end)
         self.ends = {}
 
+    def facts(self):
+        """What it says of itself, once up."""
+        return {}
+
     # ---- what it costs ----
 
     def processes(self, side):
@@ -173,7 +179,7 @@ class Null(Carrier):
         super().__init__(files)
         self.aead = aead
         self.name = f'null-{aead}'
-        self.title = f'null tunnel, {aead}'
+        self.title = f'null tunnel, {CIPHERS[aead]}'
         self.tunnel = None
 
     def __enter__(self):
@@ -196,8 +202,13 @@ class Null(Carrier):
 
 
 class Ours(Carrier):
-    """mpquic tunnel: the edge at a, the hub at b."""
-    name, title, ours = 'mpquic', 'mpquic', True
+    """mpquic tunnel: the edge at a, the hub at b. With the AEAD that it chooses, or another."""
+
+    def __init__(self, files, aead=None):
+        super().__init__(files)
+        self.aead = aead
+        self.name, self.title = ('mpquic', 'mpquic') if not aead else (
+            f'mpquic-{aead}', f'mpquic, {CIPHERS[aead]}')
 
     def config(self, side):
         where = self.files.directory
@@ -210,19 +221,23 @@ class Ours(Carrier):
         return ''.join(f'{k}: {v}\n' for k, v in lines.items())
 
     def environment(self, side):
-        return {f'MPQUIC_{what}_DIR': str(self.files.directory) for what in ('RUN', 'STATE')}
+        where = str(self.files.directory)
+        return {'MPQUIC_RUN_DIR': where, 'MPQUIC_STATE_DIR': where} | (
+            {'MPQUIC_AEAD': self.aead} if self.aead else {})
 
     def start(self, side):
         file = self.files.write(f'{self.name}-{side}.yaml', self.config(side))
         self.launch(side, [self.files.build / 'mpquic', 'tunnel', '-c', file],
                     env=os.environ | self.environment(side))
 
-    def status(self, side='a'):
-        """What `mpquic status --json` says of one end."""
-        said = subprocess.run(self.link.inside(side, [
-            str(self.files.build / 'mpquic'), 'status', '--json', f'{self.name}-{side}']),
-            env=os.environ | self.environment(side), capture_output=True, text=True).stdout
-        return json.loads(said) if said.strip() else {}
+    def facts(self):
+        """Its AEAD and its MTU."""
+        said = subprocess.run([self.files.build / 'mpquic', 'status', '--json', f'{self.name}-a'],
+                              env=os.environ | self.environment('a'), capture_output=True,
+                              text=True).stdout
+        status = json.loads(said) if said.strip() else {}
+        return {k: v for k, v in {'aead': status.get('aead'), 'mtu': status.get(
+            'tunnel', {}).get('mtu_bytes')}.items() if v}
 
     def version(self):
         return subprocess.run([self.files.build / 'mpquic', 'version'], capture_output=True,
@@ -291,6 +306,6 @@ def catalogue(files):
     """Every carrier there is, by name, in the order of the tables."""
     ciphers = subprocess.run([files.build / 'bench/null-tunnel', '--list'], capture_output=True,
                              text=True, check=True).stdout.split()
-    found = [Bare(files)] + [Null(files, c) for c in ('ipsecmb', 'gnutls') if c in ciphers]
-    found += [Ours(files), WireGuardGo(files), OpenVpn(files)]
+    found = [Bare(files)] + [Null(files, c) for c in CIPHERS if c in ciphers]
+    found += [Ours(files), Ours(files, 'gnutls'), WireGuardGo(files), OpenVpn(files)]
     return {c.name: c for c in found}

@@ -16,18 +16,31 @@ sys.path[:0] = [str(HERE.parent / 'null'), str(ROOT / 'lab')]
 from lab import LabError, Wan, wait_until  # noqa: E402
 from pair import VETH_MTU, Pair, _die_with_parent  # noqa: E402
 
+LATE_MAX_MS = 10        # the latest frame of a line that held
+LATE_SHARE_MAX = 0.005  # share of frames that may be more than 1 ms late
+
 OUTER = {'a': '10.77.0.1', 'b': '10.77.0.2'}
 
 
 class Namespaces(Pair):
     """Two namespaces whose TCP does what is usual, whatever this machine does."""
-    emulator_pid = None
 
     def set_up_hosts(self):
         for side in 'ab':
             # A socket that begins with BBR paces for ever, even when told to use CUBIC, as iperf3
             # is. Reno is the one default that the kernel allows in every namespace.
             self.run(side, ['sysctl', '-qw', 'net.ipv4.tcp_congestion_control=reno'])
+
+    def emulator_seconds(self):
+        """Processor time that the link itself has used."""
+        return 0
+
+    def watch(self):
+        """From now on the link is watched."""
+
+    def held(self):
+        """Whether the link was what it should be since."""
+        return True
 
 
 class Direct(Namespaces):
@@ -46,10 +59,10 @@ class Line(Namespaces):
     """A line of a given rate, delay and buffer, the same in both directions. It sees packets as
     they are on a wire."""
 
-    def __init__(self, emulator, where, words):
+    def __init__(self, program, where, words):
         super().__init__('line')
-        self.emulator, self.where, self.words = emulator, pathlib.Path(where), words
-        self.wan = None
+        self.program, self.where, self.words = program, pathlib.Path(where), words
+        self.emulator = self.wan = None
 
     def _build(self):
         for side in ('a', 'b', 'air'):
@@ -66,16 +79,31 @@ class Line(Namespaces):
             for node, name in ((side, 'veth'), ('air', side)):
                 self.run(node, ['ethtool', '-K', name, 'tx', 'off', 'tso', 'off', 'gso', 'off',
                                 'gro', 'off'])
-                self.run(node, ['ip', 'link', 'set', name, 'up'])
+                self.run(node, ['ip', 'link', 'set', 'dev', name, 'up'])
             self.run(side, ['ip', 'link', 'set', 'lo', 'up'])
             self.run(side, ['ip', 'addr', 'add', f'10.77.0.{n}/30', 'dev', 'veth'])
         self.set_up_hosts()
         control = self.where / f'wan{os.getpid()}.sock'
-        child = self.spawn('air', [str(self.emulator), '-c', str(control), 'a', 'b',
-                                   f'set both {self.words}'], stderr=subprocess.DEVNULL)
-        self.emulator_pid = child.pid
+        self.emulator = self.spawn('air', [str(self.program), '-c', str(control), 'a', 'b',
+                                           f'set both {self.words}'], stderr=subprocess.DEVNULL)
         self.wan = Wan(control)
         try:
             wait_until(self.wan.alive, 10, 'the emulator of the line')
         except LabError as e:
             raise RuntimeError(str(e)) from None
+
+    def emulator_seconds(self):
+        fields = pathlib.Path(f'/proc/{self.emulator.pid}/stat').read_text().rpartition(')')[2]
+        return sum(int(n) for n in fields.split()[11:13]) / os.sysconf('SC_CLK_TCK')
+
+    def watch(self):
+        self.wan.reset()
+
+    def held(self):
+        """Not when frames left too late, or were lost by the emulator itself."""
+        for d in (self.wan.get()[name] for name in ('up', 'down')):
+            if (d['no_memory'] + d['send_error'] + d['missed'] or
+                    d['late_max_us'] > 1000 * LATE_MAX_MS or
+                    d['late_over_1ms'] > LATE_SHARE_MAX * d['out_packets']):
+                return False
+        return True

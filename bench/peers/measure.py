@@ -1,4 +1,5 @@
 """What is measured of a carrier, and how. Every function returns {figure: value}."""
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -9,6 +10,20 @@ import time
 
 TICK = os.sysconf('SC_CLK_TCK')
 PF_KTHREAD = 0x00200000
+
+
+class Background:
+    """A function that runs beside the with block."""
+
+    def __init__(self, function, *args):
+        self.pool = concurrent.futures.ThreadPoolExecutor(1)
+        self.future = self.pool.submit(function, *args)
+
+    def __enter__(self):
+        return self.future
+
+    def __exit__(self, *exc):
+        self.pool.shutdown()
 
 
 # ---- the processors ----
@@ -37,7 +52,8 @@ def kernel_threads():
 class Window:
     """What the processors did inside the with block: `machine` seconds in all, `ends` seconds of
     the two ends of the carrier, and `foreign`, the share of all processors in per cent that
-    neither this program with its children nor the kernel itself used."""
+    neither this program with its children nor the kernel itself used; 100 when the emulated line
+    was not what it should have been."""
 
     def __init__(self, carrier):
         self.carrier = carrier
@@ -46,12 +62,12 @@ class Window:
     def sample(self):
         busy, tasks, steal = cpu_times()
         ends = {side: self.carrier.cpu_seconds(side) for side in 'ab'}
-        own = sum(os.times()[:4]) + sum(ends.values()) + kernel_threads()
-        if self.carrier.link.emulator_pid:
-            own += process_seconds(self.carrier.link.emulator_pid)
+        own = (sum(os.times()[:4]) + sum(ends.values()) + kernel_threads() +
+               self.carrier.link.emulator_seconds())
         return {'wall': time.monotonic(), 'busy': busy, 'others': tasks + steal - own} | ends
 
     def __enter__(self):
+        self.carrier.link.watch()
         self.start = self.sample()
         return self
 
@@ -60,11 +76,8 @@ class Window:
         self.wall, self.machine = d['wall'], d['busy']
         self.ends = {side: d[side] for side in 'ab'}
         self.foreign = max(0, 100 * d['others'] / (d['wall'] * os.cpu_count()))
-
-
-def process_seconds(pid):
-    fields = pathlib.Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+        if exc[0] is None and not self.carrier.link.held():
+            self.foreign = 100
 
 
 def idle_share(seconds=0.5):
@@ -151,28 +164,18 @@ def tcp_with_ping(carrier, name, flows, reverse, seconds):
             link.reap(pings)
 
 
-def tcp_under_ping(carrier, name, seconds, interval, size):
-    """One flow from a to b, and the round trips of a sparse flow beside it once it fills the line.
-    iperf3 leaves out its first second, and so does the sparse flow."""
+def tcp_under_ping(carrier, name, reverse, seconds, interval, size):
+    """One flow, and the round trips of a sparse flow beside it once it fills the line: iperf3
+    leaves out its first two seconds, and so does the sparse flow."""
     link = carrier.link
-    server = link.spawn('b', ['iperf3', '-s', '-1'], stdout=subprocess.DEVNULL)
-    time.sleep(0.2)
-    argv = ['iperf3', '-c', carrier.address['b'], '-J', '-O', '2', '-t', str(seconds), '-C',
-            'cubic', '--connect-timeout', '3000']
-    with Window(carrier) as window:
-        client = link.spawn('a', argv, stdout=subprocess.PIPE, text=True)
-        try:
-            time.sleep(2)
-            times = finish_ping(link, start_ping(link, carrier.address['b'], seconds, interval,
-                                                 size))
-            report = json.loads(client.communicate(timeout=60)[0] or '{"error": "no report"}')
-        finally:
-            link.reap(client)
-            link.reap(server)
-    if 'error' in report:
-        raise RuntimeError(f'iperf3: {report["error"]}')
-    return {name: report['end']['sum_received']['bits_per_second'] / 1e6,
-            **rtt_figures('rtt_load', times)}, window.foreign
+    options = ['-O', 2, '-C', 'cubic'] + (['-R'] if reverse else [])
+    with Window(carrier) as window, Background(iperf, link, carrier.address['b'], seconds,
+                                               *options) as flow:
+        time.sleep(2.3)
+        times = finish_ping(link, start_ping(link, carrier.address['b'], seconds - 0.5, interval,
+                                             size))
+        rate = flow.result()['sum_received']['bits_per_second']
+    return {name: rate / 1e6, **rtt_figures(f'{name}_rtt', times)}, window.foreign
 
 
 # ---- UDP ----
@@ -234,25 +237,29 @@ class Datagrams:
         return sent / seconds, arrived / seconds, 1 - arrived / sent if sent else 1
 
 
-def search(offer, start, probe_ms, probes):
-    """The highest rate that arrives with less loss than the limit. offer(rate, ms) as above.
-
-    First a ramp of short steps, up to the second one in a row that loses too much or that the
-    generator cannot follow; then bisection with longer ones between the best and the worst."""
-    low, high, rate, bad = 0, None, start, 0
+def ramp(offer, rate):
+    """Short steps up to the second one in a row that loses too much, or that brings no more than
+    one before. Returns the highest rate that was good and the lowest that was not."""
+    good, high, most, bad = 0, None, 0, 0
     for _ in range(STEPS_MAX):
-        sent, _, loss = offer(rate, RAMP_MS)
-        if loss < LOSS_MAX and sent > 0.9 * rate:
-            low, high, bad = rate, None, 0
+        _, arrived, loss = offer(rate, RAMP_MS)
+        if loss < LOSS_MAX and arrived > 1.03 * most:
+            good, high, most, bad = rate, None, arrived, 0
         else:
             high, bad = high or rate, bad + 1
         if bad == 2:
             break
         rate *= RAMP
-    high = high or rate
-    low = low or high / 4
+    return good or (high or rate) / 4, high or rate
+
+
+def search(offer, start, probe_ms, probes):
+    """The highest rate that arrives with less loss than the limit: a ramp, then bisection with
+    longer steps. offer(rate, ms) as Datagrams.offer. 0 when even a small part of the rate to start
+    with loses too much."""
+    low, high = ramp(offer, start)
     best, rate = 0, low * 0.97
-    for n in range(probes):
+    for _ in range(probes):
         _, arrived, loss = offer(rate, probe_ms)
         if loss < LOSS_MAX:
             low, best = max(low, rate), max(best, arrived)

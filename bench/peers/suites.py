@@ -15,10 +15,7 @@ class Figure:
     unit: str
     title: str
     better: str = HIGHER
-
-    @property
-    def digits(self):
-        return 2 if self.unit in ('s/GB', '%', 'ratio') else 1 if self.unit in ('ms', 'MiB') else 0
+    scale: float = 1  # from what is measured to the unit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,13 +65,15 @@ TCP_FIGURES = [
     Figure('tcp4_down', 'Mbit/s', 'TCP, 4 flows, b to a'),
     Figure('tcp1_up_extra_cpu', 's/GB', 'CPU of the machine beyond the bare link, 1 flow, a to b',
            LOWER),
-    Figure('tcp1_down_extra_cpu', 's/GB', 'the same, b to a', LOWER),
-    Figure('tcp1_up_a_cpu', 's/GB', 'CPU of the end at a, 1 flow, a to b', LOWER),
-    Figure('tcp1_up_b_cpu', 's/GB', 'CPU of the end at b', LOWER),
+    Figure('tcp1_down_extra_cpu', 's/GB',
+           'CPU of the machine beyond the bare link, 1 flow, b to a', LOWER),
+    Figure('tcp1_up_ends_cpu', 's/GB', 'CPU of both ends, 1 flow, a to b', LOWER),
+    Figure('tcp1_up_a_cpu', 's/GB', 'CPU of the sending end, 1 flow, a to b', LOWER),
+    Figure('tcp1_up_b_cpu', 's/GB', 'CPU of the receiving end, 1 flow, a to b', LOWER),
     Figure('rtt_idle_median', 'us', 'round trip, idle, median', LOWER),
-    Figure('rtt_idle_p95', 'us', 'round trip, idle, 95 % are below', LOWER),
+    Figure('rtt_idle_p95', 'us', 'round trip, idle, 95th percentile', LOWER),
     Figure('rtt_load_median', 'us', 'round trip beside 1 flow, median', LOWER),
-    Figure('rtt_load_p95', 'us', 'round trip beside 1 flow, 95 % are below', LOWER),
+    Figure('rtt_load_p95', 'us', 'round trip beside 1 flow, 95th percentile', LOWER),
     Figure('rss_a', 'MiB', 'most memory of the end at a', LOWER),
     Figure('rss_b', 'MiB', 'most memory of the end at b', LOWER),
 ]
@@ -107,19 +106,27 @@ def line_link(words):
 def line_run(carrier, o):
     return [
         lambda: rtt_idle(carrier, o),
-        lambda: measure.tcp_under_ping(carrier, 'tcp1_up', o.line_seconds, 0.02, 132),
+        lambda: measure.tcp_under_ping(carrier, 'tcp1_up', False, o.line_seconds, 0.02, 132),
+        lambda: measure.tcp_under_ping(carrier, 'tcp1_down', True, o.line_seconds, 0.02, 132),
     ]
 
 
 def line_seconds(o):
-    return 5 + o.ping_seconds + o.line_seconds
+    return 4 + o.ping_seconds + 2 * (o.line_seconds + 3)
 
 
 LINE_FIGURES = [
-    Figure('tcp1_up', 'Mbit/s', 'TCP, 1 flow, goodput'),
-    Figure('rtt_idle_median', 'us', 'round trip, idle, median', LOWER),
-    Figure('rtt_load_median', 'us', 'round trip of a sparse flow beside it, median', LOWER),
-    Figure('rtt_load_p95', 'us', 'round trip of a sparse flow beside it, 95 % are below', LOWER),
+    Figure('tcp1_up', 'Mbit/s', 'TCP, 1 flow, a to b'),
+    Figure('tcp1_down', 'Mbit/s', 'TCP, 1 flow, b to a'),
+    Figure('rtt_idle_median', 'ms', 'round trip, idle, median', LOWER, 1e-3),
+    Figure('tcp1_up_rtt_added', 'ms', 'round trip added beside the flow a to b, median', LOWER,
+           1e-3),
+    Figure('tcp1_up_rtt_added_p95', 'ms',
+           'round trip added beside the flow a to b, 95th percentile', LOWER, 1e-3),
+    Figure('tcp1_down_rtt_added', 'ms', 'round trip added beside the flow b to a, median', LOWER,
+           1e-3),
+    Figure('tcp1_down_rtt_added_p95', 'ms',
+           'round trip added beside the flow b to a, 95th percentile', LOWER, 1e-3),
 ]
 
 
@@ -130,10 +137,11 @@ def paced_run(carrier, o):
 
 PACED_FIGURES = [
     Figure('tcp1_up', 'Mbit/s', 'TCP, 1 flow, a to b'),
-    Figure('tcp1_up_a_cpu', 's/GB', 'CPU of the end at a, which sends', LOWER),
-    Figure('tcp1_up_b_cpu', 's/GB', 'CPU of the end at b, which receives', LOWER),
-    Figure('tcp1_down_a_cpu', 's/GB', 'CPU of the end at a, b to a', LOWER),
-    Figure('tcp1_down_b_cpu', 's/GB', 'CPU of the end at b, b to a', LOWER),
+    Figure('tcp1_down', 'Mbit/s', 'TCP, 1 flow, b to a'),
+    Figure('tcp1_up_a_cpu', 's/GB', 'CPU of the end at a, sending', LOWER),
+    Figure('tcp1_up_b_cpu', 's/GB', 'CPU of the end at b, receiving', LOWER),
+    Figure('tcp1_down_a_cpu', 's/GB', 'CPU of the end at a, receiving', LOWER),
+    Figure('tcp1_down_b_cpu', 's/GB', 'CPU of the end at b, sending', LOWER),
     Figure('tcp1_up_extra_cpu', 's/GB', 'CPU of the machine beyond the bare line, a to b', LOWER),
 ]
 
@@ -151,13 +159,13 @@ def idle(carrier, o):
 
 
 IDLE_FIGURES = [
-    Figure('idle_cpu_a', '%', 'of a processor, the end at a', LOWER),
-    Figure('idle_cpu_b', '%', 'of a processor, the end at b', LOWER),
+    Figure('idle_cpu_a', '%', 'CPU of the end at a, of one processor', LOWER),
+    Figure('idle_cpu_b', '%', 'CPU of the end at b, of one processor', LOWER),
     Figure('idle_rss_a', 'MiB', 'memory of the end at a', LOWER),
     Figure('idle_rss_b', 'MiB', 'memory of the end at b', LOWER),
 ]
 
-TUNNELS = ('mpquic', 'mpquic-gnutls', 'wireguard-go', 'openvpn')
+TUNNELS = ('mpquic', 'wireguard-go', 'openvpn')
 ON_LINES = ('bare',) + TUNNELS
 
 SUITES = {s.name: s for s in [
@@ -166,7 +174,8 @@ SUITES = {s.name: s for s in [
     Suite('cut', 'A veth that cuts every packet', lambda o: Direct(cut=True), tcp_run,
           tcp_seconds, TCP_FIGURES),
     Suite('udp', 'UDP, highest rate with less than 1 % loss', lambda o: Direct(), udp_run,
-          udp_seconds, [Figure(name, 'kpps', title) for name, *_, title in UDP]),
+          udp_seconds, [Figure(name, 'kpps', title) for name, *_, title in UDP],
+          ('bare', 'null-ipsecmb') + TUNNELS),
     Suite('line', 'A line of 100 Mbit/s, 20 ms, with a buffer of 40 ms',
           line_link('rate=100m delay=10ms queue=40ms'), line_run, line_seconds, LINE_FIGURES,
           ON_LINES),

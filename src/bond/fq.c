@@ -270,7 +270,7 @@ static struct fq_flow *fattest_with(struct fq *q, unsigned class)
 /* A packet of the class has come. */
 static void keep_bounds(struct fq *q, unsigned class)
 {
-    while (q->bytes > q->opts.max_bytes) {
+    while (q->bytes > q->max_bytes) {
         if (!q->fat || q->fat->bytes < q->fat_other)
             look_for_fattest(q);
         assert(q->fat); /* bytes and packets are those of the flows */
@@ -313,11 +313,28 @@ static void measure_drain(struct fq *q, uint64_t now_ns, uint32_t bytes)
     set_target(q);
 }
 
+/* What has left in an interval, though the queue may have been empty meanwhile, is the least that
+ * the path carries: the bound follows it. */
+static void follow_rate(struct fq *q, uint64_t now_ns, uint32_t bytes)
+{
+    uint64_t ns = now_ns - q->left_since_ns;
+    double bound;
+
+    q->left_bytes += bytes;
+    if (ns < FQ_CODEL_INTERVAL_NS)
+        return;
+    bound = (double)q->left_bytes / (double)ns * (double)FQ_BOUND_NS;
+    q->max_bytes = (size_t)MIN(bound, (double)q->opts.max_bytes * FQ_BYTES_FACTOR);
+    q->max_bytes = MAX(q->max_bytes, q->opts.max_bytes);
+    q->left_since_ns = now_ns;
+    q->left_bytes = 0;
+}
+
 /* --- the queue ------------------------------------------------------------------------- */
 
 void fq_init(struct fq *q, const struct fq_opts *opts)
 {
-    *q = (struct fq){.opts = *opts, .target_ns = FQ_CODEL_TARGET_NS};
+    *q = (struct fq){.opts = *opts, .max_bytes = opts->max_bytes, .target_ns = FQ_CODEL_TARGET_NS};
     for (unsigned i = 0; i < PKT_CLASSES; i++)
         q->max_class[i] = opts->max_packets ? opts->max_packets : FQ_PACKETS_MAX;
     if (q->opts.flows)
@@ -463,6 +480,7 @@ static void account_gone(struct fq *q, struct fq_flow *f, uint64_t now_ns, uint6
     q->stats.wait_ns += wait_ns;
     q->stats.wait_max_ns = MAX(q->stats.wait_max_ns, wait_ns);
     measure_drain(q, now_ns, bytes);
+    follow_rate(q, now_ns, bytes);
 }
 
 struct pkt *fq_take(struct fq *q, uint64_t now_ns)

@@ -51,10 +51,15 @@
 #include "packet/siphash.h"
 
 enum {
-    FQ_FLOWS_MAX = 512,   /* of one session */
-    FQ_QUANTUM = 1500,    /* bytes of a turn */
-    FQ_PACKETS_MAX = 2048 /* of one session, unless told otherwise */
+    FQ_FLOWS_MAX = 512,    /* of one session */
+    FQ_QUANTUM = 1500,     /* bytes of a turn */
+    FQ_PACKETS_MAX = 2048, /* of one session, unless told otherwise */
+    FQ_BYTES_FACTOR = 8    /* how far the bound in bytes may grow with the rate */
 };
+
+/* What the queue of a fast path may hold. Twice CoDel's target, so that CoDel has something to
+ * decide about before the bound does. */
+#define FQ_BOUND_NS (10 * NS_PER_MS)
 
 struct fq_flows;
 
@@ -78,7 +83,7 @@ struct fq_opts {
     struct fq_flows *flows; /* borrowed; NULL: one queue for all */
     struct pkt_pool *pool;
     struct drop_counters *drops;
-    size_t max_bytes;
+    size_t max_bytes;     /* more, when FQ_BOUND_NS of what leaves are more */
     unsigned max_packets; /* of each class (pkt.h); 0 = FQ_PACKETS_MAX */
     uint64_t max_age_ns;
 };
@@ -104,6 +109,10 @@ struct fq {
     /* The flow with most bytes, and a bound on those of every other; NULL = not known. */
     struct fq_flow *fat;
     uint32_t fat_other;
+
+    size_t max_bytes;       /* now */
+    uint64_t left_since_ns; /* since then left_bytes have been popped */
+    uint64_t left_bytes;
 
     uint64_t target_ns;
     uint64_t drain_since_ns; /* start of the measurement, 0 = none: the queue was empty */

@@ -148,7 +148,7 @@ static int fill_edge(struct instance *inst, struct status *s)
     s->traffic = counts_of(&session->stats);
     s->queue.packets = session_queued(session);
     s->queue.bytes = session->queue.bytes + session->held.bytes;
-    s->queue.max_bytes = session->queue.opts.max_bytes;
+    s->queue.max_bytes = session->queue.max_bytes;
     s->handshakes.begun = inst->history.begun;
     s->handshakes.completed = inst->history.completed;
     s->handshakes.failed = inst->history.failed;

@@ -36,6 +36,8 @@ struct model {
     unsigned fresh[FLOWS], n_fresh, old[FLOWS], n_old;
     int64_t drain_since;
     double drain_bytes, drain_rate, target;
+    int64_t left_since;
+    double left_bytes, bound;
     unsigned full, stale, codel, marked;
 };
 
@@ -76,7 +78,7 @@ static void m_bound(struct model *m, const unsigned *fq_bytes)
 {
     unsigned n, bytes;
 
-    for (m_sums(m, &n, &bytes); n > COUNT || bytes > BYTES; m_sums(m, &n, &bytes)) {
+    for (m_sums(m, &n, &bytes); n > COUNT || bytes > m->bound; m_sums(m, &n, &bytes)) {
         unsigned most = 0, at = FLOWS;
 
         for (unsigned i = 0; i < FLOWS; i++)
@@ -170,6 +172,17 @@ static void m_drain(struct model *m, int64_t now, unsigned len)
     m->target = fmin(fmax(5e6, packet + floor(packet / 2)), 100e6);
 }
 
+static void m_left(struct model *m, int64_t now, unsigned len)
+{
+    m->left_bytes += len;
+    if (now - m->left_since < 100000000)
+        return;
+    m->bound = floor(fmin(m->left_bytes / (double)(now - m->left_since) * 1e7, 8. * BYTES));
+    m->bound = fmax(m->bound, BYTES);
+    m->left_since = now;
+    m->left_bytes = 0;
+}
+
 /* Returns false when there is no packet. */
 static bool m_pop(struct model *m, int64_t now, unsigned *ret_flow, struct m_packet *ret,
                   bool *ret_mark)
@@ -204,6 +217,7 @@ static bool m_pop(struct model *m, int64_t now, unsigned *ret_flow, struct m_pac
             }
             f->deficit -= (int)p.len;
             m_drain(m, now, p.len);
+            m_left(m, now, p.len);
             *ret_flow = i;
             *ret = p;
             return true;
@@ -331,6 +345,7 @@ static void same_as_the_model(void **state)
         memset(&w, 0, sizeof(w));
         w = (struct world){.now = T0, .flows_now = FLOWS};
         w.m.target = 5e6;
+        w.m.bound = BYTES;
         rng_seed(&w.rng, r + 1);
         w.pool = pkt_pool_new(COUNT + 2, 0);
         /* Half the runs have as few leases as there are flows: each is taken again and again. */

@@ -25,7 +25,8 @@ enum {
     CONFIG_INSTANCE_MAX = 33, /* an instance id has 1 to 32 characters */
     CONFIG_ROUTES_MAX = 64,
     CONFIG_POOL_MAX = 16,
-    CONFIG_PEERS_MAX = 1024,
+    CONFIG_PEERS_MAX = 1024,   /* entries of peers */
+    CONFIG_TOKENS_MAX = 65536, /* lines of tokens_file, and the largest max_peers */
     CONFIG_PEER_ADDRS_MAX = 8,
     CONFIG_PEER_PREFIXES_MAX = 16
 };

@@ -423,7 +423,9 @@ static const struct config_key keys[] = {
                    "begin with # are skipped. No two clients have the same token; a client may "
                    "have two while the one replaces the other. A token has 16 characters or more, "
                    "of letters, digits and - . _ ~ + / =, best made by chance: "
-                   "openssl rand -base64 24. Only its owner should be able to read the file.",
+                   "openssl rand -base64 24. Up to 65536 of them. Only the file's owner should be "
+                   "able to "
+                   "read it.",
         },
     [CONFIG_KEY_ALLOWED_CLIENTS] =
         {
@@ -525,11 +527,15 @@ static const struct config_key keys[] = {
             .live = true,
             FIELD(tunnel_config, max_peers),
             .min = 1,
-            .max = 65536,
+            .max = CONFIG_TOKENS_MAX,
             .def = "1024",
             .example = "1024",
             .help = "how many clients may be connected at a time",
-            .man = "The next one is refused. Counts with multi_conn_enabled only.",
+            .man =
+                "The next one is refused. Counts with multi_conn_enabled only. Of one name there "
+                "are "
+                "at most 64 instances at a time, which is not a matter of configuration: it keeps "
+                "one client, or one stolen certificate, from taking all places and addresses.",
         },
     [CONFIG_KEY_CONGESTION_CONTROL] =
         {

@@ -136,6 +136,9 @@ int tokens_check_server(char *text, struct config_where at, struct config_report
     if (!n && report->n_errors == errors)
         report_add(report, true, at, "write one line NAME TOKEN for each client",
                    "tokens_file: the file holds no token");
+    if (n > CONFIG_TOKENS_MAX)
+        report_add(report, true, at, "run another server for the rest",
+                   "tokens_file: more than %d tokens", CONFIG_TOKENS_MAX);
     check_twice(v, n, at, report);
     free(v);
     return 0;

@@ -98,6 +98,8 @@ static int load_client_token(const struct tunnel_config *c, const struct source 
     return r;
 }
 
+_Static_assert((int)HUB_TOKENS_MAX == (int)CONFIG_TOKENS_MAX, "what is checked is what is taken");
+
 /* A line "NAME TOKEN" into t; 1 when it is empty or a comment. */
 static int parse_token_line(char *line, struct hub_token *t)
 {
@@ -124,9 +126,12 @@ static int parse_server_tokens(char *text, const char *path, const struct source
         int r = parse_token_line(line, &t);
 
         number++;
-        if (r < 0 || (!r && cred->n_tokens == HUB_TOKENS_MAX)) {
-            snprintf(s->err, s->err_len,
-                     "%s:%u: not a line \"NAME TOKEN\", or more than %d of them", path, number,
+        if (r < 0) {
+            snprintf(s->err, s->err_len, "%s:%u: not a line \"NAME TOKEN\"", path, number);
+            return -EINVAL;
+        }
+        if (!r && cred->n_tokens == cred->max_tokens) {
+            snprintf(s->err, s->err_len, "%s:%u: more than %d tokens", path, number,
                      HUB_TOKENS_MAX);
             return -EINVAL;
         }
@@ -139,6 +144,16 @@ static int parse_server_tokens(char *text, const char *path, const struct source
     return -EINVAL;
 }
 
+/* How many tokens may stand in a text. */
+static unsigned room_for_tokens(const char *text)
+{
+    unsigned n = 1;
+
+    for (; *text && n < HUB_TOKENS_MAX; text++)
+        n += *text == '\n';
+    return n;
+}
+
 static int load_server_tokens(const struct tunnel_config *c, const struct source *s,
                               struct credentials *cred)
 {
@@ -148,7 +163,8 @@ static int load_server_tokens(const struct tunnel_config *c, const struct source
 
     if (r)
         return r;
-    cred->tokens = calloc(HUB_TOKENS_MAX, sizeof(*cred->tokens));
+    cred->max_tokens = room_for_tokens(text);
+    cred->tokens = calloc(cred->max_tokens, sizeof(*cred->tokens));
     r = cred->tokens ? parse_server_tokens(text, c->tokens_file, s, cred) : -ENOMEM;
     explicit_bzero(text, len);
     free(text);
@@ -239,7 +255,7 @@ void credentials_done(struct credentials *cred)
 {
     quic_tls_creds_unref(cred->tls);
     if (cred->tokens)
-        explicit_bzero(cred->tokens, HUB_TOKENS_MAX * sizeof(*cred->tokens));
+        explicit_bzero(cred->tokens, cred->max_tokens * sizeof(*cred->tokens));
     free(cred->tokens);
     explicit_bzero(cred, sizeof(*cred));
 }

@@ -16,7 +16,7 @@ struct credentials {
     struct quic_tls_creds *tls;        /* one reference */
     char token[CREDENTIALS_TOKEN_MAX]; /* client; "" when none is configured */
     struct hub_token *tokens;          /* server; owned */
-    unsigned n_tokens;
+    unsigned n_tokens, max_tokens;
 };
 
 /* Read and check everything that c names, through the helper (staged: as its staged configuration

@@ -41,11 +41,6 @@ static void on_handshake_refused(void *user, const struct quic_lane *lane,
 
 /* --- policy ------------------------------------------------------------------------------ */
 
-uint64_t hub_token_digest(const struct hub *h, const char *token)
-{
-    return siphash24(&h->key, token, strlen(token));
-}
-
 static int policy_check(const struct hub_policy *p)
 {
     if (p->n_pool > HUB_RANGES_MAX || p->n_peer_prefixes > HUB_RANGES_MAX ||
@@ -85,12 +80,9 @@ static const char *lost_right(const struct hub *h, const struct member *p)
 {
     struct ip_addr held[LEASE_PEER_MAX];
     unsigned n = lease_held(p->client, held);
-    bool token = !p->by_token;
 
-    for (unsigned i = 0; i < h->policy->n_tokens && !token; i++)
-        token = !strcmp(h->policy->tokens[i].name, lease_client_id(p->client)->name) &&
-                hub_token_digest(h, h->policy->tokens[i].token) == p->token_digest;
-    if (!token)
+    if (p->by_token &&
+        !policy_has_token(h->policy, lease_client_id(p->client)->name, p->token_digest))
         return "its token is not valid any more";
     for (unsigned i = 0; i < n; i++)
         if (!lease_permitted(h->leases, p->client, &held[i]))
@@ -104,7 +96,7 @@ int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *pol
 
     if (policy_check(policy) || policy->multi != h->policy->multi)
         return -EINVAL;
-    fresh = policy_copy(policy);
+    fresh = policy_copy(policy, &h->key);
     if (!fresh || leases_set_policy(h->leases, fresh)) {
         policy_free(fresh);
         return -ENOMEM;
@@ -156,7 +148,7 @@ enum { FLOWS = 32 * FQ_FLOWS_MAX };
 
 static int make_parts(struct hub *h, const struct hub_opts *opts)
 {
-    h->policy = policy_copy(&opts->policy);
+    h->policy = policy_copy(&opts->policy, &h->key);
     h->table = table_new(&h->key, 0, 0);
     h->leases = leases_new(&h->key, opts->own, opts->n_own);
     h->flows = fq_flows_new(FLOWS, &h->key);

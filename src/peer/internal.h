@@ -58,9 +58,6 @@ void member_release(struct member *p, const char *why);
 /* The same, and its connection is closed. */
 void member_close(struct member *p, const char *why);
 
-/* What a shown token is remembered as. */
-uint64_t hub_token_digest(const struct hub *h, const char *token);
-
 /* Give the peer those fixed prefixes of its rule that nobody has. */
 void member_claim(struct member *p);
 

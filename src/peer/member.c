@@ -263,7 +263,7 @@ static bool identify(const struct hub *h, const struct masque *m, const struct m
 
         if (token) {
             ret->by_token = true;
-            ret->token_digest = hub_token_digest(h, token->token);
+            ret->token_digest = policy_token_digest(h->policy, token->token);
         }
         name = token ? token->name : "";
     }

@@ -10,12 +10,13 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "packet/siphash.h"
 
 enum {
     HUB_NAME_MAX = 256,    /* of a certificate or token, with the final 0 */
     HUB_INSTANCE_MAX = 33, /* MASQUE_INSTANCE_MAX */
     HUB_ID_STR_MAX = HUB_NAME_MAX + HUB_INSTANCE_MAX,
-    HUB_TOKENS_MAX = 64,
+    HUB_TOKENS_MAX = 65536, /* as many as peers can be */
     HUB_TOKEN_MAX = 256,
     HUB_ADDRS_MAX = 8, /* addresses that a peer may have beside its prefixes */
     HUB_PREFIXES_MAX = 16,
@@ -71,16 +72,22 @@ struct hub_policy {
     unsigned n_tokens;
 };
 
-/* A deep copy in one piece of memory; NULL when there is none. policy_free() wipes the tokens;
- * accepts NULL. */
-struct hub_policy *policy_copy(const struct hub_policy *p);
+/* A deep copy; NULL when there is no memory. Tokens are found by their digests under the key, which
+ * is secret. policy_free() wipes the tokens; accepts NULL. */
+struct hub_policy *policy_copy(const struct hub_policy *p, const struct siphash_key *key);
 void policy_free(struct hub_policy *p);
 
 /* The rule for this peer: that of its instance, else that of its name; NULL: none. */
 const struct hub_rule *policy_rule(const struct hub_policy *p, const struct hub_peer_id *id);
 
-/* The entry whose token this is, or NULL. Takes a time that does not tell how much was right. */
+/* Of a copy: the entry whose token this is, or NULL. Takes a time that does not tell how much was
+ * right, and that grows with the logarithm of their number. */
 const struct hub_token *policy_token(const struct hub_policy *p, const char *token);
+
+/* Of a copy: what to remember of a token in its place, the same under the same key; and whether a
+ * token of that name has it. */
+uint64_t policy_token_digest(const struct hub_policy *p, const char *token);
+bool policy_has_token(const struct hub_policy *p, const char *name, uint64_t digest);
 
 unsigned policy_max_peers(const struct hub_policy *p);
 

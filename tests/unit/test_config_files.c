@@ -238,6 +238,25 @@ static void tokens_that_stand_twice(void **state)
                     "W: tokens_file: line 5: 'a' has another token in line 1\n");
 }
 
+static void as_many_tokens_as_peers(void **state)
+{
+    enum { LINE = 15 };
+    struct fixture *f = *state;
+    char *text = malloc((CONFIG_TOKENS_MAX + 1) * LINE + 1);
+
+    assert_non_null(text);
+    for (int i = 0; i <= CONFIG_TOKENS_MAX; i++)
+        snprintf(text + i * LINE, LINE + 1, "%05x %08x\n", i, i);
+    write_file(f->server.tokens_file, text, 0600);
+    assert_int_equal(config_check_files(&f->server, &f->report), -EINVAL);
+    assert_int_equal(f->report.n_errors, 1);
+    text[CONFIG_TOKENS_MAX * LINE] = 0;
+    write_file(f->server.tokens_file, text, 0600);
+    config_report_done(&f->report);
+    assert_int_equal(config_check_files(&f->server, &f->report), 0);
+    free(text);
+}
+
 static void the_token_of_a_client(void **state)
 {
     struct fixture *f = *state;
@@ -306,6 +325,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(problems_of_several_files_in_order, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens_of_a_server, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens_that_stand_twice, setup, teardown),
+        cmocka_unit_test_setup_teardown(as_many_tokens_as_peers, setup, teardown),
         cmocka_unit_test_setup_teardown(the_token_of_a_client, setup, teardown),
         cmocka_unit_test_setup_teardown(tokens_are_not_quoted, setup, teardown),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_text, setup, teardown),

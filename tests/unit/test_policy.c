@@ -6,10 +6,14 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
 #include "peer/policy.h"
+
+static const struct siphash_key key = {{1, 2}};
 
 static void an_id_as_text(void **state)
 {
@@ -44,7 +48,7 @@ static void a_copy_is_its_own(void **state)
     assert_int_equal(ip_prefix_parse("10.0.0.0/24", &pool[0]), 0);
     assert_int_equal(ip_prefix_parse("fd00::/64", &pool[1]), 0);
     assert_int_equal(ip_prefix_parse("172.16.0.0/12", &behind), 0);
-    c = policy_copy(&p);
+    c = policy_copy(&p, &key);
     memset(&token, 0, sizeof(token));
     memset(&rule, 0, sizeof(rule));
     memset(pool, 0, sizeof(pool));
@@ -57,7 +61,7 @@ static void a_copy_is_its_own(void **state)
     assert_string_equal(c->tokens[0].token, "secret");
     policy_free(c);
     p = (struct hub_policy){.multi = false};
-    c = policy_copy(&p);
+    c = policy_copy(&p, &key);
     assert_null(c->pool);
     assert_null(c->tokens);
     policy_free(c);
@@ -92,11 +96,58 @@ static void only_the_whole_token_counts(void **state)
     const struct hub_policy p = {.tokens = tokens, .n_tokens = ARRAY_LEN(tokens)};
     static const char *const wrong[] = {
         "", "c", "correct", "correct horse ", "battery\n", "batterybattery"};
+    struct hub_policy *c = policy_copy(&p, &key);
 
-    assert_ptr_equal(policy_token(&p, "correct horse"), &tokens[0]);
-    assert_ptr_equal(policy_token(&p, "battery"), &tokens[1]);
+    assert_ptr_equal(policy_token(c, "correct horse"), &c->tokens[0]);
+    assert_ptr_equal(policy_token(c, "battery"), &c->tokens[1]);
     for (unsigned i = 0; i < ARRAY_LEN(wrong); i++)
-        assert_null(policy_token(&p, wrong[i]));
+        assert_null(policy_token(c, wrong[i]));
+    policy_free(c);
+}
+
+/* As many as can be, each found as itself; and another policy under the same key knows those that
+ * it has too. */
+static void many_tokens(void **state)
+{
+    struct hub_token *tokens = calloc(HUB_TOKENS_MAX, sizeof(*tokens));
+    struct hub_policy p = {.tokens = tokens, .n_tokens = HUB_TOKENS_MAX}, *all, *half;
+    char text[HUB_TOKEN_MAX];
+
+    assert_non_null(tokens);
+    for (unsigned i = 0; i < HUB_TOKENS_MAX; i++) {
+        snprintf(tokens[i].name, sizeof(tokens[i].name), "edge%u", i);
+        snprintf(tokens[i].token, sizeof(tokens[i].token), "%u-%u", i * 2654435761u, i);
+    }
+    all = policy_copy(&p, &key);
+    p.n_tokens /= 2;
+    half = policy_copy(&p, &key);
+    assert_non_null(all);
+    assert_non_null(half);
+    for (unsigned i = 0; i < HUB_TOKENS_MAX; i++) {
+        uint64_t digest = policy_token_digest(all, tokens[i].token);
+
+        assert_ptr_equal(policy_token(all, tokens[i].token), &all->tokens[i]);
+        assert_true(policy_has_token(all, tokens[i].name, digest));
+        assert_false(policy_has_token(all, "another", digest));
+        assert_int_equal(policy_has_token(half, tokens[i].name, digest), i < p.n_tokens);
+        snprintf(text, sizeof(text), "%s0", tokens[i].token);
+        assert_null(policy_token(all, text));
+    }
+    policy_free(all);
+    policy_free(half);
+    free(tokens);
+}
+
+/* A token that stands there twice is that of the later name. */
+static void the_later_of_two_counts(void **state)
+{
+    static const struct hub_token tokens[] = {{"a", "one"}, {"b", "two"}, {"c", "one"}};
+    const struct hub_policy p = {.tokens = tokens, .n_tokens = ARRAY_LEN(tokens)};
+    struct hub_policy *c = policy_copy(&p, &key);
+
+    assert_string_equal(policy_token(c, "one")->name, "c");
+    assert_true(policy_has_token(c, "a", policy_token_digest(c, "one")));
+    policy_free(c);
 }
 
 static void how_many(void **state)
@@ -117,6 +168,8 @@ int main(void)
         cmocka_unit_test(a_copy_is_its_own),
         cmocka_unit_test(the_rule_of_the_instance_goes_first),
         cmocka_unit_test(only_the_whole_token_counts),
+        cmocka_unit_test(many_tokens),
+        cmocka_unit_test(the_later_of_two_counts),
         cmocka_unit_test(how_many),
     };
 

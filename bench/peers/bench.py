@@ -68,10 +68,19 @@ def parse_args():
 
 
 def machine():
-    cpu = re.search(r'model name\s*: (.*)', pathlib.Path('/proc/cpuinfo').read_text())
+    about = pathlib.Path('/proc/cpuinfo').read_text()
+    cpu, vaes = re.search(r'model name\s*: (.*)', about), re.search(r'^flags.*\bvaes\b', about, re.M)
     release = re.search(r'^PRETTY_NAME="(.*)"', pathlib.Path('/etc/os-release').read_text(), re.M)
-    return {'cpu': cpu[1] if cpu else 'unknown', 'processors': os.cpu_count(),
+    model = (cpu[1] if cpu else platform.machine()) + (' with VAES' if vaes else '')
+    return {'cpu': model, 'processors': os.cpu_count(),
             'kernel': platform.release(), 'system': release[1] if release else 'unknown'}
+
+
+def commit():
+    """Which state of the sources this is, when that can be told."""
+    said = subprocess.run(['git', '-C', links.ROOT, 'describe', '--always', '--dirty'],
+                          capture_output=True, text=True)
+    return said.stdout.strip()
 
 
 def now():
@@ -226,6 +235,7 @@ def main():
         titles = {c.name: c.title for c in present.values()}
         record = Record(o, measurement_key(o, present))
         record.data['titles'] = record.data.get('titles', {}) | titles
+        record.data['commit'] = commit()
         print(report.machine_line(record.data['key']['machine']), flush=True)
         try:
             run_units(o, record, present)

@@ -154,10 +154,15 @@ class Carrier:
                    for task in pathlib.Path(f'/proc/{pid}/task').iterdir()) / 1e9
 
     def memory(self, side, what='VmRSS'):
-        """Resident memory of one end in MiB (VmHWM: the most it ever was)."""
-        return sum(int(re.search(rf'{what}:\s+(\d+) kB',
-                                 pathlib.Path(f'/proc/{pid}/status').read_text())[1])
-                   for pid in self.processes(side)) / 1024
+        """Resident memory of one end in MiB (VmHWM: the most it ever was). What is mapped from
+        files is the same for all its processes and counts once."""
+        total, files = 0, []
+        for pid in self.processes(side):
+            status = pathlib.Path(f'/proc/{pid}/status').read_text()
+            size = {k: int(v) for k, v in re.findall(r'^(\w+):\s+(\d+) kB', status, re.M)}
+            total += size[what]
+            files.append(size['RssFile'])
+        return (total - sum(files) + max(files, default=0)) / 1024
 
 
 class Bare(Carrier):

@@ -1,8 +1,10 @@
 """What is measured of a carrier, and how. Every function returns {figure: value}."""
 import concurrent.futures
+import gzip
 import json
 import os
 import pathlib
+import platform
 import re
 import statistics
 import subprocess
@@ -28,12 +30,30 @@ class Background:
 
 # ---- the processors ----
 
+def kernel_options():
+    """The configuration that this kernel was built with; nothing when it is not told."""
+    for file, opener in (('/proc/config.gz', gzip.open),
+                         (f'/boot/config-{platform.release()}', open)):
+        try:
+            with opener(file, 'rt') as f:
+                return f.read()
+        except OSError:
+            continue
+    return ''
+
+
+# Whether the kernel counts interrupts apart from the processes that they interrupt.
+INTERRUPTS_APART = 'CONFIG_IRQ_TIME_ACCOUNTING=y' in kernel_options()
+
+
 def cpu_times():
-    """(busy, busy without interrupts, stolen) seconds of all processors since boot."""
+    """Seconds of all processors since boot: (busy, what processes and other machines on the same
+    processors used of it)."""
     with open('/proc/stat') as f:
         user, nice, system, _, _, irq, softirq, steal = (
             int(x) / TICK for x in f.readline().split()[1:9])
-    return user + nice + system + irq + softirq, user + nice + system, steal
+    busy = user + nice + system + irq + softirq
+    return busy, busy + steal - (irq + softirq if INTERRUPTS_APART else 0)
 
 
 def kernel_threads():
@@ -60,11 +80,11 @@ class Window:
         self.machine, self.ends, self.foreign, self.wall = 0, {}, 0, 0
 
     def sample(self):
-        busy, tasks, steal = cpu_times()
+        busy, used = cpu_times()
         ends = {side: self.carrier.cpu_seconds(side) for side in 'ab'}
         own = (sum(os.times()[:4]) + sum(ends.values()) + kernel_threads() +
                self.carrier.link.emulator_seconds())
-        return {'wall': time.monotonic(), 'busy': busy, 'others': tasks + steal - own} | ends
+        return {'wall': time.monotonic(), 'busy': busy, 'others': used - own} | ends
 
     def __enter__(self):
         self.carrier.link.watch()
@@ -156,12 +176,9 @@ def tcp_with_ping(carrier, name, flows, reverse, seconds):
     """The same, and the round trip meanwhile."""
     link = carrier.link
     pings = start_ping(link, carrier.address['b'], seconds, 0.01)
-    try:
+    with Background(finish_ping, link, pings) as times:
         figures, foreign = tcp(carrier, name, flows, reverse, seconds)
-        return figures | rtt_figures('rtt_load', finish_ping(link, pings)), foreign
-    finally:
-        if pings in link.children:
-            link.reap(pings)
+        return figures | rtt_figures('rtt_load', times.result()), foreign
 
 
 def tcp_under_ping(carrier, name, reverse, seconds, interval, size):

@@ -109,9 +109,11 @@ def introduction(results):
     versions = [f'{results.titles[c]} {v.removeprefix(c + " ")}'
                 for c, v in key['versions'].items() if c in results.titles and
                 not c.startswith('mpquic-')]
-    facts = results.facts('mpquic')
+    facts = [f'{k} {v}' for k, v in results.facts('mpquic').items()]
+    if results.data.get('commit'):
+        facts = [f'commit {results.data["commit"]}'] + facts
     if facts:
-        versions[0] += ' (' + ', '.join(f'{k} {v}' for k, v in facts.items()) + ')'
+        versions[0] += f' ({", ".join(facts)})'
     return INTRO.format(machine=machine_line(key['machine']), first=dates[0], last=dates[-1],
                         versions=', '.join(versions),
                         rounds=f'{rounds[0]}' + (f' to {rounds[-1]}' if rounds[1:] else ''))

@@ -138,19 +138,23 @@ int protect_install_initial(struct protect *p, ngtcp2_conn *conn, const ngtcp2_c
     ngtcp2_crypto_ctx ctx = crypto_ctx(p, AEAD_AES_128_GCM);
     uint8_t secret[2][PROTECT_INITIAL_SECRET_BYTES];
     struct keys side[2] = {0}; /* of what the client sends, of what the server sends */
-    const struct keys *tx = &side[server], *rx = &side[!server];
+    ngtcp2_crypto_aead_ctx aead[2];
+    ngtcp2_crypto_cipher_ctx mask[2];
+    int tx = server, rx = !server;
 
     if (protect_initial_secrets(dcid->data, dcid->datalen, secret[0], secret[1]) ||
         keys_derive(p, AEAD_AES_128_GCM, secret[0], sizeof(secret[0]), true, &side[0]) ||
         keys_derive(p, AEAD_AES_128_GCM, secret[1], sizeof(secret[1]), true, &side[1]))
         goto fail;
+    for (unsigned i = 0; i < 2; i++) {
+        aead[i].native_handle = side[i].aead;
+        mask[i].native_handle = side[i].mask;
+    }
     ngtcp2_conn_set_initial_crypto_ctx(conn, &ctx);
     if (!server && !ngtcp2_conn_after_retry(conn) && install_retry(p, conn, &ctx))
         goto fail;
-    if (!ngtcp2_conn_install_initial_key(conn, &(ngtcp2_crypto_aead_ctx){rx->aead}, rx->iv,
-                                         &(ngtcp2_crypto_cipher_ctx){rx->mask},
-                                         &(ngtcp2_crypto_aead_ctx){tx->aead}, tx->iv,
-                                         &(ngtcp2_crypto_cipher_ctx){tx->mask}, AEAD_NONCE_BYTES))
+    if (!ngtcp2_conn_install_initial_key(conn, &aead[rx], side[rx].iv, &mask[rx], &aead[tx],
+                                         side[tx].iv, &mask[tx], AEAD_NONCE_BYTES))
         return 0;
 fail:
     keys_free(&side[0]);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/cipher.h"
 #include "daemon/instance.h"
 
 enum { POOL_SMALL = 4096, POOL_LARGE = 256 };
@@ -384,24 +385,6 @@ static void teardown(struct instance *inst)
     instance_reload_done(inst);
 }
 
-/* Before the sandbox, because the library looks at the processor. A wish that cannot be granted is
- * no reason to stay down. */
-static const struct aead_backend *choose_aead(void)
-{
-    const char *wish = getenv("MPQUIC_AEAD"), *why = "";
-    const struct aead_backend *aead;
-    int rv = aead_choose(wish, &aead, &why);
-
-    if (rv) {
-        log_error("aead: MPQUIC_AEAD=%s: %s", wish, rv == -ENOENT ? "not built in" : why);
-        rv = aead_choose(NULL, &aead, &why);
-    }
-    if (rv)
-        return NULL;
-    log_info("aead: %s%s%s", aead->name, *why ? "; a faster one does not work here: " : "", why);
-    return aead;
-}
-
 struct start {
     const struct tunnel_config *config;
     const char *file;
@@ -432,7 +415,7 @@ enum exit_code daemon_run(struct tunnel_config *config, const char *file, const 
     struct start start = {.config = config, .file = file};
 
     log_set_level(config->log_level);
-    start.aead = choose_aead();
+    start.aead = cipher_choose(); /* before the sandbox */
     if (!start.aead)
         return out_of("no cipher passes its self-test");
     return helper_run(&opts, run_data_plane, &start);

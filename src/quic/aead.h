@@ -40,6 +40,9 @@ struct aead_key {
 struct aead_backend {
     const char *name;
 
+    /* An address in the code of its library when that is large and mostly not used, else NULL. */
+    const void *code;
+
     /* Why it does not work on this machine, or NULL. May initialise the library. */
     const char *(*unusable)(void);
 

@@ -177,6 +177,7 @@ __attribute__((target("aes"))) static int mb_mask(struct aead_key *key, const ui
 
 const struct aead_backend aead_ipsecmb = {
     .name = "ipsec-mb",
+    .code = (const void *)init_mb_mgr_auto,
     .unusable = mb_unusable,
     .key_new = mb_key_new,
     .mask_new = mb_mask_new,

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
 """What a hub needs for each connected idle peer: resident memory of the real process, measured.
 
-usage: memory.py BUILD-DIR [EDGES]
+usage: memory.py BUILD-DIR [EDGES [QUIET]]
 
 Runs a hub and the edges of `crowd` on the loopback interface of a namespace of its own, first with
-20 edges and then with EDGES more (500), waits until all are connected and quiet, and prints how
-much the hub's resident memory grew for each. Needs root. Exit status 1 above 64 KiB.
+20 edges and then with EDGES more (500), waits until all are connected and QUIET seconds (15) more,
+and prints how much the hub's resident memory grew for each. Needs root. Exit status 1 above 64 KiB.
 """
 import os
 import pathlib
@@ -17,7 +17,6 @@ import time
 
 LIMIT = 64 * 1024
 PORT = 45010
-QUIET_S = 15
 NAMES = 16
 
 CONFIG = """\
@@ -61,13 +60,13 @@ def crowd(build, where, edges, certs):
     sys.exit(f"not all of {edges} edges are up")
 
 
-def quiet(pid):
+def quiet(pid, quiet_s):
     """Resident memory once handshakes and the search for the path MTU are over."""
-    time.sleep(QUIET_S)
+    time.sleep(quiet_s)
     return resident(pid)
 
 
-def measure(build, where, edges, ca):
+def measure(build, where, edges, quiet_s, ca):
     ca.issue("server", "hub.example", server=True, hosts=["hub.example"])
     pairs = []
     for i in range(NAMES):
@@ -81,9 +80,9 @@ def measure(build, where, edges, ca):
         time.sleep(1)
         crowds.append(crowd(build, where, 20, pairs[:1]))
         pid = data_plane(hub.pid)
-        before = quiet(pid)
+        before = quiet(pid, quiet_s)
         crowds.append(crowd(build, where, edges, pairs[1:]))
-        after = quiet(pid)
+        after = quiet(pid, quiet_s)
     finally:
         for process in [*crowds, hub]:
             process.terminate()
@@ -95,7 +94,8 @@ def measure(build, where, edges, ca):
 
 
 def main():
-    build, edges = pathlib.Path(sys.argv[1]).resolve(), int((sys.argv[2:] or ["500"])[0])
+    build = pathlib.Path(sys.argv[1]).resolve()
+    edges, quiet_s = (int(a) for a in (sys.argv[2:] + ["500", "15"][len(sys.argv) - 2:]))
     if os.environ.get("IN_NAMESPACE") != "1":
         os.execvpe("unshare", ["unshare", "-n", sys.executable, __file__, *sys.argv[1:]],
                    {**os.environ, "IN_NAMESPACE": "1"})
@@ -103,7 +103,7 @@ def main():
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
     from lab.certs import Authority  # pylint: disable=import-outside-toplevel
     with tempfile.TemporaryDirectory() as tmp:
-        measure(build, pathlib.Path(tmp), edges, Authority(tmp))
+        measure(build, pathlib.Path(tmp), edges, quiet_s, Authority(tmp))
 
 
 if __name__ == "__main__":

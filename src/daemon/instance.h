@@ -60,7 +60,6 @@ struct instance {
     struct loop_io tun_io;
     uint32_t tun_mtu;         /* that it has, or shall have */
     struct coalesce coalesce; /* packets for the TUN, of one turn */
-    bool offload_told;        /* a line says what the TUN cannot do */
     struct upkeep upkeep;
 
     struct instance_socket sockets[INSTANCE_SOCKETS];
@@ -85,6 +84,9 @@ struct instance {
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
     struct log_limit refused_limit;
+    struct {
+        bool tun_offload, no_gso, no_gro, buffers;
+    } told;                         /* there is a line about it */
     struct control_server *control; /* NULL: no socket */
     struct instance_history history;
     struct instance_files files;
@@ -106,6 +108,7 @@ void instance_apply_mtu(struct instance *inst); /* the configuration has changed
 enum exit_code instance_open_listeners(struct instance *inst);
 void instance_follow_addresses(struct instance *inst); /* client: (re)bind as the kernel says */
 void instance_close_sockets(struct instance *inst);
+void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s);
 
 /* traffic.c */
 int instance_watch_tun(struct instance *inst);

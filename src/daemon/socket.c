@@ -12,14 +12,33 @@
 enum { ADDRESSES_MAX = 64 };
 #define BIND_RETRY_NS (2 * NS_PER_S)
 
-static void warn_buffers(const struct udp_socket *s)
+static void warn_buffers(struct instance *inst, const struct udp_socket *s)
 {
-    if (udp_socket_rcvbuf_bytes(s) < UDP_BUFFER_BYTES)
-        log_info("udp: receive buffer is %u bytes only: raise sysctl net.core.rmem_max to %d",
-                 udp_socket_rcvbuf_bytes(s), UDP_BUFFER_BYTES);
-    if (udp_socket_sndbuf_bytes(s) < UDP_BUFFER_BYTES)
-        log_info("udp: send buffer is %u bytes only: raise sysctl net.core.wmem_max to %d",
-                 udp_socket_sndbuf_bytes(s), UDP_BUFFER_BYTES);
+    uint32_t rcv = udp_socket_rcvbuf_bytes(s), snd = udp_socket_sndbuf_bytes(s);
+
+    if (inst->told.buffers || (rcv >= UDP_BUFFER_BYTES && snd >= UDP_BUFFER_BYTES))
+        return;
+    inst->told.buffers = true;
+    if (rcv < UDP_BUFFER_BYTES)
+        log_info("udp: receive buffer is %u bytes only: raise sysctl net.core.rmem_max to %d", rcv,
+                 UDP_BUFFER_BYTES);
+    if (snd < UDP_BUFFER_BYTES)
+        log_info("udp: send buffer is %u bytes only: raise sysctl net.core.wmem_max to %d", snd,
+                 UDP_BUFFER_BYTES);
+}
+
+void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s)
+{
+    if (!udp_socket_has_gso(s) && !inst->told.no_gso) {
+        inst->told.no_gso = true;
+        log_info("udp: no segmentation offload (UDP_SEGMENT): the kernel or the device refused it; "
+                 "datagrams are sent one by one, which is slower");
+    }
+    if (!udp_socket_has_gro(s) && !inst->told.no_gro) {
+        inst->told.no_gro = true;
+        log_info("udp: no receive offload (UDP_GRO): the kernel refused it; datagrams are received "
+                 "one by one, which is slower");
+    }
 }
 
 static int open_socket(struct instance *inst, unsigned slot, const struct net_addr *bind,
@@ -32,7 +51,8 @@ static int open_socket(struct instance *inst, unsigned slot, const struct net_ad
     if (rv)
         return rv;
     s->inst = inst;
-    warn_buffers(s->udp);
+    warn_buffers(inst, s->udp);
+    instance_tell_udp_offload(inst, s->udp);
     rv = instance_watch_socket(inst, s);
     if (rv) {
         udp_socket_close(s->udp);

@@ -51,6 +51,8 @@ static bool send_burst(struct instance *inst)
         return true;
     }
     rv = udp_send(s->udp, &msg, &sent);
+    if (!udp_socket_has_gso(s->udp))
+        instance_tell_udp_offload(inst, s->udp);
     if (rv == -EAGAIN) {
         inst->tx_sent += sent;
         inst->tx_pending = true;
@@ -157,9 +159,9 @@ static void tell_offload(struct instance *inst)
 {
     const char *name = tun_name(inst->tun);
 
-    if (inst->offload_told || (tun_has_offload(inst->tun) && tun_has_uso(inst->tun)))
+    if (inst->told.tun_offload || (tun_has_uso(inst->tun)))
         return;
-    inst->offload_told = true;
+    inst->told.tun_offload = true;
     if (tun_has_offload(inst->tun))
         log_info(
             "tun %s: no segmentation offload for UDP (Linux 6.2 has it): UDP is carried packet "

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/util.h"
+#include "packet/segment.h"
 #include "tun/vnet.h"
 
 struct tun {
@@ -55,18 +56,35 @@ static int attach(int fd, struct tun_info *info)
     return errno == EINVAL ? -EEXIST : -errno;
 }
 
-static int set_offload(int fd, struct tun_info *info, bool want)
+/* What may be asked for, the best first. */
+static const struct {
+    unsigned flags;
+    bool offload, uso;
+} levels[] = {
+    {TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6, true, true},
+    {TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN, true, false},
+    {TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, true, false},
+    {0, false, false},
+};
+
+static int kernel_set_offload(int fd, unsigned flags)
 {
-    unsigned tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
+    return ioctl(fd, TUNSETOFFLOAD, (unsigned long)flags) < 0 ? -errno : 0;
+}
+
+/* The best that is granted. Where even "none" is refused the device is as it was made: without. */
+static void set_offload(int fd, const struct tun_opts *opts, struct tun_info *info)
+{
+    int (*set)(int, unsigned) = opts->set_offload ? opts->set_offload : kernel_set_offload;
 
     info->offload = info->uso = false;
-    if (want && ioctl(fd, TUNSETOFFLOAD, (unsigned long)(tso | TUN_F_USO4 | TUN_F_USO6)) == 0)
-        info->offload = info->uso = true;
-    else if (want && ioctl(fd, TUNSETOFFLOAD, (unsigned long)tso) == 0)
-        info->offload = true;
-    else if (ioctl(fd, TUNSETOFFLOAD, 0ul) < 0)
-        return -errno;
-    return 0;
+    for (size_t i = opts->offload ? 0 : ARRAY_LEN(levels) - 1; i < ARRAY_LEN(levels); i++) {
+        if (set(fd, levels[i].flags))
+            continue;
+        info->offload = levels[i].offload;
+        info->uso = levels[i].uso;
+        return;
+    }
 }
 
 static int set_persist(int fd, bool persist)
@@ -82,9 +100,7 @@ static int set_up(int fd, const struct tun_opts *opts, struct tun_info *info)
         return r;
     if (ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
         return -errno;
-    r = set_offload(fd, info, opts->offload);
-    if (r < 0)
-        return r;
+    set_offload(fd, opts, info);
     if (opts->set_owner && (ioctl(fd, TUNSETOWNER, (unsigned long)opts->owner) < 0 ||
                             ioctl(fd, TUNSETGROUP, (unsigned long)opts->group) < 0))
         return -errno;
@@ -291,23 +307,50 @@ int tun_read_batch(struct tun *t, struct pkt_pool *pool, struct pkt_batch *batch
     return batch->n || len >= 0 || len == -EAGAIN ? (int)batch->n : len;
 }
 
+static int write_packet(struct tun *t, struct virtio_net_hdr *h, uint8_t *data, uint32_t len)
+{
+    struct iovec iov[2] = {
+        {.iov_base = h, .iov_len = sizeof(*h)},
+        {.iov_base = data, .iov_len = len},
+    };
+    ssize_t n;
+
+    do
+        n = writev(t->fd, iov, 2);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
+/* A UDP super-packet for a kernel that takes none (before 6.2): its datagrams one by one. The first
+ * error is the answer, but the others are tried. */
+static int write_cut(struct tun *t, struct pkt *super)
+{
+    struct virtio_net_hdr h = {.gso_type = VIRTIO_NET_HDR_GSO_NONE};
+    uint32_t len;
+    int r = 0;
+
+    for (uint32_t at = 0; at < segment_left(super); at += super->gso_size) {
+        int one;
+
+        len = segment_write(super, at, t->spill);
+        one = write_packet(t, &h, t->spill, len);
+        r = r ? r : one;
+    }
+    return r;
+}
+
 int tun_write(struct tun *t, struct pkt_pool *pool, struct pkt *pkt)
 {
     struct virtio_net_hdr h;
-    struct iovec iov[2] = {
-        {.iov_base = &h, .iov_len = sizeof(h)},
-        {.iov_base = pkt->data, .iov_len = pkt->len},
-    };
-    ssize_t n;
-    int r = 0;
+    int r = -EINVAL;
 
-    if (!pkt->len || !vnet_from_pkt(pkt, &h)) {
-        r = -EINVAL;
-    } else {
-        do
-            n = writev(t->fd, iov, 2);
-        while (n < 0 && errno == EINTR);
-        r = n < 0 ? -errno : 0;
+    if (pkt->len && vnet_from_pkt(pkt, &h)) {
+        pkt->hdr_len = h.hdr_len;
+        pkt->taken = 0;
+        if (pkt->gso == PKT_GSO_UDP && !t->info.uso)
+            r = write_cut(t, pkt);
+        else
+            r = write_packet(t, &h, pkt->data, pkt->len);
     }
     pkt_free(pool, pkt);
     return r;

@@ -22,6 +22,8 @@ struct tun_opts {
     bool set_owner; /* let owner and group open it later without privilege */
     uid_t owner;
     gid_t group;
+    /* Ask for these offloads (TUN_F_*): 0 or -errno. NULL: the kernel. */
+    int (*set_offload)(int fd, unsigned flags);
     struct drop_counters *drops; /* where drops are counted; outlives the tun */
 };
 
@@ -65,7 +67,8 @@ int tun_ifindex(const struct tun *t);
 /* True when tun_open() made the interface, false when it was there before. */
 bool tun_was_created(const struct tun *t);
 
-/* Offloads the kernel granted. USO tells whether PKT_GSO_UDP may be written. */
+/* Offloads the kernel granted: super-packets of TCP, and of UDP (6.2). Less than was asked for is
+ * no error. */
 bool tun_has_offload(const struct tun *t);
 bool tun_has_uso(const struct tun *t);
 
@@ -81,10 +84,10 @@ enum { TUN_BATCH_BYTES = 256 * 1024 };
  * Packets are not looked into: they may be anything that the kernel routes. */
 int tun_read_batch(struct tun *t, struct pkt_pool *pool, struct pkt_batch *batch);
 
-/* Write the packet (consumes it, in every case). A super-packet must have csum_start set and its
- * pseudo-header checksum in place. Returns 0; -EINVAL: the packet contradicts its gso and csum
- * fields, or the kernel takes it for no IP packet; -EIO: the interface is down; -EBADFD: it was
- * deleted; -EAGAIN, -ENOMEM: the kernel has no room. Nothing is counted here. */
+/* Write the packet (consumes it, in every case). A super-packet is as super_finish() leaves it; one
+ * of UDP that the kernel cannot take is cut here. Returns 0; -EINVAL: the packet contradicts its
+ * gso and csum fields, or the kernel takes it for no IP packet; -EIO: the interface is down;
+ * -EBADFD: it was deleted; -EAGAIN, -ENOMEM: the kernel has no room. Nothing is counted here. */
 int tun_write(struct tun *t, struct pkt_pool *pool, struct pkt *pkt);
 
 #endif

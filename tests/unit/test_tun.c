@@ -14,9 +14,10 @@
 #include "base/addr.h"
 #include "base/util.h"
 #include "packet/csum.h"
+#include "packet/super.h"
 #include "tun/vnet.h"
 
-enum { PORT = 4000, HEADERS = 28, UDP_CSUM = 6 };
+enum { PORT = 4000, HEADERS = 28 };
 
 static struct drop_counters drops;
 
@@ -449,6 +450,116 @@ static void test_small_packet_with_offload(void **state)
     pkt_pool_free(pool);
 }
 
+/* --- a kernel that has less ------------------------------------------------------------- */
+
+static unsigned granted; /* offloads that set_some() grants */
+static unsigned n_asked;
+
+static int set_some(int fd, unsigned flags)
+{
+    n_asked++;
+    return flags & ~granted ? -EINVAL : 0;
+}
+
+static int set_nothing(int fd, unsigned flags)
+{
+    return -ENOTTY;
+}
+
+static void test_less_offload(void **state)
+{
+    enum { TSO = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, USO = TUN_F_USO4 | TUN_F_USO6 };
+    static const struct {
+        unsigned granted, asked;
+        bool offload, uso;
+    } cases[] = {
+        {TSO | TUN_F_TSO_ECN | USO, 1, true, true},
+        {TSO | TUN_F_TSO_ECN, 2, true, false},
+        {TSO, 3, true, false},
+        {TUN_F_CSUM | TUN_F_TSO4, 4, false, false},
+        {0, 4, false, false},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct tun *t;
+
+        granted = cases[i].granted;
+        n_asked = 0;
+        t = open_tun((struct tun_opts){.offload = true, .set_offload = set_some}, 1500);
+        assert_int_equal(n_asked, cases[i].asked);
+        assert_int_equal(tun_has_offload(t), cases[i].offload);
+        assert_int_equal(tun_has_uso(t), cases[i].uso);
+        tun_close(t);
+        n_asked = 0;
+        t = open_tun((struct tun_opts){.set_offload = set_some}, 1500); /* not wanted */
+        assert_int_equal(n_asked, 1);
+        assert_false(tun_has_offload(t));
+        tun_close(t);
+        t = open_tun((struct tun_opts){.offload = true, .set_offload = set_nothing}, 1500);
+        assert_false(tun_has_offload(t) || tun_has_uso(t));
+        tun_close(t);
+    }
+}
+
+/* Without USO a UDP super-packet, of a peer that has it, reaches the host in datagrams. */
+static void test_udp_super_packet_is_cut(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(1, 1);
+    uint8_t data[3500], got[2000];
+    struct tun *t;
+    struct pkt *pkt;
+    int fd;
+
+    granted = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+    t = open_tun((struct tun_opts){.offload = true, .set_offload = set_some}, 1500);
+    fd = open_host_socket();
+    for (size_t i = 0; i < sizeof(data); i++)
+        data[i] = (uint8_t)(i * 7 + i / 256);
+    pkt = make_udp(pool, data, sizeof(data));
+    pkt->gso = PKT_GSO_UDP;
+    pkt->gso_size = 1000;
+    pkt->csum_start = 20;
+    pkt->csum_offset = UDP_CSUM;
+    super_finish(pkt);
+    assert_int_equal(tun_write(t, pool, pkt), 0);
+    for (size_t off = 0; off < sizeof(data); off += 1000) {
+        size_t len = MIN(sizeof(data) - off, 1000);
+
+        assert_int_equal(host_recv(fd, got, sizeof(got)), len);
+        assert_memory_equal(got, data + off, len);
+    }
+    close(fd);
+    tun_close(t);
+    pkt_pool_free(pool);
+}
+
+/* A batch of super-packets ends with its bytes. */
+static void test_a_batch_has_bytes(void **state)
+{
+    struct tun *t = open_tun((struct tun_opts){.offload = true}, 1500);
+    struct pkt_pool *pool = pkt_pool_new(PKT_BATCH_MAX + 1, 32);
+    int fd = open_host_socket(), seg = 1000;
+    static uint8_t data[60000];
+    struct pkt_batch batch;
+    uint32_t bytes = 0;
+
+    if (!tun_has_uso(t))
+        skip();
+    assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &seg, sizeof(seg)), 0);
+    for (int i = 0; i < 8; i++)
+        host_send(fd, data, sizeof(data));
+    assert_true(tun_read_batch(t, pool, &batch) > 0);
+    for (unsigned i = 0; i < batch.n; i++)
+        bytes += batch.v[i]->len;
+    assert_in_range(bytes, TUN_BATCH_BYTES - 60000, TUN_BATCH_BYTES + 65535);
+    pkt_batch_free(pool, &batch);
+    assert_true(tun_read_batch(t, pool, &batch) > 0); /* the rest is there */
+    pkt_batch_free(pool, &batch);
+    close(fd);
+    tun_close(t);
+    pkt_pool_free(pool);
+}
+
 /* TCP through the device: whatever the host sends comes back with its addresses swapped (which
  * leaves every checksum right), so a connection to the far side's address ends at a listener of
  * the host. Super-packets are read and written as they are. */
@@ -659,6 +770,9 @@ int main(void)
         cmocka_unit_test(test_deleted),
         cmocka_unit_test(test_super_packet_round_trip),
         cmocka_unit_test(test_small_packet_with_offload),
+        cmocka_unit_test(test_less_offload),
+        cmocka_unit_test(test_udp_super_packet_is_cut),
+        cmocka_unit_test(test_a_batch_has_bytes),
         cmocka_unit_test(test_tcp_super_packets_v4),
         cmocka_unit_test(test_tcp_super_packets_v6),
         cmocka_unit_test(test_vnet_to_pkt),

@@ -135,6 +135,11 @@ def test_build_dependencies_are_complete():
 
 
 def test_install(edge, hub):
+    # The edge has a systemd-networkd that would like to have every interface of ours.
+    edge.path("/etc/systemd/network/90-all.network").write_text(
+        "[Match]\nName=mpq* new0\n[Network]\nAddress=198.51.100.1/24\n")
+    edge.run("systemctl", "start", "systemd-networkd")
+    networkd = main_pid(edge, "systemd-networkd")
     for machine in (edge, hub):
         machine.shell("apt-get install -y /pkg/*.deb")
         listing = machine.run("stat", "-c", "%a %U %n", "/etc/mpquic", "/etc/mpquic/tls").stdout
@@ -143,6 +148,9 @@ def test_install(edge, hub):
         assert state(machine, "mpquic.target") == "active"
         assert "mpquic" in machine.run("mpquic", "version").stdout
     assert not hub.path("/usr/share/man/man8/mpquic.8.gz").is_symlink()
+    assert hub.path("/usr/share/bash-completion/completions/mpquic").is_file()
+    assert main_pid(edge, "systemd-networkd") not in (0, networkd)
+    assert main_pid(hub, "systemd-networkd") == 0
 
 
 def test_units_are_sound(hub):
@@ -178,6 +186,21 @@ def test_first_packet(edge, hub, authority):
     ping(edge, "10.200.1.2")
     ping(edge, "fd00:200:1::2")
     ping(hub, "10.200.1.1")
+
+
+def test_networkd_leaves_tunnels_rules_and_routes_alone(edge):
+    before = interface(edge, "mpq1")
+    edge.shell("ip rule add iif mpq9 unreachable priority 1002\n"
+               "ip route add blackhole default table 100")
+    edge.shell("ip link add new0 type veth peer name far0\n"
+               "ip link set new0 up; ip link set far0 up")
+    wait_until(lambda: " 198.51.100.1/24 " in edge.run("ip", "address", "show", "new0").stdout, 20,
+               "networkd has configured another interface")
+    assert "1002:" in edge.run("ip", "rule").stdout
+    assert "blackhole default" in edge.run("ip", "route", "show", "table", "100").stdout
+    assert interface(edge, "mpq1") == before
+    assert re.search(r" mpq1 .*unmanaged", edge.run("networkctl", "--no-pager", "list").stdout)
+    edge.shell("ip link delete new0; ip rule delete priority 1002; ip route flush table 100")
 
 
 def test_kill_is_followed_by_a_restart(edge):

@@ -6,13 +6,14 @@
  *      gso       UDP_SEGMENT of a sendmsg(): EIO, as with a device that has no checksum offload
  *      gso-opt   UDP_SEGMENT as a socket option (kernels before 4.18)
  *      gro       UDP_GRO (kernels before 5.0)
- *      force     SO_RCVBUFFORCE and SO_SNDBUFFORCE: no CAP_NET_ADMIN */
+ *      force     SO_RCVBUFFORCE and SO_SNDBUFFORCE: no CAP_NET_ADMIN; and net.core.rmem_max and
+ *                wmem_max are what a kernel has by itself */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <linux/if_tun.h>
-#include <netinet/in.h>
 #include <linux/udp.h>
+#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-enum { USO = 0x20 | 0x40 };
+enum { USO = 0x20 | 0x40, BUFFER_MAX = 212992 };
 
 static bool refused(const char *what)
 {
@@ -50,8 +51,8 @@ int ioctl(int fd, unsigned long request, ...)
     va_end(ap);
     if (!next)
         *(void **)&next = dlsym(RTLD_NEXT, "ioctl");
-    if (request == TUNSETOFFLOAD && (((unsigned long)arg & USO && refused("uso")) ||
-                                     ((unsigned long)arg && refused("tso"))))
+    if (request == TUNSETOFFLOAD &&
+        (((unsigned long)arg & USO && refused("uso")) || ((unsigned long)arg && refused("tso"))))
         return refuse(EINVAL);
     return next(fd, request, arg);
 }
@@ -71,6 +72,9 @@ int setsockopt(int fd, int level, int option, const void *value, socklen_t len)
 
     if (!next)
         *(void **)&next = dlsym(RTLD_NEXT, "setsockopt");
+    if (level == SOL_SOCKET && (option == SO_RCVBUF || option == SO_SNDBUF) && refused("force") &&
+        *(const int *)value > BUFFER_MAX)
+        return next(fd, level, option, &(int){BUFFER_MAX}, len);
     if (option_is_refused(level, option))
         return refuse(option == SO_RCVBUFFORCE || option == SO_SNDBUFFORCE ? EPERM : ENOPROTOOPT);
     return next(fd, level, option, value, len);

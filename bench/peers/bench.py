@@ -179,13 +179,15 @@ def run_unit(suite, n, present, o, patience):
     names = wanted(suite, present)
     names = names[n % len(names):] + names[:n % len(names)]
     settle(patience)
+    begin = time.monotonic()
     unit = {'suite': suite.name, 'round': n, 'date': now(), 'order': names, 'carriers': {}}
     print(f'{suite.name}, round {n + 1}:', end='', flush=True)
     for name in names:
         unit['carriers'][name] = got = measure_carrier(suite, present[name], o, patience)
         value = got['values'].get(suite.figures[0].name)
         print(f' {name} {report.number(value)}', end='', flush=True)
-    print(f' {suite.figures[0].unit}', flush=True)
+    unit['seconds'] = round(time.monotonic() - begin)
+    print(f' {suite.figures[0].unit}, {unit["seconds"]} s', flush=True)
     return unit
 
 

@@ -1,5 +1,5 @@
 """The tables on the terminal."""
-from results import Results, aims, reached
+from results import Results, aims, verdict
 from suites import SUITES
 
 
@@ -58,7 +58,7 @@ def aim_rows(results):
     for what, s, how, limit, goal in aims(results):
         if s:
             rows.append([what, f'{how} {limit:g}' + (f' (goal {goal:g})' if goal else ''), cell(s),
-                         'yes' if reached(s, how, limit) else 'NO'])
+                         verdict(s, how, limit)])
     return rows
 
 

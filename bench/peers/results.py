@@ -9,8 +9,9 @@ def spread(samples):
     """Median, least and greatest of (value, foreign): of the undisturbed ones, if there are any."""
     if not samples:
         return None
-    values = [v for v, f in samples if f <= FOREIGN_MAX] or [v for v, _ in samples]
-    return {'median': statistics.median(values), 'min': min(values), 'max': max(values),
+    quiet = [v for v, f in samples if f <= FOREIGN_MAX]
+    values = quiet or [v for v, _ in samples]
+    return {'quiet': len(quiet), 'median': statistics.median(values), 'min': min(values), 'max': max(values),
             'n': len(values), 'disturbed': sum(f > FOREIGN_MAX for _, f in samples)}
 
 
@@ -131,5 +132,8 @@ def aims(results):
     ]
 
 
-def reached(s, how, limit):
-    return s['median'] >= limit if how == '>=' else s['median'] <= limit
+def verdict(s, how, limit):
+    """Whether an aim is reached; nobody knows when others disturbed every round."""
+    if not s['quiet']:
+        return '?'
+    return 'yes' if (s['median'] >= limit if how == '>=' else s['median'] <= limit) else 'NO'

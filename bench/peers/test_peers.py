@@ -112,6 +112,15 @@ class Figures(unittest.TestCase):
             self.assertAlmostEqual(r.value('tcp', 'mpquic', figure)['median'], value)
         self.assertIsNone(r.value('tcp', 'bare', 'tcp1_up_extra_cpu'))
 
+    def test_aims(self):
+        def verdicts(foreign, rate):
+            r = Results(data(unit(0, foreign, mpquic={'tcp1_up': rate},
+                                  wireguard_go={'tcp1_up': 100})))
+            return [row[3] for row in report.aim_rows(r)[1:]]
+        self.assertEqual(verdicts(0, 200), ['yes'])
+        self.assertEqual(verdicts(0, 199), ['NO'])
+        self.assertEqual(verdicts(50, 300), ['?'])
+
     def test_numbers(self):
         for value, text in ((21918.4, '21,918'), (123.4, '123'), (9.96, '10.0'), (1.694, '1.69'),
                             (0.0123, '0.012'), (0, '0'), (-3.2, '-3.20'), (None, '-')):

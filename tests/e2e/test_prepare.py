@@ -132,6 +132,13 @@ def test_without_root_it_names_what_is_missing(machine):
     assert "only root" in result.stderr and "meson" in result.stderr
 
 
+@pytest.mark.parametrize("group", ["build", "test", "bench"])
+def test_rivals_are_wanted_for_the_benchmark_only(machine, group):
+    result = machine(group, no_packages=True, as_user=True)
+    assert ("wireguard-go" in result.stderr) == ("openvpn" in result.stderr) == (group == "bench")
+    assert ("clang" in result.stderr) == (group == "test")
+
+
 def test_without_a_network(machine):
     result = machine("build", no_packages=True, entry=(
         "sources.list", "deb http://archive.invalid/debian bookworm main\n"))

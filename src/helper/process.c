@@ -153,7 +153,7 @@ static enum exit_code run_helper(struct process *p)
 
     close(p->pair[1]);
     close(p->events[0]);
-    r = signal_fd < 0 ? -errno : sandbox_keep_helper(&p->user);
+    r = signal_fd < 0 ? -errno : sandbox_keep_helper(&p->user, p->pid);
     if (!r)
         r = effects_init(&p->effects, &p->user);
     if (r) {

@@ -144,7 +144,7 @@ int sandbox_enter(const struct sandbox_user *user, pid_t parent, bool *ret_same_
     }
     if (!r) {
         *ret_what = "filter system calls";
-        r = sandbox_filter();
+        r = sandbox_filter_data_plane();
     }
     return r;
 }
@@ -154,7 +154,7 @@ int sandbox_enter(const struct sandbox_user *user, pid_t parent, bool *ret_same_
 static const unsigned kept[] = {CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE,
                                 CAP_DAC_READ_SEARCH};
 
-int sandbox_keep_helper(const struct sandbox_user *user)
+int sandbox_keep_helper(const struct sandbox_user *user, pid_t data_plane)
 {
     bool have[ARRAY_LEN(kept)];
 
@@ -172,5 +172,5 @@ int sandbox_keep_helper(const struct sandbox_user *user)
             capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED, kept[i]);
     if (capng_apply(CAPNG_SELECT_BOTH) && capng_apply(CAPNG_SELECT_CAPS))
         return -EPERM;
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : sandbox_filter_helper(data_plane);
 }

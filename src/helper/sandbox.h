@@ -29,11 +29,12 @@ int sandbox_enter(const struct sandbox_user *user, pid_t parent, bool *ret_same_
                   const char **ret_what);
 
 /* For the helper: keep CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE and CAP_DAC_READ_SEARCH, as
- * far as they are there, and nothing else. Returns 0 or -errno. */
-int sandbox_keep_helper(const struct sandbox_user *user);
+ * far as they are there, and nothing else, and enter its system call filter. data_plane is the
+ * process that it may send signals to. Returns 0 or -errno. */
+int sandbox_keep_helper(const struct sandbox_user *user, pid_t data_plane);
 
-/* seccomp.c: the system call filter of the data plane, an allow-list; all else is -EPERM. Returns 0
- * or -errno. */
-int sandbox_filter(void);
+/* seccomp.c: the system call filters, allow-lists; all else is -EPERM. They return 0 or -errno. */
+int sandbox_filter_data_plane(void);
+int sandbox_filter_helper(pid_t data_plane);
 
 #endif

@@ -1,10 +1,19 @@
-/* The system calls of the data plane. Everything it opens beyond plain sockets comes from the
- * helper, so it needs no more than: read and write what it has, wait, memory, time, threads for
- * name lookups, and files to read. What is not in the list is answered with EPERM, as are the
- * calls in it with other arguments. */
+/* The system calls of the two processes. What is not in a list is answered with EPERM, as are the
+ * calls in it with other arguments.
+ *
+ * The data plane: everything it opens beyond plain sockets comes from the helper, so it needs no
+ * more than: read and write what it has, wait, memory, time, threads for name lookups, and files to
+ * read.
+ *
+ * The helper opens and makes what it was asked for: files, a directory and a socket file, sockets
+ * of the kinds that it hands out, its TUN. It starts nothing, and signals nobody but the data
+ * plane. Which files and which interface is for the checks of its requests: a filter sees no names.
+ */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/netlink.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
@@ -17,6 +26,7 @@
 #include "base/util.h"
 #include "helper/sandbox.h"
 
+/* Of both. */
 static const int plain[] = {
     /* descriptors that it has */
     SCMP_SYS(read),
@@ -118,6 +128,32 @@ static const int plain[] = {
     SCMP_SYS(fadvise64),
 };
 
+/* Of the helper besides. */
+static const int helpers[] = {
+    /* files: to read, and to write the time; the place of the control socket */
+    SCMP_SYS(open),
+    SCMP_SYS(openat),
+    SCMP_SYS(rename),
+    SCMP_SYS(renameat),
+    SCMP_SYS(renameat2),
+    SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(mkdir),
+    SCMP_SYS(mkdirat),
+    SCMP_SYS(umask),
+    SCMP_SYS(chmod),
+    SCMP_SYS(fchmodat),
+    SCMP_SYS(chown),
+    SCMP_SYS(lchown),
+    SCMP_SYS(fchownat),
+    SCMP_SYS(memfd_create),
+    SCMP_SYS(listen),
+    /* the data plane's end */
+    SCMP_SYS(wait4),
+    SCMP_SYS(waitpid),
+    SCMP_SYS(waitid),
+};
+
 #ifdef __SANITIZE_ADDRESS__
 /* The leak check at the end stops all threads from a process that traces them. */
 static const int sanitizer[] = {
@@ -197,6 +233,7 @@ static int allow_threads(scmp_filter_ctx ctx)
     return r ? r : seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
 }
 
+/* Descriptors, the own name, the own limits and abort(). */
 static int allow_some_arguments(scmp_filter_ctx ctx)
 {
     static const uint64_t fcntls[] = {F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC};
@@ -221,18 +258,13 @@ static int allow_some_arguments(scmp_filter_ctx ctx)
     return r;
 }
 
-static int add_rules(scmp_filter_ctx ctx)
+/* What both may do. */
+static int add_common(scmp_filter_ctx ctx)
 {
     int r = allow_plain(ctx, plain, ARRAY_LEN(plain));
 
     if (!r)
-        r = allow_sockets(ctx);
-    if (!r)
-        r = allow_reading(ctx);
-    if (!r)
         r = allow_memory(ctx);
-    if (!r)
-        r = allow_threads(ctx);
     if (!r)
         r = allow_some_arguments(ctx);
     if (!r) /* the C library goes on with an older call when it hears this */
@@ -244,15 +276,88 @@ static int add_rules(scmp_filter_ctx ctx)
     return r;
 }
 
-int sandbox_filter(void)
+static int add_data_plane(scmp_filter_ctx ctx)
 {
-    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
-    int r = ctx ? add_rules(ctx) : -ENOMEM;
+    int r = add_common(ctx);
 
+    if (!r)
+        r = allow_sockets(ctx);
+    if (!r)
+        r = allow_reading(ctx);
+    return r ? r : allow_threads(ctx);
+}
+
+/* --- the helper ------------------------------------------------------------------------ */
+
+/* UDP for the data plane; UNIX for the control socket and the service manager; routing requests.
+ * Not the raw and packet sockets that its capabilities would permit. */
+static int allow_helper_sockets(scmp_filter_ctx ctx)
+{
+    static const struct {
+        uint64_t domain, type;
+    } kinds[] = {{AF_INET, SOCK_DGRAM},
+                 {AF_INET6, SOCK_DGRAM},
+                 {AF_UNIX, SOCK_DGRAM},
+                 {AF_UNIX, SOCK_STREAM}};
+    struct scmp_arg_cmp netlink[] = {{.arg = 0, .op = SCMP_CMP_EQ, .datum_a = AF_NETLINK},
+                                     {.arg = 2, .op = SCMP_CMP_EQ, .datum_a = NETLINK_ROUTE}};
+    uint64_t mask = ~(uint64_t)(SOCK_CLOEXEC | SOCK_NONBLOCK) & UINT32_MAX;
+    int r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2, netlink);
+
+    for (size_t i = 0; i < ARRAY_LEN(kinds) && !r; i++)
+        r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                             SCMP_A0(SCMP_CMP_EQ, kinds[i].domain),
+                             SCMP_A1(SCMP_CMP_MASKED_EQ, mask, kinds[i].type));
+    return r;
+}
+
+/* Its TUN, and the index of an interface by its name. */
+static int allow_tun(scmp_filter_ctx ctx)
+{
+    static const uint64_t ioctls[] = {TUNSETIFF,       TUNGETIFF,   TUNSETPERSIST, TUNSETOFFLOAD,
+                                      TUNSETVNETHDRSZ, TUNSETOWNER, TUNSETGROUP,   SIOCGIFINDEX};
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(ioctls) && !r; i++)
+        r = allow_value(ctx, SCMP_SYS(ioctl), 1, ioctls[i]);
+    return r;
+}
+
+static int add_helper(scmp_filter_ctx ctx, pid_t data_plane)
+{
+    int r = add_common(ctx);
+
+    if (!r)
+        r = allow_plain(ctx, helpers, ARRAY_LEN(helpers));
+    if (!r)
+        r = allow_helper_sockets(ctx);
+    if (!r)
+        r = allow_tun(ctx);
+    return r ? r : allow_value(ctx, SCMP_SYS(kill), 0, (uint64_t)data_plane);
+}
+
+/* --- both ------------------------------------------------------------------------------ */
+
+static int load(scmp_filter_ctx ctx, int r)
+{
     if (!r)
         r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (!r)
         r = seccomp_load(ctx);
     seccomp_release(ctx);
     return r;
+}
+
+int sandbox_filter_data_plane(void)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+
+    return load(ctx, ctx ? add_data_plane(ctx) : -ENOMEM);
+}
+
+int sandbox_filter_helper(pid_t data_plane)
+{
+    scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(EPERM));
+
+    return load(ctx, ctx ? add_helper(ctx, data_plane) : -ENOMEM);
 }

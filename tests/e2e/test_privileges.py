@@ -54,7 +54,7 @@ def test_the_helper_has_what_it_needs(site, node):
     assert int(s["CapEff"][0], 16) == int(s["CapPrm"][0], 16) == needed
     for key in ("CapInh", "CapBnd", "CapAmb"):
         assert int(s[key][0], 16) == 0, key
-    assert s["NoNewPrivs"] == ["1"]
+    assert s["NoNewPrivs"] == ["1"] and s["Seccomp"] == ["2"]
 
 
 def test_neither_has_descriptors_of_who_started_it(site):

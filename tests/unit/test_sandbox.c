@@ -1,5 +1,6 @@
-/* What a process in the data plane's sandbox is, can do, and cannot do. Each test runs in a child
- * of its own that enters the sandbox as the data plane does. */
+/* What a process in the data plane's sandbox is, can do, and cannot do, and one in the helper's.
+ * Each test runs in a child of its own that enters the sandbox as the data plane or the helper
+ * does. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -61,6 +62,43 @@ static int in_sandbox(int (*fn)(void))
             _exit(CANNOT_ENTER);
         }
         _exit(same && fn == look_at_user ? NO_OTHER_USER : fn());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_not_equal(WEXITSTATUS(status), CANNOT_ENTER);
+    return WEXITSTATUS(status);
+}
+
+/* The data plane of the child that is in the helper's sandbox. */
+static pid_t data_plane;
+
+/* The same for a child in the helper's sandbox, which has a child of its own. */
+static int in_helper(int (*fn)(void))
+{
+    struct sandbox_user user;
+    int status = 0;
+    pid_t pid;
+
+    assert_int_equal(sandbox_user_find(&user), 0);
+    fflush(NULL);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        int r;
+
+        data_plane = fork();
+        if (!data_plane) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            pause();
+            _exit(0);
+        }
+        r = sandbox_keep_helper(&user, data_plane);
+        if (r)
+            fprintf(stderr, "cannot enter: %s\n", strerror(-r));
+        r = r ? CANNOT_ENTER : fn();
+        kill(data_plane, SIGKILL);
+        waitpid(data_plane, NULL, 0);
+        _exit(r);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFEXITED(status));
@@ -308,60 +346,63 @@ static const struct {
     const char *name;
     long (*call)(void);
     bool with_sanitizer; /* refused there as well */
+    enum { BOTH, DATA_PLANE } to;
 } forbidden[] = {
-    {"execve", try_execve, true},
-    {"execveat", try_execveat, true},
-    {"fork", try_fork, false},
-    {"open for writing", try_write_file, true},
-    {"open O_CREAT", try_create_file, true},
-    {"open O_TRUNC", try_truncate_file, true},
-    {"open O_TMPFILE", try_temporary_file, true},
-    {"unlink", try_unlink, true},
-    {"rename", try_rename, true},
-    {"chmod", try_chmod, true},
-    {"socket AF_PACKET", try_packet_socket, true},
-    {"socket AF_VSOCK", try_vsock, true},
-    {"socket NETLINK_NETFILTER", try_other_netlink, true},
-    {"socket SOCK_RAW", try_raw_socket, true},
-    {"bind port 99", try_privileged_port, true},
-    {"setuid", try_setuid, true},
-    {"setresuid", try_setresuid, true},
-    {"setgid", try_setgid, true},
-    {"setgroups", try_setgroups, true},
-    {"capset", try_capset, true},
-    {"ptrace", try_ptrace, false},
-    {"process_vm_writev", try_read_memory, true},
-    {"kill", try_kill, false},
-    {"tgkill of another process", try_kill_thread_of_others, false},
-    {"mount", try_mount, true},
-    {"chroot", try_chroot, true},
-    {"unshare", try_unshare, true},
-    {"setns", try_setns, true},
-    {"bpf", try_bpf, true},
-    {"io_uring_setup", try_io_uring, true},
-    {"userfaultfd", try_userfaultfd, true},
-    {"perf_event_open", try_perf_event, true},
-    {"keyctl", try_keyctl, true},
-    {"finit_module", try_module, true},
-    {"reboot", try_reboot, true},
-    {"clock_settime", try_settime, true},
-    {"ioctl TUNSETIFF", try_tun_ioctl, true},
-    {"ioctl SIOCGIFFLAGS", try_interface_ioctl, true},
-    {"ioctl TIOCSTI", try_terminal_ioctl, true},
-    {"mmap PROT_EXEC", try_executable_memory, true},
-    {"prctl PR_SET_DUMPABLE", try_dumpable, false},
-    {"setrlimit", try_limit, false},
-    {"memfd_create", try_memfd, true},
+    {"execve", try_execve, true, BOTH},
+    {"execveat", try_execveat, true, BOTH},
+    {"fork", try_fork, false, BOTH},
+    {"open for writing", try_write_file, true, DATA_PLANE},
+    {"open O_CREAT", try_create_file, true, DATA_PLANE},
+    {"open O_TRUNC", try_truncate_file, true, DATA_PLANE},
+    {"open O_TMPFILE", try_temporary_file, true, DATA_PLANE},
+    {"unlink", try_unlink, true, DATA_PLANE},
+    {"rename", try_rename, true, DATA_PLANE},
+    {"chmod", try_chmod, true, DATA_PLANE},
+    {"socket AF_PACKET", try_packet_socket, true, BOTH},
+    {"socket AF_VSOCK", try_vsock, true, BOTH},
+    {"socket NETLINK_NETFILTER", try_other_netlink, true, BOTH},
+    {"socket SOCK_RAW", try_raw_socket, true, BOTH},
+    {"bind port 99", try_privileged_port, true, DATA_PLANE},
+    {"setuid", try_setuid, true, BOTH},
+    {"setresuid", try_setresuid, true, BOTH},
+    {"setgid", try_setgid, true, BOTH},
+    {"setgroups", try_setgroups, true, BOTH},
+    {"capset", try_capset, true, BOTH},
+    {"ptrace", try_ptrace, false, BOTH},
+    {"process_vm_writev", try_read_memory, true, BOTH},
+    {"kill", try_kill, false, BOTH},
+    {"tgkill of another process", try_kill_thread_of_others, false, BOTH},
+    {"mount", try_mount, true, BOTH},
+    {"chroot", try_chroot, true, BOTH},
+    {"unshare", try_unshare, true, BOTH},
+    {"setns", try_setns, true, BOTH},
+    {"bpf", try_bpf, true, BOTH},
+    {"io_uring_setup", try_io_uring, true, BOTH},
+    {"userfaultfd", try_userfaultfd, true, BOTH},
+    {"perf_event_open", try_perf_event, true, BOTH},
+    {"keyctl", try_keyctl, true, BOTH},
+    {"finit_module", try_module, true, BOTH},
+    {"reboot", try_reboot, true, BOTH},
+    {"clock_settime", try_settime, true, BOTH},
+    {"ioctl TUNSETIFF", try_tun_ioctl, true, DATA_PLANE},
+    {"ioctl SIOCGIFFLAGS", try_interface_ioctl, true, BOTH},
+    {"ioctl TIOCSTI", try_terminal_ioctl, true, BOTH},
+    {"mmap PROT_EXEC", try_executable_memory, true, BOTH},
+    {"prctl PR_SET_DUMPABLE", try_dumpable, false, BOTH},
+    {"setrlimit", try_limit, false, BOTH},
+    {"memfd_create", try_memfd, true, DATA_PLANE},
 };
 
 /* The number of calls that were not refused. */
-static int try_forbidden(void)
+static int try_calls(bool helper)
 {
     int allowed = 0;
 
     for (size_t i = 0; i < sizeof(forbidden) / sizeof(*forbidden); i++) {
         long r;
 
+        if (helper && forbidden[i].to == DATA_PLANE)
+            continue;
 #ifdef __SANITIZE_ADDRESS__
         if (!forbidden[i].with_sanitizer)
             continue;
@@ -376,9 +417,24 @@ static int try_forbidden(void)
     return allowed;
 }
 
+static int try_forbidden(void)
+{
+    return try_calls(false);
+}
+
+static int try_forbidden_to_helper(void)
+{
+    return try_calls(true);
+}
+
 static void test_forbidden_calls(void **state)
 {
     assert_int_equal(in_sandbox(try_forbidden), 0);
+}
+
+static void test_forbidden_to_the_helper(void **state)
+{
+    assert_int_equal(in_helper(try_forbidden_to_helper), 0);
 }
 
 /* --- allowed --------------------------------------------------------------------------- */
@@ -423,6 +479,50 @@ static int use_allowed(void)
 static void test_what_the_data_plane_needs(void **state)
 {
     assert_int_equal(in_sandbox(use_allowed), 0);
+}
+
+static char place[] = "/tmp/mpquic-helper-XXXXXX";
+
+static int use_allowed_to_helper(void)
+{
+    struct sockaddr_in loopback = {.sin_family = AF_INET};
+    struct ifreq ifr = {0};
+    char dir[64], a[80], b[80];
+    int fd;
+
+    loopback.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    snprintf(dir, sizeof(dir), "%s/run", place);
+    MUST(!mkdir(dir, 0700));
+    snprintf(a, sizeof(a), "%s/a", dir);
+    snprintf(b, sizeof(b), "%s/b", dir);
+    MUST((fd = open(a, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644)) >= 0);
+    MUST(write(fd, "x", 1) == 1 && !close(fd) && !rename(a, b) && !chmod(b, 0600));
+    MUST(!chown(b, (uid_t)-1, getegid()) && !unlink(b));
+    MUST((fd = memfd_create("x", MFD_CLOEXEC)) >= 0 && write(fd, "x", 1) == 1);
+    MUST((fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_UDP)) >= 0);
+    MUST(!bind(fd, (struct sockaddr *)&loopback, sizeof(loopback)));
+    MUST(socket(AF_INET6, SOCK_DGRAM, 0) >= 0 || errno == EAFNOSUPPORT);
+    MUST(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0) >= 0);
+    MUST(socket(AF_UNIX, SOCK_DGRAM, 0) >= 0);
+    MUST((fd = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0);
+    MUST(listen(fd, 1) && errno == EINVAL); /* not bound */
+    MUST(if_nametoindex("lo"));
+    MUST(ioctl(fd, TUNGETIFF, &ifr) && errno != EPERM);
+    MUST(!kill(data_plane, 0) && !waitpid(data_plane, NULL, WNOHANG));
+    return 0;
+}
+
+static void test_what_the_helper_needs(void **state)
+{
+    char dir[64];
+    int r;
+
+    assert_non_null(mkdtemp(place));
+    r = in_helper(use_allowed_to_helper);
+    snprintf(dir, sizeof(dir), "%s/run", place);
+    rmdir(dir);
+    rmdir(place);
+    assert_int_equal(r, 0);
 }
 
 /* --- who it is ------------------------------------------------------------------------- */
@@ -509,7 +609,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forbidden_calls),
+        cmocka_unit_test(test_forbidden_to_the_helper),
         cmocka_unit_test(test_what_the_data_plane_needs),
+        cmocka_unit_test(test_what_the_helper_needs),
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_root_becomes_another_user),
         cmocka_unit_test(test_it_dies_with_its_parent),

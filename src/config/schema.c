@@ -134,8 +134,10 @@ static const struct config_key peer_keys[] = {
             .example = "10.200.10.1",
             .help = "the addresses that this peer has inside the tunnel",
             .man = "Addresses, without a length, of the networks of tun_cidr. Nobody else gets "
-                   "them, whether the peer is connected or not. A family without an address here "
-                   "gets one out of address_pool. An entry that has addresses and no instance_id "
+                   "them, whether the peer is connected or not, and the peer gets no other one of "
+                   "that family while one of these is free: its own tun_cidr, if it has one, must "
+                   "name it. A family without an address here gets one out of address_pool. An "
+                   "entry that has addresses and no instance_id "
                    "serves one instance at a time.",
         },
     [CONFIG_PEER_KEY_PREFIXES] =

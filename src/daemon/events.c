@@ -55,7 +55,7 @@ static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
             answered |= addrs->v[k].request_id == i + 1;
         if (answered && !is_assigned(addrs, own))
             log_error("tunnel: the hub does not give us %s: it will drop packets from there; "
-                      "check tun_cidr on both ends",
+                      "check tun_cidr here, and tun_cidr and peers there",
                       ip_addr_str(own, buf));
     }
 }

@@ -86,8 +86,18 @@ static const char *lost_right(const struct hub *h, const struct member *p)
         return "its token is not valid any more";
     for (unsigned i = 0; i < n; i++)
         if (!lease_permitted(h->leases, p->client, &held[i]))
-            return "it has lost an address";
+            return "its address is no longer the one that it shall have";
     return NULL;
+}
+
+static void close_who_lost(struct hub *h)
+{
+    for (unsigned i = h->n_members; i-- > 0;) {
+        const char *why = lost_right(h, h->members[i]);
+
+        if (why)
+            member_close(h->members[i], why);
+    }
 }
 
 int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *policy)
@@ -105,12 +115,8 @@ int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *pol
     h->policy = fresh;
     for (unsigned i = 0; i < h->n_members; i++)
         h->members[i]->rule = policy_rule(fresh, lease_client_id(h->members[i]->client));
-    for (unsigned i = h->n_members; i-- > 0;) {
-        const char *why = lost_right(h, h->members[i]);
-
-        if (why)
-            member_close(h->members[i], why);
-    }
+    close_who_lost(h);
+    close_who_lost(h); /* what those held may be fixed for others, who then change to it */
     apply_prefixes(h);
     table_filter_learned(h->table, may_stay_learned, h);
     return 0;

@@ -77,8 +77,9 @@ void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt);
 /* Say goodbye to all peers: the following hub_tx() calls send it. */
 void hub_shutdown(struct hub *h, uint64_t now_ns);
 
-/* From now on this policy (copied). Peers that lost their right (their token is gone) or an address
- * are closed, and peer_down says why; the others keep their tunnels, and what lies behind them is
+/* From now on this policy (copied). Peers that lost their right (their token is gone) or an address,
+ * or for whom another address is fixed now, are closed, and peer_down says why: they come back and
+ * get what is theirs; the others keep their tunnels, and what lies behind them is
  * what the new policy says. Returns 0; -EINVAL (a bad count, or `multi` is another than before) or
  * -ENOMEM, and the old policy stays. The following hub_tx() calls send what it causes. */
 int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *policy);

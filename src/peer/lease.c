@@ -116,13 +116,27 @@ static bool in_pool(const struct leases *l, const struct ip_addr *a)
     return policy_contains(l->pool, l->n_pool, a);
 }
 
+/* Whether an address of the family is fixed for the client that nobody holds. */
+static bool fixed_waits(const struct leases *l, const struct lease_client *c, uint8_t family)
+{
+    for (unsigned i = 0; c->rule && i < c->rule->n_addr; i++) {
+        const struct ip_addr *a = &c->rule->addr[i];
+        const struct fixed *f = a->family == family && usable(l, a) ? find_fixed(l, a) : NULL;
+        const struct lease *e = f && f->rule == c->rule ? find_lease(l, a) : NULL;
+
+        if (f && f->rule == c->rule && !(e && e->held))
+            return true;
+    }
+    return false;
+}
+
 bool lease_permitted(const struct leases *l, const struct lease_client *c, const struct ip_addr *a)
 {
     const struct fixed *f = find_fixed(l, a);
 
     if (!usable(l, a))
         return false;
-    return f ? f->rule == c->rule : in_pool(l, a);
+    return f ? f->rule == c->rule : in_pool(l, a) && !fixed_waits(l, c, a->family);
 }
 
 bool lease_governs(const struct leases *l, const struct ip_addr *a)

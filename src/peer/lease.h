@@ -9,7 +9,8 @@
  *   - a new policy says so.
  *
  * Addresses come from the pool, or are fixed for a peer by a rule: those nobody else gets, whether
- * the peer is there or not. The pool is given out in a circle, so that an address that has become
+ * the peer is there or not, and the peer gets none of the pool while one of that family is fixed
+ * for it that nobody holds. The pool is given out in a circle, so that an address that has become
  * free rests as long as possible. Lookups cost one SipHash. No system call, no clock.
  */
 #ifndef PEER_LEASE_H
@@ -57,8 +58,8 @@ const struct hub_peer_id *lease_client_id(const struct lease_client *c);
 
 /* Hold just this address. Returns 0, also when it is held already; -EADDRINUSE another peer holds
  * it or it is fixed for another one; -EADDRNOTAVAIL it is neither in the pool nor fixed for this
- * one, or no peer can have it (ours, a network's first or broadcast address); -ENOSPC it holds
- * LEASE_PEER_MAX already; -ENOMEM. */
+ * one, another one waits that is, or no peer can have it (ours, a network's first or broadcast
+ * address); -ENOSPC it holds LEASE_PEER_MAX already; -ENOMEM. */
 int lease_take(struct leases *l, struct lease_client *c, const struct ip_addr *a);
 
 /* Hold an address of the family that is not among the n of `except`: one that it holds already, or
@@ -71,7 +72,7 @@ int lease_take_any(struct leases *l, struct lease_client *c, uint8_t family,
  * places. */
 unsigned lease_held(const struct lease_client *c, struct ip_addr *ret);
 
-/* Whether the policy lets the peer have this address. */
+/* Whether the policy lets the peer have this address, or go on to hold it. */
 bool lease_permitted(const struct leases *l, const struct lease_client *c, const struct ip_addr *a);
 
 /* Whether the address is one that only leases give: in the pool or fixed for a peer. */

@@ -447,7 +447,7 @@ static void only_who_lost_its_right_is_closed(void **state)
     assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
     host_pump(w->hub_host);
     assert_int_equal(w->downs, 3);
-    assert_non_null(strstr(w->down_why, "it has lost an address"));
+    assert_non_null(strstr(w->down_why, "its address is no longer the one that it shall have"));
     assert_true(peers_wait_state(w, 1, EDGE_UP, 5 * NS_PER_S));
     assert_true(peers_wait_state(w, 2, EDGE_UP, 5 * NS_PER_S));
     sim_run_for(w->sim, NS_PER_S);
@@ -458,6 +458,53 @@ static void only_who_lost_its_right_is_closed(void **state)
     p.multi = false;
     assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), -EINVAL);
     assert_int_equal(hub_peers(w->hub), 2);
+    peers_free(w);
+}
+
+/* The pool gave a and b .1 and .2; then .50 is fixed for a, and .1 for c. Nobody is started anew.
+ */
+static void a_fixed_address_moves_its_peer(void **state)
+{
+    struct hub_rule rule[2] = {{.name = "a", .addr = {{4, {10, 200, 1, 50}}}, .n_addr = 1},
+                               {.name = "c", .addr = {{4, {10, 200, 1, 1}}}, .n_addr = 1}};
+    struct peers *w = many_up(many_new(15), 3);
+    struct hub_policy p = w->hub_opts.policy;
+
+    assert_string_equal(address_of(w, 0, 4), "10.200.1.1");
+    assert_string_equal(address_of(w, 2, 4), "10.200.1.3");
+    p.rules = rule;
+    p.n_rules = 2;
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    host_pump(w->hub_host);
+    assert_int_equal(w->downs, 2); /* b goes on */
+    assert_true(peers_wait_state(w, 0, EDGE_UP, 5 * NS_PER_S));
+    assert_true(peers_wait_state(w, 2, EDGE_UP, 5 * NS_PER_S));
+    sim_run_for(w->sim, NS_PER_S);
+    assert_string_equal(address_of(w, 0, 4), "10.200.1.50");
+    assert_string_equal(address_of(w, 0, 6), "fd00:1::1");
+    assert_string_equal(address_of(w, 2, 4), "10.200.1.1");
+
+    p.n_rules = 0; /* what was fixed is of the pool, and may be kept */
+    assert_int_equal(hub_reconfigure(w->hub, w->sim->now_ns, &p), 0);
+    assert_int_equal(w->downs, 2);
+    peers_free(w);
+}
+
+/* An edge that remembers what another hub process gave it asks for that: it gets what is fixed. */
+static void a_fixed_address_is_given_by_a_hub_that_was_restarted(void **state)
+{
+    struct hub_rule rule = {.name = "a", .addr = {{4, {10, 200, 1, 50}}}, .n_addr = 1};
+    struct peers *w = many_up(many_new(16), 1);
+
+    assert_string_equal(address_of(w, 0, 4), "10.200.1.1");
+    peers_kill_hub(w);
+    w->hub_opts.policy.rules = &rule;
+    w->hub_opts.policy.n_rules = 1;
+    peers_start_hub(w);
+    w->edge[0].n_assigned = 0;
+    assert_true(sim_run_cond(w->sim, 60 * NS_PER_S, is_settled, &w->edge[0]));
+    assert_string_equal(address_of(w, 0, 4), "10.200.1.50");
+    assert_string_equal(address_of(w, 0, 6), "fd00:1::1");
     peers_free(w);
 }
 
@@ -574,6 +621,8 @@ int main(void)
         cmocka_unit_test(a_wish_is_granted_when_it_can_be),
         cmocka_unit_test(no_more_than_may_be),
         cmocka_unit_test(only_who_lost_its_right_is_closed),
+        cmocka_unit_test(a_fixed_address_moves_its_peer),
+        cmocka_unit_test(a_fixed_address_is_given_by_a_hub_that_was_restarted),
         cmocka_unit_test(other_networks_take_effect_at_once),
         cmocka_unit_test(slow_peers_leave_buffers_to_others),
         cmocka_unit_test(the_largest_path_sets_the_mtu),

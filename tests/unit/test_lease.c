@@ -211,6 +211,28 @@ static void a_fixed_address_is_only_its_peers(void **state)
     leases_free(w->l);
 }
 
+static void a_fixed_address_goes_before_the_pool(void **state)
+{
+    struct world *w = world_new("10.0.0.1/24", "fd00::1/64");
+    struct ip_addr pool = addr("10.0.0.9"), pool6 = addr("fd00::9");
+    struct lease_client *one, *two;
+
+    w->rule[0] = (struct hub_rule){.name = "edge", .addr = {addr("10.0.0.50")}, .n_addr = 1};
+    w->policy.n_rules = 1;
+    put_in_force(w);
+    one = come(w, "edge", "1");
+    two = come(w, "edge", "2");
+    assert_int_equal(take(w, one, "10.0.0.9"), -EADDRNOTAVAIL);
+    assert_int_equal(take(w, one, "fd00::9"), 0); /* nothing is fixed of that family */
+    assert_true(lease_permitted(w->l, one, &pool6));
+    assert_string_equal(any(w, one, 4), "10.0.0.50");
+    assert_int_equal(take(w, two, "10.0.0.9"), 0); /* the first instance has it */
+    assert_true(lease_permitted(w->l, two, &pool));
+    lease_client_close(w->l, one);
+    assert_false(lease_permitted(w->l, two, &pool)); /* it is free again */
+    leases_free(w->l);
+}
+
 static void a_peer_has_eight_at_most(void **state)
 {
     struct world *w = world_new("10.0.0.254/24", "fd00::1/64");
@@ -393,6 +415,7 @@ int main(void)
         cmocka_unit_test(the_longest_absence_pays),
         cmocka_unit_test(who_asks_for_an_absent_ones_address_gets_it),
         cmocka_unit_test(a_fixed_address_is_only_its_peers),
+        cmocka_unit_test(a_fixed_address_goes_before_the_pool),
         cmocka_unit_test(a_peer_has_eight_at_most),
         cmocka_unit_test(instances_of_one_name_are_bounded),
         cmocka_unit_test(idle_leases_are_bounded),

@@ -116,27 +116,30 @@ def start_ping(link, target, seconds, interval, size=56):
 
 
 def finish_ping(link, child):
-    """Round trips in us. RuntimeError when none came back."""
+    """(round trips in us, share of pings without an answer in per cent). RuntimeError when none
+    came back."""
     try:
         out, _ = child.communicate(timeout=60)
     finally:
         link.reap(child)
     times = [float(t) * 1000 for t in re.findall(r'time=([0-9.]+) ms', out)]
-    if not times:
+    sent = re.search(r'(\d+) packets transmitted, (\d+) received', out)
+    if not times or not sent:
         raise RuntimeError('ping: no answer')
-    return times
+    return sorted(times), 100 * (1 - int(sent[2]) / int(sent[1]))
 
 
-def rtt_figures(name, times):
-    times = sorted(times)
+def rtt_figures(name, answers):
+    times, lost = answers
     return {f'{name}_median': statistics.median(times),
-            f'{name}_p95': times[min(len(times) - 1, int(0.95 * len(times)))]}
+            f'{name}_p95': times[min(len(times) - 1, int(0.95 * len(times)))],
+            f'{name}_lost': lost}
 
 
 def rtt_idle(carrier, seconds):
     link = carrier.link
-    times = finish_ping(link, start_ping(link, carrier.address['b'], seconds, 0.01))
-    return rtt_figures('rtt_idle', times)
+    return rtt_figures('rtt_idle', finish_ping(link, start_ping(link, carrier.address['b'],
+                                                                seconds, 0.01)))
 
 
 # ---- TCP ----
@@ -176,9 +179,9 @@ def tcp_with_ping(carrier, name, flows, reverse, seconds):
     """The same, and the round trip meanwhile."""
     link = carrier.link
     pings = start_ping(link, carrier.address['b'], seconds, 0.01)
-    with Background(finish_ping, link, pings) as times:
+    with Background(finish_ping, link, pings) as answers:
         figures, foreign = tcp(carrier, name, flows, reverse, seconds)
-        return figures | rtt_figures('rtt_load', times.result()), foreign
+        return figures | rtt_figures('rtt_load', answers.result()), foreign
 
 
 def tcp_under_ping(carrier, name, reverse, seconds, interval, size):
@@ -189,10 +192,10 @@ def tcp_under_ping(carrier, name, reverse, seconds, interval, size):
     with Window(carrier) as window, Background(iperf, link, carrier.address['b'], seconds,
                                                *options) as flow:
         time.sleep(2.3)
-        times = finish_ping(link, start_ping(link, carrier.address['b'], seconds - 0.5, interval,
-                                             size))
+        answers = finish_ping(link, start_ping(link, carrier.address['b'], seconds - 0.5, interval,
+                                               size))
         rate = flow.result()['sum_received']['bits_per_second']
-    return {name: rate / 1e6, **rtt_figures(f'{name}_rtt', times)}, window.foreign
+    return {name: rate / 1e6, **rtt_figures(f'{name}_rtt', answers)}, window.foreign
 
 
 # ---- UDP ----

@@ -127,6 +127,8 @@ LINE_FIGURES = [
            1e-3),
     Figure('tcp1_down_rtt_added_p95', 'ms',
            'round trip added beside the flow b to a, 95th percentile', LOWER, 1e-3),
+    Figure('tcp1_up_rtt_lost', '%', 'pings lost beside the flow a to b', LOWER),
+    Figure('tcp1_down_rtt_lost', '%', 'pings lost beside the flow b to a', LOWER),
 ]
 
 

@@ -57,9 +57,9 @@ enum {
     FQ_BYTES_FACTOR = 8    /* how far the bound in bytes may grow with the rate */
 };
 
-/* What the queue of a fast path may hold. Twice CoDel's target, so that CoDel has something to
+/* What the queue of a fast path may hold: some times CoDel's target, so that CoDel has something to
  * decide about before the bound does. */
-#define FQ_BOUND_NS (10 * NS_PER_MS)
+#define FQ_BOUND_NS (25 * NS_PER_MS)
 
 struct fq_flows;
 

@@ -565,32 +565,32 @@ static void a_smaller_bound(void **state)
     assert_int_equal(f->q.n, 1);
 }
 
-/* The bound in bytes is worth 10 ms of what leaves, and never less than it says. */
+/* The bound in bytes is worth 25 ms of what leaves, and never less than it says. */
 static void the_bound_follows_the_rate(void **state)
 {
     struct fixture *f = *state;
     uint64_t t = T0;
 
-    f->q.opts.max_bytes = f->q.max_bytes = 100000;
+    f->q.opts.max_bytes = f->q.max_bytes = 250000;
     for (unsigned i = 0; i < 500; i++, t += MS) { /* 15 kB each ms, and empty meanwhile */
         for (unsigned n = 0; n < 10; n++)
             push(f, t, 1, 1500);
         for (unsigned n = 0; n < 10; n++)
             pop(f, t);
     }
-    assert_in_range(f->q.max_bytes, 149000, 151500);
-    for (unsigned i = 0; i < 110; i++)
+    assert_in_range(f->q.max_bytes, 372500, 378750);
+    for (unsigned i = 0; i < 260; i++)
         push(f, t, 1, 1500);
-    assert_in_range(f->q.bytes, 147500, f->q.max_bytes);
+    assert_in_range(f->q.bytes, 371000, f->q.max_bytes);
     for (t += NS_PER_S / 2; f->q.n; t += 20 * MS)
         pop(f, t);
-    assert_int_equal(f->q.max_bytes, 100000);
+    assert_int_equal(f->q.max_bytes, 250000);
     for (unsigned i = 0; i < 250; i++, t += MS)
         for (unsigned n = 0; n < 2000; n++) {
             push(f, t, 1, 1500);
             pop(f, t);
         }
-    assert_int_equal(f->q.max_bytes, 100000 * FQ_BYTES_FACTOR);
+    assert_int_equal(f->q.max_bytes, 250000 * FQ_BYTES_FACTOR);
 }
 
 static void what_is_old_is_stale(void **state)

@@ -177,7 +177,7 @@ static void m_left(struct model *m, int64_t now, unsigned len)
     m->left_bytes += len;
     if (now - m->left_since < 100000000)
         return;
-    m->bound = floor(fmin(m->left_bytes / (double)(now - m->left_since) * 1e7, 8. * BYTES));
+    m->bound = floor(fmin(m->left_bytes / (double)(now - m->left_since) * 2.5e7, 8. * BYTES));
     m->bound = fmax(m->bound, BYTES);
     m->left_since = now;
     m->left_bytes = 0;

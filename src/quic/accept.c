@@ -6,13 +6,15 @@
  *      without a token   a few at a time and a few a second, of each source and of all; enough for
  *                        quiet times, when nobody should pay a round trip for this;
  *      with a token      from a Retry (RFC 9000, 8.1.2), which proves the address. Limits here are
- *                        for each source, because nobody can spend those of another one.
+ *                        for each source first, because nobody can spend those of another one, and
+ *                        then for all, so that many hosts who act together leave the established
+ *                        connections half a processor.
  *
  *      Initial --- token? -- no --> below the limits? -- no --> Retry (answer.c), no state
  *                    | yes             | yes
  *                    ok? - no -> closed|
  *                    | yes             |
- *              source below limits?    |
+ *        source, all below limits?     |
  *               | no        `----------+--> lane
  *               `-> dropped; the client sends again
  *
@@ -20,9 +22,10 @@
  * an established connection.
  *
  * Numbers. One source may be a carrier's NAT with 1,000 edges that lost their hub at the same time:
- * 400 handshakes at once and 200 a second, 128 at a time, bring them up in 3 to 4 seconds. The
- * first flight of a handshake costs a server some 0.4 ms, so a single source that really completes
- * them cannot use up more than a tenth of a processor.
+ * 400 handshakes at once and 200 a second bring them up in 3 to 4 seconds. A
+ * handshake that ends with a refused certificate costs a server some 0.5 ms (doc/decisions/0005),
+ * so a single source cannot use up more than a tenth of a processor, and all together not more than
+ * half of one; 1,000 edges of a hub that comes back take a second of that rate.
  */
 #include "quic/lane.h"
 
@@ -58,6 +61,17 @@ static bool trusts(struct quic_endpoint *ep, struct source *s)
            s->unproven < SOURCE_UNPROVEN_MAX &&
            bucket_take(&s->first, &first_source_rate, ep->now_ns) &&
            bucket_take(&ep->first, &first_rate, ep->now_ns);
+}
+
+/* Whether one more may begin from an address that has been proved. */
+static bool has_budget(struct quic_endpoint *ep, struct source *s)
+{
+    const struct bucket_rate rate = {.step_ns = NS_PER_S / ep->opts.handshake_rate,
+                                     .burst = ep->opts.handshake_rate};
+
+    return s->proven < ep->opts.source_handshakes &&
+           bucket_take(&s->handshake, &handshake_source_rate, ep->now_ns) &&
+           bucket_take(&ep->proven, &rate, ep->now_ns);
 }
 
 /* The oldest handshake makes room, unless it may still be on its way. Without a word: who has not
@@ -114,9 +128,7 @@ struct quic_lane *endpoint_accept(struct quic_endpoint *ep, const struct quic_rx
         ep->stats.refused += !sent;
         return NULL;
     }
-    if (token == TOKEN_GOOD &&
-        (birth.source->proven >= ep->opts.source_handshakes ||
-         !bucket_take(&birth.source->handshake, &handshake_source_rate, ep->now_ns))) {
+    if (token == TOKEN_GOOD && !has_budget(ep, birth.source)) {
         refuse(ep, DROP_SOURCE_LIMIT);
         return NULL;
     }

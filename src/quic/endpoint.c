@@ -29,6 +29,8 @@ static void default_opts(struct quic_endpoint_opts *o)
         o->retry_handshakes = 64;
     if (!o->source_handshakes)
         o->source_handshakes = 400;
+    if (!o->handshake_rate)
+        o->handshake_rate = 1000;
 }
 
 int quic_endpoint_new(const struct quic_endpoint_opts *opts, struct quic_endpoint **ret)

@@ -116,6 +116,7 @@ struct quic_endpoint {
     struct answers *answers;
     struct source_table *sources;
     struct bucket first;           /* handshakes without a token, of all sources */
+    struct bucket proven;          /* with one */
     struct quic_lane *open_newest; /* of the open handshakes */
     struct quic_lane *open_oldest;
     uint8_t token_secret[32];

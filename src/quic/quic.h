@@ -133,6 +133,8 @@ struct quic_endpoint_opts {
     bool retry_always;             /* server: all must pass Retry */
     unsigned source_handshakes;    /* server: open at a time from one validated source (IPv4
                                     * address, IPv6 /64); 0 = 400 */
+    unsigned handshake_rate;       /* server: begun a second by all validated sources together, and
+                                    * at once; 0 = 1000 */
 
     /* server: a connection has authenticated and needs a path. Sets *ret_ops and *ret_user;
      * returns 0, or nonzero to refuse it. */

@@ -254,6 +254,31 @@ static void a_thousand_from_everywhere(void **state)
     crowd_free(w);
 }
 
+/* A hundred hosts who all prove their addresses get no more handshakes together than the hub
+ * spares: twenty at once, then twenty a second. Those who wait send again. */
+static void all_together_have_a_rate(void **state)
+{
+    struct crowd *w = crowd_new(1);
+
+    w->opts.retry_always = true;
+    w->opts.handshake_rate = 20;
+    crowd_start_hub(w);
+    for (unsigned i = 0; i < 100; i++) {
+        struct net_addr a = spoofed(i);
+
+        crowd_join(w, &a);
+    }
+    crowd_run(w, 500);
+    assert_int_equal(crowd_stats(w).retried, 100);
+    assert_in_range(crowd_stats(w).begun, 20, 30);
+    assert_in_range(w->drops.n[DROP_SOURCE_LIMIT], 70, 200);
+    crowd_run(w, 1500);
+    assert_in_range(crowd_stats(w).begun, 21, 20 + 2 * 20);
+    assert_int_equal(crowd_stats(w).completed, crowd_stats(w).begun);
+    assert_int_equal(w->downs, 0);
+    crowd_free(w);
+}
+
 /* The hub's process is another one: whoever says something is told so, within seconds, though all
  * are behind one NAT. */
 static void resets_reach_a_thousand(void **state)
@@ -516,6 +541,7 @@ int main(void)
         cmocka_unit_test(tokens_expire),
         cmocka_unit_test(a_thousand_behind_one_nat),
         cmocka_unit_test(a_thousand_from_everywhere),
+        cmocka_unit_test(all_together_have_a_rate),
         cmocka_unit_test(resets_reach_a_thousand),
         cmocka_unit_test(no_more_than_three_times),
         cmocka_unit_test(a_close_is_no_amplifier),

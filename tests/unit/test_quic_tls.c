@@ -511,6 +511,48 @@ static void a_token_of_yesterday(void **state)
     part(&m);
 }
 
+/* --- who listens on the way ------------------------------------------------------------ */
+
+/* First packets are protected by keys that everybody can compute (RFC 9001, 5.2). An alert in one
+ * of them ends the attempt, as it must, but is no reason to give up. */
+static void an_alert_that_anybody_can_write_is_not_final(void **state)
+{
+    static const unsigned alerts[] = {42, 44, 45, 48, 49, 116, 120};
+    struct quic_tls_files edge = edge_files();
+
+    for (unsigned i = 0; i < ARRAY_LEN(alerts); i++) {
+        struct pkt_pool *pool = pkt_pool_new(16, 0);
+        struct net_addr hub = net_addr_make(&(struct ip_addr){4, {192, 0, 2, 1}}, 443);
+        ngtcp2_cid asked, asker;
+        static struct quic_tx tx;
+        ngtcp2_version_cid vc;
+        struct quic_rx rx;
+        struct end e;
+        ngtcp2_ssize n;
+
+        end_init(&e, pool, &edge, "hub.example", &quic_tls_gnutls);
+        assert_int_equal(quic_path_open_lane(quic_path_new(e.ep, &meeting_ops, &e), START_NS,
+                                             &e.addr, &hub, 0, NULL),
+                         0);
+        assert_true(quic_endpoint_tx(e.ep, START_NS, &tx));
+        assert_int_equal(ngtcp2_pkt_decode_version_cid(&vc, tx.buf, tx.seg_size, 8), 0);
+        ngtcp2_cid_init(&asked, vc.dcid, vc.dcidlen);
+        ngtcp2_cid_init(&asker, vc.scid, vc.scidlen);
+        n = ngtcp2_crypto_write_connection_close(tx.buf, sizeof(tx.buf), NGTCP2_PROTO_VER_V1,
+                                                 &asker, &asked, NGTCP2_CRYPTO_ERROR | alerts[i],
+                                                 NULL, 0);
+        assert_true(n > 0);
+        rx = (struct quic_rx){.local = e.addr, .remote = hub, .data = tx.buf, .len = (size_t)n};
+        quic_endpoint_rx(e.ep, START_NS + NS_PER_MS, &rx);
+        assert_int_equal(e.downs, 1);
+        assert_int_equal(e.why.fail, QUIC_FAIL_TLS);
+        assert_int_equal(e.why.code, 0x100 | alerts[i]);
+        assert_false(quic_fail_permanent(e.why.fail));
+        end_done(&e);
+        pkt_pool_free(pool);
+    }
+}
+
 /* --- certificates ---------------------------------------------------------------------- */
 
 static int make_certificates(void **state)
@@ -589,6 +631,7 @@ int main(void)
         cmocka_unit_test(keys_change_without_tls),
         cmocka_unit_test(retry_with_real_tls),
         cmocka_unit_test(a_token_of_yesterday),
+        cmocka_unit_test(an_alert_that_anybody_can_write_is_not_final),
     };
 
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);

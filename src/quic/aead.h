@@ -4,8 +4,8 @@
  *
  *      gnutls    always there
  *      ipsec-mb  Intel's multi-buffer library: x86-64 only, when it was there at build time. It is
- *                used where the processor has VAES, VPCLMULQDQ and AVX-512: a full packet takes 0.1
- *                us instead of 0.34. Elsewhere it gains little (doc/decisions/0006)
+ *                used where the processor has VAES: a full packet takes 0.1 us instead of 0.34.
+ *                Elsewhere it gains little (doc/decisions/0006)
  *
  * A process chooses once, before it makes its first key, by aead_choose(). Making a key allocates;
  * nothing else does, and nothing makes a system call. A key belongs to one thread.

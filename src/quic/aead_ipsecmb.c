@@ -7,6 +7,7 @@
 #include "quic/aead.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <wmmintrin.h>
@@ -50,16 +51,27 @@ static IMB_MGR *mgr_new(void)
     return m;
 }
 
-/* The library has its fast AES-GCM for processors with all of AVX-512 (F, DQ, CD, BW, VL, IFMA),
- * VAES, VPCLMULQDQ, GFNI and SHA; for lesser ones it falls back to a slower one. */
+static bool has(uint64_t features)
+{
+    return (mgr->features & features) == features;
+}
+
+/* The sets of features by which the library itself chooses its fast AES-GCM. Both hold VAES,
+ * VPCLMULQDQ, GFNI and SHA; the one for registers of 512 bits AVX-512 F, DQ, CD, BW, VL and IFMA
+ * too. For registers of 256 bits there is one since release 1.5. */
 static const char *mb_unusable(void)
 {
     if (!mgr)
         mgr = mgr_new();
     if (!mgr)
         return "the library does not start";
-    if ((mgr->features & IMB_CPUFLAGS_AVX512_T2) != IMB_CPUFLAGS_AVX512_T2)
-        return "the processor lacks VAES, VPCLMULQDQ or AVX-512";
+    if (has(IMB_CPUFLAGS_AVX512_T2))
+        return NULL;
+    if (!has(IMB_CPUFLAGS_AVX2_T2))
+        return "the processor lacks VAES";
+    if (imb_get_version() < IMB_VERSION(1, 5, 0))
+        return "the processor lacks AVX-512, without which only newer releases of the library "
+               "are fast";
     return NULL;
 }
 

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/clockfloor.h"
 #include "base/exitcode.h"
 #include "base/util.h"
 #include "cli/cli.h"
@@ -79,9 +81,14 @@ static void write_summary(const char *summary)
 
 static void write_head(const char *name, const char *title, const char *section, const char *what)
 {
+    time_t made = (time_t)clock_source_date_s();
+    const struct tm *day = gmtime(&made);
+    char month[16];
+
+    strftime(month, sizeof(month), "%B", day);
     printf(".\\\" Made from the tables of the program by genman; do not edit.\n"
-           ".Dd November 21, 2025\n.Dt %s %s\n.Os mpquic %s\n.Sh NAME\n.Nm %s\n.Nd %s\n",
-           title, section, MPQUIC_VERSION, name, what);
+           ".Dd %s %d, %d\n.Dt %s %s\n.Os mpquic %s\n.Sh NAME\n.Nm %s\n.Nd %s\n",
+           month, day->tm_mday, 1900 + day->tm_year, title, section, MPQUIC_VERSION, name, what);
 }
 
 /* ---- mpquic.yaml(5) ---- */
@@ -266,8 +273,11 @@ static void write_exit_codes(void)
         write_summary(codes[i].what);
     }
     printf(".El\n.Pp\n");
-    write_text("Codes 1, 2 and 20 to 26 do not go away by trying again: somebody has to change a "
-               "file. In a systemd unit they belong into RestartPreventExitStatus=.");
+    write_text(
+        "Codes 1, 2 and 20 to 27 do not go away by trying again: somebody has to change a "
+        "file, here or at the other end. The unit mpquic@.service starts the tunnel again all "
+        "the same, with growing pauses where systemd has them, so that it comes back once "
+        "that is done.");
 }
 
 static void write_environment(void)
@@ -276,7 +286,31 @@ static void write_environment(void)
     write_text("The library with which a tunnel protects its packets: ipsec-mb or gnutls, for "
                "comparisons. Without it the fastest is taken that is built in and works on the "
                "processor; mpquic status tells which.");
+    printf(".It Ev MPQUIC_PKI_DIR\n");
+    write_text("The directory of the certificate authority, in place of /etc/mpquic/pki.");
+    printf(".It Ev MPQUIC_RUN_DIR , MPQUIC_STATE_DIR\n");
+    write_text(
+        "The directories of the control sockets and of the saved time, in place of /run/mpquic "
+        "and /var/lib/mpquic. The verbs that ask an instance need the same ones.");
     printf(".El\n");
+}
+
+static void write_files(void)
+{
+    write_text("Configurations, NAME.yaml for the instance NAME; see");
+    printf(".Xr mpquic.yaml 5 .\n.It Pa /etc/mpquic/tls/\n");
+    write_text("Keys and certificates that mpquic join has written.");
+    printf(".It Pa /etc/mpquic/pki/\n");
+    write_text("The certificate authority of a hub. Its ca.key is the secret of all.");
+    printf(".It Pa /run/mpquic/NAME.sock\n");
+    write_text("The control socket of a running instance, for root and the group mpquic.");
+    printf(".It Pa /var/lib/mpquic/NAME.time\n");
+    write_text("The time that an instance knew last, for machines whose clock stops.");
+    printf(".It Pa /usr/share/doc/mpquic/\n");
+    write_text("tutorial.md: from two fresh machines to the first packet. install.md: running "
+               "tunnels as services. security.md: what is promised. Examples.");
+    printf(".It Pa /dev/net/tun\n");
+    write_text("Where TUN interfaces are made.");
 }
 
 static int write_page_mpquic(void)
@@ -295,17 +329,21 @@ static int write_page_mpquic(void)
     printf(".Sh SIGNALS\n.Bl -tag -width Ds\n.It Dv SIGTERM , SIGINT\n");
     write_text("A tunnel closes its connection and exits with status 0.");
     printf(".It Dv SIGHUP\n");
-    write_text("A tunnel logs the state of its path and how many packets it dropped, and why. The "
-               "configuration is not read again.");
+    write_text("A tunnel logs the state of its path and how many packets it dropped, and why, and "
+               "reads its configuration anew, as mpquic reload has it do.");
     printf(".El\n");
     write_environment();
     printf(".Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");
-    write_text("The usual place of configurations; see");
-    printf(".Xr mpquic.yaml 5 .\n.It Pa /dev/net/tun\n");
-    write_text("Where TUN interfaces are made.");
+    write_files();
     printf(".El\n");
     write_exit_codes();
-    printf(".Sh EXAMPLES\nCheck every configuration of a machine:\n"
+    printf(".Sh EXAMPLES\nA new hub, and on it a bundle for an edge:\n"
+           ".Bd -literal -offset indent\n"
+           "mpquic init 203.0.113.10 --behind 192.168.77.0/24\n"
+           "mpquic pki client edge1 --bundle\n"
+           ".Ed\n.Pp\nThe edge, to which the file was brought:\n"
+           ".Pp\n.Dl mpquic join edge1.mpquic\n"
+           ".Pp\nCheck every configuration of a machine:\n"
            ".Pp\n.Dl mpquic check /etc/mpquic/*.yaml\n"
            ".Sh SEE ALSO\n.Xr mpquic.yaml 5\n.Sh STANDARDS\n"
            "RFC 9484, Proxying IP in HTTP;\n"

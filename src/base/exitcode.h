@@ -29,9 +29,9 @@
     X(EXIT_CODE_NO_CONNECT_IP, 26, "no-connect-ip", "the peer does not speak CONNECT-IP")       \
     X(EXIT_CODE_CERT_REVOKED, 27, "certificate-revoked",                                        \
       "a certificate has been revoked: the server has refused this client's, or the other way") \
-    X(EXIT_CODE_NO_ANSWER, 28, "no-answer", "mpquic join: the hub does not answer")             \
+    X(EXIT_CODE_NO_ANSWER, 28, "no-answer", "the hub does not answer (mpquic join)")            \
     X(EXIT_CODE_FILES, 30, "files",                                                             \
-      "mpquic pki, init or join: a file cannot be read, made or used; nothing was changed")     \
+      "a file cannot be read, made or used; nothing was changed (mpquic pki, init, join)")      \
     X(EXIT_CODE_INTERNAL, 70, "internal", "out of memory, or output that cannot be written")
 
 enum exit_code {

@@ -66,23 +66,16 @@ static int set_hub(const struct pki *p, const struct cli_bundle_opts *opts, stru
     return 0;
 }
 
-static int set_prefixes(const char *option, const char *const *text, unsigned n, bool network,
+static int set_networks(const char *option, const char *const *text, unsigned n,
                         struct ip_prefix *ret, unsigned max, unsigned *ret_n, struct pki_error *e)
 {
-    if (n > max)
-        return pki_error_set(e, -EINVAL, "%s: more than %u", option, max);
-    for (unsigned i = 0; i < n; i++) {
-        struct ip_prefix whole;
+    int rv = n > max ? pki_error_set(e, -EINVAL, "--%s: more than %u", option, max) : 0;
 
-        if (ip_prefix_parse(text[i], &ret[i]))
-            return pki_error_set(e, -EINVAL, "%s: '%.80s' is not ADDRESS/LENGTH", option, text[i]);
-        whole = ip_prefix_network(&ret[i]);
-        if (network && !ip_prefix_equal(&ret[i], &whole))
-            return pki_error_set(e, -EINVAL, "%s: '%.80s' has bits set behind its length", option,
-                                 text[i]);
-    }
-    *ret_n = n;
-    return 0;
+    for (unsigned i = 0; i < n && !rv; i++)
+        rv = cli_network(option, text[i], &ret[i], e);
+    if (!rv)
+        *ret_n = n;
+    return rv;
 }
 
 /* ADDRESS/LENGTH; without a length that of the hub's network. */
@@ -129,7 +122,7 @@ static int set_fixed(const struct pki *p, const struct bundle *b, const struct c
     snprintf(ret->name, sizeof(ret->name), "%s", b->name);
     for (unsigned i = 0; i < b->n_addr; i++)
         ret->addr[ret->n_addr++] = b->addr[i].addr;
-    rv = set_prefixes("--behind", behind->v, behind->n, true, ret->prefix, CONFIG_PEER_PREFIXES_MAX,
+    rv = set_networks("behind", behind->v, behind->n, ret->prefix, CONFIG_PEER_PREFIXES_MAX,
                       &ret->n_prefix, e);
     if (rv || (!ret->n_addr && !ret->n_prefix))
         return rv;
@@ -137,11 +130,11 @@ static int set_fixed(const struct pki *p, const struct bundle *b, const struct c
 }
 
 /* The networks that an address out of the hub's pool will lie in. */
-static int set_networks(const struct hub_file *hub, const struct cli_bundle_opts *opts,
-                        struct bundle *b, struct pki_error *e)
+static int set_tunnel_networks(const struct hub_file *hub, const struct cli_bundle_opts *opts,
+                               struct bundle *b, struct pki_error *e)
 {
     if (opts->networks.n)
-        return set_prefixes("--network", opts->networks.v, opts->networks.n, true, b->network,
+        return set_networks("network", opts->networks.v, opts->networks.n, b->network,
                             BUNDLE_ADDRS_MAX, &b->n_network, e);
     if (b->n_addr) /* has a length itself */
         return 0;
@@ -188,13 +181,12 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
     if (!rv)
         rv = set_addresses(&hub, &opts->addresses, &b, e);
     if (!rv)
-        rv = set_networks(&hub, opts, &b, e);
+        rv = set_tunnel_networks(&hub, opts, &b, e);
     hub_file_done(&hub);
     if (!rv)
         rv = set_fixed(p, &b, &opts->behind, &fixed, e);
     if (!rv)
-        rv = set_prefixes("--route", routes, n_routes, true, b.route, BUNDLE_ROUTES_MAX, &b.n_route,
-                          e);
+        rv = set_networks("route", routes, n_routes, b.route, BUNDLE_ROUTES_MAX, &b.n_route, e);
     if (!rv)
         rv = set_table(opts->table, &b.route_table, e);
     if (rv)

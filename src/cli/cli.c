@@ -11,7 +11,7 @@
 #include "base/exitcode.h"
 #include "config/nearest.h"
 
-enum { OPTIONS_MAX = 24 };
+enum { OPTIONS_MAX = 24, USAGE_COLUMN = 78, USAGE_INDENT = 11 };
 
 /* The last word of a verb's name: of "pki init", "init". */
 static const char *last_word(const char *name)
@@ -34,25 +34,38 @@ static bool is_option(const struct cli_option *o)
     return o && o->letter;
 }
 
-static void write_option(const struct cli_option *o, FILE *out)
+/* "--name ARG", in brackets when it may be left out. */
+static const char *option_str(const struct cli_option *o, char *buf, size_t size)
 {
-    if (o->name)
-        fprintf(out, "--%s", o->name);
-    else
-        fprintf(out, "-%c", o->letter);
-    if (o->arg)
-        fprintf(out, " %s", o->arg);
+    char letter[2] = {o->letter, 0};
+
+    snprintf(buf, size, "%s%s%s%s%s%s", o->required ? "" : "[", o->name ? "--" : "-",
+             o->name ? o->name : letter, o->arg ? " " : "", o->arg ? o->arg : "",
+             o->required ? "" : "]");
+    return buf;
+}
+
+/* The next piece of a usage line, on a new line when this one is full. */
+static void write_piece(FILE *out, const char *piece, size_t *column)
+{
+    if (*column + 1 + strlen(piece) > USAGE_COLUMN) {
+        fprintf(out, "\n%*s", USAGE_INDENT - 1, "");
+        *column = USAGE_INDENT - 1;
+    }
+    fprintf(out, " %s", piece);
+    *column += 1 + strlen(piece);
 }
 
 void cli_write_usage(const struct cli_verb *verb, FILE *out)
 {
-    fprintf(out, "mpquic %s", verb->name);
-    for (const struct cli_option *o = verb->options; is_option(o); o++) {
-        fputs(o->required ? " " : " [", out);
-        write_option(o, out);
-        fputs(o->required ? "" : "]", out);
-    }
-    fprintf(out, "%s%s", *verb->args ? " " : "", verb->args);
+    size_t column = (size_t)fprintf(out, "usage: mpquic %s", verb->name);
+    char buf[128];
+
+    for (const struct cli_option *o = verb->options; is_option(o); o++)
+        write_piece(out, option_str(o, buf, sizeof(buf)), &column);
+    if (*verb->args)
+        write_piece(out, verb->args, &column);
+    fputc('\n', out);
 }
 
 int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
@@ -63,9 +76,8 @@ int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
-    fprintf(stderr, "mpquic %s: %s\nusage: ", verb->name, text);
+    fprintf(stderr, "mpquic %s: %s\n", verb->name, text);
     cli_write_usage(verb, stderr);
-    fputc('\n', stderr);
     return EXIT_CODE_USAGE;
 }
 

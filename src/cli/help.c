@@ -47,21 +47,23 @@ static void list_verbs(FILE *out)
 {
     fputs("usage: mpquic VERB [OPTION ...] [ARGUMENT ...]\n\n", out);
     list(cli_verbs, out);
-    fputs("\n'mpquic help VERB' explains one; see also mpquic(8) and mpquic.yaml(5).\n", out);
+    fputs("\nA new hub begins with init, a new edge with join: the tutorial,\n"
+          "/usr/share/doc/mpquic/tutorial.md, leads through both. 'mpquic help VERB'\n"
+          "explains a verb; see also mpquic(8) and mpquic.yaml(5).\n",
+          out);
 }
 
 void cli_help_verb(const struct cli_verb *v, FILE *out)
 {
-    fputs("usage: ", out);
     if (v->subs) {
-        fprintf(out, "mpquic %s VERB [OPTION ...] [ARGUMENT ...]\n\n", v->name);
+        fprintf(out, "usage: mpquic %s VERB [OPTION ...] [ARGUMENT ...]\n\n", v->name);
         list(v->subs, out);
         fputc('\n', out);
         write_wrapped(out, v->text, 0);
         return;
     }
     cli_write_usage(v, out);
-    fputs("\n\n", out);
+    fputc('\n', out);
     write_wrapped(out, v->text, 0);
     for (const struct cli_option *o = v->options; o && o->letter; o++) {
         fprintf(out, "\n  -%c%s%s%s%s\n", o->letter, o->name ? ", --" : "", o->name ? o->name : "",

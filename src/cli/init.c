@@ -85,18 +85,11 @@ static int make_config(struct init *x, struct pki_error *e)
 
 static int parse_behind(struct init *x, struct pki_error *e)
 {
-    for (unsigned i = 0; i < x->behind_text.n; i++) {
-        struct ip_prefix network;
+    int rv = 0;
 
-        if (ip_prefix_parse(x->behind_text.v[i], &x->behind[i]))
-            return pki_error_set(e, -EINVAL, "--behind: '%.80s' is not ADDRESS/LENGTH",
-                                 x->behind_text.v[i]);
-        network = ip_prefix_network(&x->behind[i]);
-        if (!ip_prefix_equal(&network, &x->behind[i]))
-            return pki_error_set(e, -EINVAL, "--behind: '%.80s' has bits set behind its length",
-                                 x->behind_text.v[i]);
-    }
-    return 0;
+    for (unsigned i = 0; i < x->behind_text.n && !rv; i++)
+        rv = cli_network("behind", x->behind_text.v[i], &x->behind[i], e);
+    return rv;
 }
 
 /* Everything that is to be, and where; nothing is written. */
@@ -162,7 +155,10 @@ static int ensure_authority(struct init *x, struct pki_error *e)
     int rv = pki_init(&x->pki, &opts, &made, &new, e);
 
     if (!rv && made)
-        printf("%s: %s a certificate authority\n", x->pki.dir, new ? "made" : "completed");
+        printf(
+            "%s: %s\n", x->pki.dir,
+            new ? "made a certificate authority; ca.key is its secret: keep a copy in a safe place"
+                : "completed the certificate authority that is there");
     x->changed |= made;
     return rv;
 }
@@ -287,8 +283,11 @@ static int run(int argc, char **argv)
 
 static const struct cli_option options[] = {
     {'b', "behind", "PREFIX",
-     "A network that may lie behind the edges: packets from there are let in, and learned; may be "
-     "repeated. Without it edges have their own tunnel addresses only."},
+     "A network that may lie behind the edges: they may send from its addresses, and the hub "
+     "learns "
+     "which address is behind which edge; may be repeated. Without it an edge may send from its "
+     "own "
+     "tunnel address only."},
     {'f', "force", NULL, "Replace a configuration that says something else."},
     {'s', "no-start", NULL, "Do not start it."},
     {'n', "name", "NAME", "Name of the instance; otherwise hub."},

@@ -369,6 +369,9 @@ const struct cli_verb cli_join = {
         "/etc/mpquic/NAME.yaml and the key and certificates below /etc/mpquic/tls/NAME, has "
         "systemd start the tunnel now and at every boot, and waits until it is up. When a check "
         "fails nothing is written.\n\n"
+        "What is routed into the tunnel stands in the routing table 100, so that the traffic of "
+        "this machine stays as it is: ip-rule(8) says what looks there. The unit "
+        "lan-to-tunnel@.service among the examples does it for a LAN.\n\n"
         "A running instance of the same identity is not disturbed by the check.",
     .options = options,
     .run = run,

@@ -69,6 +69,22 @@ int cli_number(const struct cli_verb *verb, const char *option, const char *text
     return 0;
 }
 
+int cli_network(const char *option, const char *text, struct ip_prefix *ret, struct pki_error *e)
+{
+    char buf[IP_PREFIX_STR_MAX];
+    struct ip_prefix p, network;
+
+    if (ip_prefix_parse(text, &p))
+        return pki_error_set(e, -EINVAL, "--%s: '%.80s' is not ADDRESS/LENGTH", option, text);
+    network = ip_prefix_network(&p);
+    if (!ip_prefix_equal(&p, &network))
+        return pki_error_set(e, -EINVAL,
+                             "--%s: '%.80s' has bits set behind its length: the network is %s",
+                             option, text, ip_prefix_str(&network, buf));
+    *ret = p;
+    return 0;
+}
+
 #define OPTION_DIR                                                                           \
     {                                                                                        \
         'd', "dir", "DIR",                                                                   \

@@ -87,7 +87,7 @@ const struct cli_verb cli_tunnel = {
     .text =
         "Runs in the foreground until it is told to stop. Makes the TUN interface, gives it its "
         "addresses, and carries IP packets between it and the peer. A client connects, and "
-        "connects again whenever the connection is lost; a server waits for its client. "
+        "connects again whenever the connection is lost; a server waits for its clients. "
         "Events are logged to standard error, a line each.\n\n"
         "Nothing is started while the configuration has errors. What cannot be cured by trying "
         "again, as a certificate that is not trusted, ends the program with an exit status of "

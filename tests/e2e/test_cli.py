@@ -27,9 +27,17 @@ def test_help_names_every_verb_and_each_has_its_own(cli):
     assert result.returncode == 0 and not result.stderr
     verbs = re.findall(r"^  (\w+) ", result.stdout, re.M)
     assert {"tunnel", "check", "print", "help", "version"} <= set(verbs)
+    texts = [result.stdout]
     for verb in verbs:
         one = cli("help", verb)
         assert one.returncode == 0 and f"mpquic {verb}" in one.stdout
+        texts.append(one.stdout)
+        for name, sub in re.findall(r"^  (\w+) (\w+) ", one.stdout, re.M):
+            more = cli("help", name, sub)
+            assert more.returncode == 0 and more.stdout.startswith(f"usage: mpquic {name} {sub}")
+            texts.append(more.stdout)
+    assert len(texts) > len(verbs) + 6  # pki has six
+    assert max(len(line) for text in texts for line in text.splitlines()) < 80
 
 
 def test_no_verb_and_a_misspelt_verb(cli):

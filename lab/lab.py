@@ -192,6 +192,7 @@ class Lab:
     def directories(self, node):
         """Where mpquic at a node keeps its control sockets and its state: environment variables."""
         return {"MPQUIC_RUN_DIR": self.state / f"run-{node}",
+                "MPQUIC_CONF_DIR": self.state / f"conf-{node}",
                 "MPQUIC_STATE_DIR": self.state / f"state-{node}"}
 
     def exec(self, node, *command, check=True, timeout=60, etc=None, input=None):

@@ -77,3 +77,11 @@ bool log_limit_ok(struct log_limit *l, uint64_t now_ns, uint64_t interval_ns,
     l->next_ns = now_ns + interval_ns;
     return true;
 }
+
+const char *log_more_str(uint64_t suppressed, char buf[static LOG_MORE_MAX])
+{
+    buf[0] = 0;
+    if (suppressed)
+        snprintf(buf, LOG_MORE_MAX, " (%llu more like this)", (unsigned long long)suppressed);
+    return buf;
+}

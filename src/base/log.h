@@ -39,4 +39,8 @@ struct log_limit {
 bool log_limit_ok(struct log_limit *l, uint64_t now_ns, uint64_t interval_ns,
                   uint64_t *ret_suppressed);
 
+/* " (3 more like this)" for lines that were held back, "" for none. Returns buf. */
+enum { LOG_MORE_MAX = 48 };
+const char *log_more_str(uint64_t suppressed, char buf[static LOG_MORE_MAX]);
+
 #endif

@@ -61,6 +61,11 @@ int place_state_dir(char *buf, size_t len)
     return directory("MPQUIC_STATE_DIR", "STATE_DIRECTORY", "/var/lib/mpquic", buf, len);
 }
 
+int place_conf_dir(char *buf, size_t len)
+{
+    return directory("MPQUIC_CONF_DIR", "CONFIGURATION_DIRECTORY", "/etc/mpquic", buf, len);
+}
+
 int place_control_socket(const char *name, char ret[static PLACE_PATH_MAX])
 {
     char dir[PLACE_PATH_MAX], path[PLACE_PATH_MAX];

@@ -28,6 +28,10 @@ int place_run_dir(char *buf, size_t len);
 /* $MPQUIC_STATE_DIR, else the first of $STATE_DIRECTORY, else /var/lib/mpquic. */
 int place_state_dir(char *buf, size_t len);
 
+/* Where configurations are: $MPQUIC_CONF_DIR, else the first of $CONFIGURATION_DIRECTORY, else
+ * /etc/mpquic. */
+int place_conf_dir(char *buf, size_t len);
+
 /* RUN-DIR/NAME.sock. */
 int place_control_socket(const char *name, char ret[static PLACE_PATH_MAX]);
 

@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "cli/absent.h"
 #include "control/client.h"
 
 #define ANSWER_TIMEOUT_NS (10 * NS_PER_S)
@@ -48,8 +49,8 @@ static enum exit_code no_answer(struct ask *a, const char *name, int rv)
     char path[PLACE_PATH_MAX] = "";
 
     if (dead && a->dead)
-        a->dead(a, name);
-    else if (dead)
+        return a->dead(a, name);
+    if (dead)
         fprintf(stderr, "mpquic %s: %s: not running\n", a->verb->name, name);
     else if (rv == -EACCES || rv == -EPERM)
         fprintf(stderr, "mpquic %s: %s: not allowed: be root, or a member of the group of %s\n",
@@ -76,11 +77,41 @@ static enum exit_code ask_one(struct ask *a, const char *name)
     return code;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+/* The instances that are meant without a NAME: their number, or -errno. */
+static int find_all(const struct ask *a, char (**ret)[PLACE_NAME_MAX])
+{
+    char(*v)[PLACE_NAME_MAX] = NULL, (*grown)[PLACE_NAME_MAX];
+    int n = control_instances(&v);
+    size_t used = 0;
+
+    if (n >= 0 && a->all_configured) {
+        grown = realloc(v, 2 * CONTROL_INSTANCES_MAX * sizeof(*v));
+        if (!grown) {
+            free(v);
+            return -ENOMEM;
+        }
+        v = grown;
+        n += (int)absent_configured(v + n, CONTROL_INSTANCES_MAX);
+        qsort(v, (size_t)n, sizeof(*v), by_name);
+        for (int i = 0; i < n; i++)
+            if (!used || strcmp(v[used - 1], v[i]) != 0)
+                memmove(v[used++], v[i], sizeof(*v));
+        n = (int)used;
+    }
+    *ret = v;
+    return n;
+}
+
 static enum exit_code ask_all(struct ask *a)
 {
     char(*names)[PLACE_NAME_MAX] = NULL, dir[PLACE_PATH_MAX] = "";
     enum exit_code code = EXIT_CODE_OK;
-    int n = control_instances(&names);
+    int n = find_all(a, &names);
 
     if (n <= 0) {
         if (n == 0 && a->json)

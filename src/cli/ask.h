@@ -13,16 +13,17 @@
 struct ask {
     const struct cli_verb *verb;
     enum control_cmd cmd;
-    bool json;  /* --json was given */
-    bool named; /* one NAME was given: JSON is an object, not an array */
-    bool first; /* nothing has been printed yet */
+    bool json;           /* --json was given */
+    bool named;          /* one NAME was given: JSON is an object, not an array */
+    bool first;          /* nothing has been printed yet */
+    bool all_configured; /* without NAME, those that are configured and do not run are meant too */
 
     /* An answer that is no error; prints it and returns the exit code. EXIT_CODE_INTERNAL when
      * it cannot be read. */
     enum exit_code (*answer)(struct ask *a, const char *name, const char *text, size_t len);
 
-    /* There is no answer: NULL for a line on standard error. */
-    void (*dead)(struct ask *a, const char *name);
+    /* Nobody answers there; NULL: a line on standard error and EXIT_CODE_NOT_RUNNING. */
+    enum exit_code (*dead)(struct ask *a, const char *name);
 };
 
 /* The whole verb: options, then each instance that is meant. Returns the worst exit code. */

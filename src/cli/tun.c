@@ -1,12 +1,16 @@
 #include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/exitcode.h"
+#include "base/place.h"
 #include "cli/cli.h"
 #include "config/config.h"
 #include "helper/ensure.h"
+#include "helper/last.h"
 
 static const char *reason(int rv)
 {
@@ -23,7 +27,21 @@ static const char *reason(int rv)
     }
 }
 
-static enum exit_code ensure(const struct tunnel_config *config)
+/* The service does not start then, so this is what `mpquic status` has to tell. */
+static void leave_word(const char *file, const struct tunnel_config *config, const char *what,
+                       int rv)
+{
+    struct last_end end = {.code = EXIT_CODE_START, .time_s = clock_real_s()};
+    const struct group *group = getgrnam(PLACE_USER);
+    char name[PLACE_NAME_MAX];
+
+    snprintf(end.text, sizeof(end.text), "tun %s: cannot %s: %s", config->tun_name, what,
+             reason(rv));
+    if (!place_instance_name(file, name))
+        last_end_save(name, &end, group ? &group->gr_gid : NULL);
+}
+
+static enum exit_code ensure(const char *file, const struct tunnel_config *config)
 {
     static const char *const words[] = {
         [ENSURE_MADE] = "made", [ENSURE_WAS_THERE] = "was there", [ENSURE_IN_USE] = "in use"};
@@ -33,6 +51,7 @@ static enum exit_code ensure(const struct tunnel_config *config)
     if (rv < 0) {
         fprintf(stderr, "mpquic tun ensure: %s: cannot %s: %s\n", config->tun_name, what,
                 reason(rv));
+        leave_word(file, config, what, rv);
         return EXIT_CODE_START;
     }
     printf("%s: %s\n", config->tun_name, words[rv]);
@@ -59,7 +78,7 @@ static int run(int argc, char **argv)
     if (!file)
         return cli_usage_error(&cli_tun_ensure, "option -c FILE is missing");
     if (!config_load(file, &config, &report))
-        code = ensure(&config);
+        code = ensure(file, &config);
     config_report_write(&report, file, stderr);
     config_report_done(&report);
     config_done(&config);

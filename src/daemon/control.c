@@ -8,6 +8,39 @@
 
 #include "daemon/instance.h"
 
+/* --- the service manager --------------------------------------------------------------- */
+
+#define TELL_PAUSE_NS NS_PER_S
+
+static void on_tell(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+    struct instance_history *h = &inst->history;
+    char text[HELPER_TEXT_MAX];
+    unsigned n = inst->hub ? hub_peers(inst->hub) : 0;
+
+    if (inst->stopping)
+        return;
+    if (inst->hub)
+        snprintf(text, sizeof(text), "listening, %u peer%s up", n, n == 1 ? "" : "s");
+    else if (h->state == EDGE_IDLE && *inst->waiting_for)
+        snprintf(text, sizeof(text), "waiting: %s", inst->waiting_for);
+    else
+        snprintf(text, sizeof(text), "%s%s%.200s", edge_state_name(h->state), *h->why ? ": " : "",
+                 h->why);
+    if (strcmp(text, h->told) != 0)
+        helper_tell(inst->helper, HELPER_TEXT_STATUS, text);
+    memcpy(h->told, text, sizeof(text));
+}
+
+void instance_tell_manager(struct instance *inst)
+{
+    struct loop_timer *t = &inst->history.tell;
+
+    if (t->cb && !loop_timer_is_set(t))
+        loop_timer_set(inst->loop, t, loop_now_ns(inst->loop) + TELL_PAUSE_NS);
+}
+
 /* --- what is remembered ---------------------------------------------------------------- */
 
 void instance_note_error(struct instance *inst, const char *text)
@@ -28,6 +61,7 @@ void instance_history_start(struct instance *inst)
 {
     inst->history.started_s = clock_real_s();
     inst->history.started_ns = inst->history.state_ns = loop_now_ns(inst->loop);
+    inst->history.tell = (struct loop_timer){.cb = on_tell, .user = inst};
     log_set_error_hook(on_logged_error, inst);
 }
 
@@ -52,6 +86,7 @@ void instance_note_state(struct instance *inst, enum edge_state state, const cha
         h->state_ns = loop_now_ns(inst->loop);
     h->state = state;
     status_set_text(h->why, sizeof(h->why), why);
+    instance_tell_manager(inst);
 }
 
 /* --- answers --------------------------------------------------------------------------- */

@@ -28,6 +28,8 @@ struct instance_history {
     char error[STATUS_TEXT_MAX];       /* the last one */
     int64_t error_s;                   /* 0: none yet */
     uint64_t error_ns;
+    struct loop_timer tell;     /* the service manager is told soon */
+    char told[HELPER_TEXT_MAX]; /* what it was told */
 };
 
 /* The files that the configuration names, and what they looked like when they were read. */
@@ -42,6 +44,9 @@ void instance_history_start(struct instance *inst);
 void instance_history_stop(struct instance *inst);
 void instance_note_error(struct instance *inst, const char *text);
 void instance_note_state(struct instance *inst, enum edge_state state, const char *why);
+
+/* What the instance does has changed: let the service manager know, at most once a second. */
+void instance_tell_manager(struct instance *inst);
 
 /* A socket that cannot be had is logged and done without; EXIT_CODE_START when another process has
  * it. Before the loop is freed. */

@@ -323,17 +323,17 @@ static enum exit_code setup(struct instance *inst)
     enum exit_code code;
     int rv;
 
-    wallclock_start(&inst->wallclock, inst->helper);
-    instance_files_note(inst);
-    code = instance_load_credentials(inst);
-    if (code)
-        return code;
     inst->loop = loop_new();
     inst->pool = pkt_pool_new(POOL_SMALL, POOL_LARGE);
     inst->tx = malloc(sizeof(*inst->tx));
     if (!inst->loop || !inst->pool || !inst->tx)
         return out_of("out of memory");
     instance_history_start(inst);
+    wallclock_start(&inst->wallclock, inst->helper);
+    instance_files_note(inst);
+    code = instance_load_credentials(inst);
+    if (code)
+        return code;
     rv = open_netlink(inst);
     if (rv)
         return out_of(strerror(-rv));
@@ -360,6 +360,7 @@ static enum exit_code setup(struct instance *inst)
     instance_files_watch(inst);
     start_watchdog(inst);
     helper_notify(inst->helper, HELPER_NOTIFY_READY);
+    instance_tell_manager(inst);
     loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
     return EXIT_CODE_OK;
 }
@@ -405,6 +406,8 @@ static enum exit_code run_data_plane(struct helper *h, void *user)
         log_telemetry(&inst);
         log_drops(&inst);
     }
+    if (code != EXIT_CODE_OK)
+        helper_tell(h, HELPER_TEXT_END, inst.history.error);
     teardown(&inst);
     return code;
 }

@@ -23,12 +23,12 @@ static uint64_t stack_deadline_ns(const struct instance *inst)
 static void send_failed(struct instance *inst, struct instance_socket *s, int rv)
 {
     uint64_t held;
-    char buf[NET_ADDR_STR_MAX];
+    char buf[NET_ADDR_STR_MAX], more[LOG_MORE_MAX];
 
     drop_count(&inst->drops, DROP_UDP_SEND);
     if (log_limit_ok(&s->error_limit, loop_now_ns(inst->loop), ERROR_LINE_INTERVAL_NS, &held))
-        log_info("udp: cannot send to %s: %s (%llu more like this)",
-                 net_addr_str(&inst->tx->remote, buf), strerror(-rv), (unsigned long long)held);
+        log_info("udp: cannot send to %s: %s%s", net_addr_str(&inst->tx->remote, buf),
+                 strerror(-rv), log_more_str(held, more));
 }
 
 /* Send what is left of the burst. False when the socket is full. */

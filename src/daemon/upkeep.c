@@ -45,12 +45,13 @@ static void say_added(const struct instance *inst, enum reason why, const char *
 
 static void say_failed(struct instance *inst, const char *what, const char *object, int rv)
 {
+    char more[LOG_MORE_MAX];
     uint64_t held;
 
     if (log_limit_ok(&inst->upkeep.error_limit, loop_now_ns(inst->loop), ERROR_LINE_INTERVAL_NS,
                      &held))
-        log_error("tun %s: cannot %s%s: %s (%llu more like this)", name_of(inst), what, object,
-                  strerror(-rv), (unsigned long long)held);
+        log_error("tun %s: cannot %s%s: %s%s", name_of(inst), what, object, strerror(-rv),
+                  log_more_str(held, more));
 }
 
 /* --- link ------------------------------------------------------------------------------ */

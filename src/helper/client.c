@@ -2,6 +2,7 @@
 #include "helper/client.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,14 +13,14 @@
 
 /* --- one exchange ---------------------------------------------------------------------- */
 
-static int send_request(struct helper *h, const struct helper_request *q)
+static int send_request(struct helper *h, const void *q, size_t len)
 {
     ssize_t n;
 
     do
-        n = send(h->fd, q, sizeof(*q), MSG_NOSIGNAL);
+        n = send(h->fd, q, len, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof(*q) ? 0 : -EPIPE;
+    return n == (ssize_t)len ? 0 : -EPIPE;
 }
 
 static int take_fd(struct msghdr *m)
@@ -55,14 +56,11 @@ static int receive_answer(struct helper *h, struct helper_answer *ret, int *ret_
     return 0;
 }
 
-/* Ask; *ret_fd may be NULL for what opens nothing. */
-static int ask(struct helper *h, const struct helper_request *q, struct helper_answer *ret,
-               int *ret_fd)
+/* Take the answer; *ret_fd may be NULL for what opens nothing. */
+static int exchange_end(struct helper *h, struct helper_answer *ret, int *ret_fd)
 {
-    int fd = -1, r = send_request(h, q);
+    int fd = -1, r = receive_answer(h, ret, &fd);
 
-    if (!r)
-        r = receive_answer(h, ret, &fd);
     if (!r)
         r = ret->error;
     if (!r && ret_fd && fd < 0)
@@ -74,6 +72,14 @@ static int ask(struct helper *h, const struct helper_request *q, struct helper_a
     if (!r && ret_fd)
         *ret_fd = fd;
     return r;
+}
+
+static int ask(struct helper *h, const struct helper_request *q, struct helper_answer *ret,
+               int *ret_fd)
+{
+    int r = send_request(h, q, sizeof(*q));
+
+    return r ? r : exchange_end(h, ret, ret_fd);
 }
 
 static int ask_plain(struct helper *h, const struct helper_request *q)
@@ -278,6 +284,17 @@ int helper_control_socket(struct helper *h)
 int helper_notify(struct helper *h, enum helper_notify what)
 {
     return ask_plain(h, &(struct helper_request){.op = HELPER_OP_NOTIFY, .which = what});
+}
+
+int helper_tell(struct helper *h, enum helper_text what, const char *text)
+{
+    struct helper_text_request q = {.op = HELPER_OP_TEXT, .which = what};
+    struct helper_answer a;
+    int r;
+
+    snprintf(q.text, sizeof(q.text), "%s", text);
+    r = send_request(h, &q, sizeof(q));
+    return r ? r : exchange_end(h, &a, NULL);
 }
 
 int helper_time_load(struct helper *h, int64_t *ret)

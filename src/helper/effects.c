@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "helper/last.h"
 
 /* How long to wait for what a process that was killed a moment ago still holds. */
 enum { BUSY_TRIES = 100, BUSY_PAUSE_MS = 10 };
@@ -197,6 +198,7 @@ static int fx_control_socket(void *user, const char *name)
         return r;
     }
     memcpy(e->socket_path, path, sizeof(path));
+    last_end_forget(name);
     return fd;
 }
 
@@ -255,6 +257,17 @@ static int fx_notify(void *user, enum helper_notify what)
 #endif
 }
 
+static int fx_notify_status(void *user, const char *text)
+{
+#if HAVE_SYSTEMD
+    int r = sd_notifyf(0, "STATUS=%s", text);
+
+    return MIN(r, 0);
+#else
+    return 0;
+#endif
+}
+
 static void fx_close(void *user, int fd)
 {
     close(fd);
@@ -282,6 +295,7 @@ const struct server_effects effects_real = {
     .config_read = fx_config_read,
     .control_socket = fx_control_socket,
     .notify = fx_notify,
+    .notify_status = fx_notify_status,
     .time_load = fx_time_load,
     .time_save = fx_time_save,
     .close = fx_close,

@@ -29,6 +29,7 @@
 struct helper;
 
 enum {
+    HELPER_TEXT_MAX = 256,
     HELPER_FILE_MAX = 1 << 20,  /* bytes of a file that helper_file_read() takes */
     HELPER_ROUTE_METRIC = 4096, /* of each route into the TUN */
     HELPER_AUTO_ADDRS_MAX = 2,  /* assigned addresses of a family on the TUN of a client */
@@ -142,6 +143,11 @@ enum helper_notify {
     HELPER_NOTIFY_COUNT
 };
 int helper_notify(struct helper *h, enum helper_notify what);
+
+/* A line, cut to HELPER_TEXT_MAX - 1 bytes: what the instance does now, for the service manager; or
+ * why it is about to end, for `mpquic status` (last.h). */
+enum helper_text { HELPER_TEXT_STATUS, HELPER_TEXT_END, HELPER_TEXT_COUNT };
+int helper_tell(struct helper *h, enum helper_text what, const char *text);
 
 /* How often HELPER_NOTIFY_WATCHDOG must be sent at least; 0: it need not. */
 uint64_t helper_watchdog_ns(const struct helper *h);

@@ -26,6 +26,7 @@ enum helper_op {
     HELPER_OP_NOTIFY,
     HELPER_OP_TIME_LOAD,
     HELPER_OP_TIME_SAVE,
+    HELPER_OP_TEXT,
     HELPER_OP_COUNT
 };
 
@@ -52,6 +53,15 @@ struct helper_request {
         int64_t time_s;
     };
 };
+
+/* The request of HELPER_OP_TEXT, told by its size. */
+struct helper_text_request {
+    uint32_t op;
+    uint32_t which; /* enum helper_text */
+    char text[HELPER_TEXT_MAX];
+};
+_Static_assert(sizeof(struct helper_text_request) != sizeof(struct helper_request),
+               "the size tells which it is");
 
 /* A descriptor comes with it where the operation opens something and error is 0. */
 struct helper_answer {

@@ -20,6 +20,7 @@
 #include "base/util.h"
 #include "helper/client.h"
 #include "helper/effects.h"
+#include "helper/last.h"
 
 static const int forwarded[] = {SIGTERM, SIGINT, SIGHUP};
 
@@ -83,7 +84,10 @@ static void answer(int fd, const struct server_reply *reply)
 /* One request. False when the data plane has closed its end. */
 static bool serve(struct process *p)
 {
-    struct helper_request q;
+    union {
+        struct helper_request q;
+        struct helper_text_request text;
+    } q;
     struct server_reply reply;
     size_t len = 0;
     int r = receive(p->pair[0], &q, sizeof(q), &len);
@@ -99,10 +103,12 @@ static bool serve(struct process *p)
     return true;
 }
 
-static enum exit_code code_of(int status)
+static enum exit_code code_of(struct process *p, int status)
 {
     if (WIFEXITED(status))
         return (enum exit_code)WEXITSTATUS(status);
+    snprintf(p->server.end, sizeof(p->server.end), "the data plane was killed by signal %d (%s)",
+             WTERMSIG(status), strsignal(WTERMSIG(status)));
     log_error("tunnel: the data plane was killed by signal %d (%s)", WTERMSIG(status),
               strsignal(WTERMSIG(status)));
     return EXIT_CODE_INTERNAL;
@@ -125,7 +131,7 @@ static bool on_signal(struct process *p, int signal_fd, enum exit_code *ret)
     }
     if (waitpid(p->pid, &status, WNOHANG) != p->pid)
         return false;
-    *ret = code_of(status);
+    *ret = code_of(p, status);
     return true;
 }
 
@@ -145,6 +151,22 @@ static enum exit_code serve_until_end(struct process *p, int signal_fd)
     }
 }
 
+/* Why it ended, for those who ask later. */
+static void leave_word(const struct process *p, enum exit_code code)
+{
+    struct last_end end = {.code = code, .time_s = clock_real_s()};
+    int r;
+
+    if (code == EXIT_CODE_OK) {
+        last_end_forget(p->opts->name);
+        return;
+    }
+    snprintf(end.text, sizeof(end.text), "%s", p->server.end);
+    r = last_end_save(p->opts->name, &end, p->user.has_group ? &p->user.group : NULL);
+    if (r)
+        log_info("helper: cannot leave word of the end in the run directory: %s", strerror(-r));
+}
+
 static enum exit_code run_helper(struct process *p)
 {
     _cleanup_close_ int signal_fd = signalfd(-1, &p->signals, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -162,6 +184,7 @@ static enum exit_code run_helper(struct process *p)
     } else {
         server_init(&p->server, p->opts, &effects_real, &p->effects);
         code = serve_until_end(p, signal_fd);
+        leave_word(p, code);
         server_done(&p->server);
         effects_done(&p->effects);
     }

@@ -1,11 +1,13 @@
 #include "helper/server.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "helper/last.h"
 #include "helper/policy.h"
 
 #define REFUSED_LINE_INTERVAL_NS (10 * NS_PER_S)
@@ -237,6 +239,22 @@ static int save_op(struct server *s, int64_t now_s)
     return r;
 }
 
+/* --- texts ----------------------------------------------------------------------------- */
+
+static int text_op(struct server *s, const struct helper_text_request *q)
+{
+    char text[HELPER_TEXT_MAX];
+
+    if (q->op != HELPER_OP_TEXT || q->which >= HELPER_TEXT_COUNT)
+        return -EPERM;
+    snprintf(text, sizeof(text), "%.*s", (int)sizeof(q->text) - 1, q->text);
+    last_text_clean(text);
+    if (q->which == HELPER_TEXT_STATUS)
+        return s->fx->notify_status(s->fx_user, text);
+    memcpy(s->end, text, sizeof(s->end));
+    return 0;
+}
+
 /* --- dispatch -------------------------------------------------------------------------- */
 
 static bool is_about_tun(uint32_t op)
@@ -311,6 +329,7 @@ static const char *op_name(uint32_t op)
         [HELPER_OP_NOTIFY] = "notify",
         [HELPER_OP_TIME_LOAD] = "time-load",
         [HELPER_OP_TIME_SAVE] = "time-save",
+        [HELPER_OP_TEXT] = "text",
     };
 
     return op < HELPER_OP_COUNT ? names[op] : "unknown";
@@ -319,15 +338,22 @@ static const char *op_name(uint32_t op)
 void server_handle(struct server *s, const void *msg, size_t len, struct server_reply *ret)
 {
     struct helper_request q = {.op = HELPER_OP_COUNT};
+    struct helper_text_request text;
+    char more[LOG_MORE_MAX];
     uint64_t held;
 
     *ret = (struct server_reply){.fd = -1};
-    if (len == sizeof(q))
-        memcpy(&q, msg, sizeof(q));
-    ret->answer.error = dispatch(s, &q, ret);
+    if (len == sizeof(text)) {
+        memcpy(&text, msg, sizeof(text));
+        q.op = text.op;
+        ret->answer.error = text_op(s, &text);
+    } else {
+        if (len == sizeof(q))
+            memcpy(&q, msg, sizeof(q));
+        ret->answer.error = dispatch(s, &q, ret);
+    }
     if (ret->answer.error == -EPERM &&
         log_limit_ok(&s->refused_limit, s->fx->now_ns(s->fx_user), REFUSED_LINE_INTERVAL_NS, &held))
-        log_error("helper: %s refused: not allowed by the configuration or the kernel "
-                  "(%llu more like this)",
-                  op_name(q.op), (unsigned long long)held);
+        log_error("helper: %s refused: not allowed by the configuration or the kernel%s",
+                  op_name(q.op), log_more_str(held, more));
 }

@@ -29,6 +29,7 @@ struct server_effects {
     int (*config_read)(void *user, const char *path, struct tunnel_config **ret);
     int (*control_socket)(void *user, const char *name);
     int (*notify)(void *user, enum helper_notify what);
+    int (*notify_status)(void *user, const char *text); /* without control characters */
     int (*time_load)(void *user, const char *name, int64_t *ret);
     int (*time_save)(void *user, const char *name, int64_t now_s);
     void (*close)(void *user, int fd);
@@ -47,7 +48,8 @@ struct server {
     struct ip_prefix assigned[SERVER_ASSIGNED_MAX]; /* put on the TUN without being configured */
     unsigned n_assigned;
     struct log_limit refused_limit;
-    bool save_failed; /* a line about it has been logged */
+    char end[HELPER_TEXT_MAX]; /* why the data plane is about to end, as it says; "" */
+    bool save_failed;          /* a line about it has been logged */
 };
 
 struct server_reply {

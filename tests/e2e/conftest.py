@@ -20,7 +20,7 @@ def directories():
     /var/lib either."""
     with tempfile.TemporaryDirectory(prefix="mpquic-") as name:
         os.chmod(name, 0o755)
-        for kind in ("RUN", "STATE"):
+        for kind in ("RUN", "STATE", "CONF"):
             path = pathlib.Path(name) / kind.lower()
             path.mkdir()
             os.environ[f"MPQUIC_{kind}_DIR"] = str(path)

@@ -4,16 +4,18 @@
 """
 import json
 import re
+import shutil
 import socket
 
 import pytest
+from certs import Authority
 from conftest import ROOT
 from lab import Lab, wait_until
 from traffic import ping
 from tunnel import Site, Tunnel, reachable
 
 EXAMPLES = ROOT / "deploy" / "examples" / "edge-six"
-NOT_RUNNING, NOT_UP, UNREACHABLE = 3, 4, 6
+NOT_RUNNING, NOT_UP, UNREACHABLE, CLIENT_REJECTED = 3, 4, 6, 23
 DELAY_US = 20000
 
 
@@ -150,6 +152,74 @@ def test_what_is_not_running_is_said_so(site):
     assert reload.returncode == NOT_RUNNING and "not running" in reload.stderr
     strange = site.exec("edge", site.edge_end.program, "status", "../x", check=False)
     assert strange.returncode == 2
+
+
+@pytest.fixture
+def configured(site):
+    """The configurations of the edge: 1 runs, broken has an error, gone does not run."""
+    directory = site.directories("edge")["MPQUIC_CONF_DIR"]
+    shutil.copy(EXAMPLES / "client" / "1.yaml", directory)
+    text = (EXAMPLES / "client" / "1.yaml").read_text()
+    write = {"gone": text, "broken": text + "log_levle: info\n", "not a name": text}
+    for name, content in write.items():
+        (directory / f"{name}.yaml").write_text(content)
+    (directory / "1.env").write_text("")
+    yield directory
+    for path in directory.iterdir():
+        path.unlink()
+
+
+def test_what_is_configured_and_does_not_run_is_listed(site, configured):
+    """Exit status 3 although the only instance that runs is up; a reason where one is known."""
+    up(site.edge_end)
+    result = site.exec("edge", site.edge_end.program, "status", "--json", check=False,
+                       etc=site.edge_end.etc)
+    assert result.returncode == NOT_RUNNING
+    listed = {s["instance"]: s for s in json.loads(result.stdout)}
+    assert list(listed) == ["1", "broken", "gone"]
+    assert listed["1"]["state"] == "up"
+    assert listed["gone"] == {"instance": "gone", "state": "not running"}
+    lines = (configured / "broken.yaml").read_text().count("\n")
+    assert listed["broken"]["state"] == "not running"
+    assert listed["broken"]["reason"].startswith(f"{configured}/broken.yaml:{lines}: ")
+    text = site.exec("edge", site.edge_end.program, "status", check=False,
+                     etc=site.edge_end.etc).stdout
+    assert re.search(r"^1: up for .*\n(  .*\n)+\nbroken: not running: .*\n"
+                     r"  see +mpquic check .*/broken\.yaml\n\ngone: not running\n\Z", text), text
+    # Neither peers nor reload is about those.
+    assert site.exec("edge", site.edge_end.program, "reload").returncode == 0
+
+
+def test_the_last_words_of_an_instance_are_told(site):
+    """A certificate that the hub does not accept: the edge gives up, and status says why."""
+    tls = site.edge_end.etc / "mpquic/tls"
+    other = Authority(site.state / "another-ca", "another authority")
+    for source, name in zip(other.issue("edge", "edge"), ("other.crt", "other.key")):
+        shutil.copy(source, tls / name)
+    text = (EXAMPLES / "client" / "1.yaml").read_text().replace("/edge.", "/other.")
+    config = site.state / "odd.yaml"
+    config.write_text(text.replace("mpq1", "mpq9").replace("10.200.1.1/30", "10.200.9.1/30")
+                      .replace("fd00:200:1::1", "fd00:200:9::1"))
+    end = Tunnel(site, "edge", config, site.edge_end.etc).start()
+    code = end.wait_exit(30)
+    assert code == CLIENT_REJECTED, end.text()
+    told = end.ask("status", "--json", check=False)
+    assert told.returncode == NOT_RUNNING
+    said = json.loads(told.stdout)
+    assert (said["state"], said["exit_code"]) == ("not running", code)
+    assert said["reason"].startswith("tunnel: giving up: ") and said["reason"] in end.text()
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", said["ended"])
+    text = end.ask("status", check=False).stdout
+    assert re.fullmatch(r"odd: not running: tunnel: giving up: .*\n"
+                        rf"  ended +with exit status {code}, \S.* ago\n", text), text
+    # One that was asked to stop leaves nothing.
+    end.config.write_text(config.read_text().replace("/other.", "/edge.").replace(
+        "role: client", "role: client\ninstance_id: odd"))
+    end.log.unlink()
+    end.start()
+    end.wait_line("tunnel: ")
+    assert end.stop() == 0
+    assert end.ask("status", check=False).stdout == "odd: not running\n"
 
 
 def test_a_stranger_may_not_ask(site):

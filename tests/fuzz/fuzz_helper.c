@@ -69,6 +69,8 @@ static bool is_effect_allowed(bool hub, const struct fakes *f)
     case FAKE_FILE_STAT:
     case FAKE_CONFIG_READ:
         return !strncmp(f->text, "/c/", 3);
+    case FAKE_NOTIFY_STATUS:
+        return strlen(f->text) < HELPER_TEXT_MAX && !strchr(f->text, '\n');
     case FAKE_NOTIFY:
         return f->value < HELPER_NOTIFY_COUNT;
     default:
@@ -127,8 +129,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     data++;
     size--;
     while (size) {
-        /* A byte of odd value in front of a record makes it one too short. */
-        size_t len = sizeof(struct helper_request) - (*data == 0xff);
+        /* A record that begins with 0xff is one byte too short, one with 0xfe has the size of a
+         * text. */
+        size_t len = *data == 0xfe ? sizeof(struct helper_text_request)
+                                   : sizeof(struct helper_request) - (*data == 0xff);
 
         if (len > size)
             len = size;

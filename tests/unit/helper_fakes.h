@@ -3,6 +3,7 @@
 #define TEST_HELPER_FAKES_H
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ enum fake_call {
     FAKE_CONFIG_READ,
     FAKE_CONTROL_SOCKET,
     FAKE_NOTIFY,
+    FAKE_NOTIFY_STATUS,
     FAKE_TIME_LOAD,
     FAKE_TIME_SAVE,
 };
@@ -200,6 +202,14 @@ static int fake_notify(void *user, enum helper_notify what)
     return fake_note(f, FAKE_NOTIFY);
 }
 
+static int fake_notify_status(void *user, const char *text)
+{
+    struct fakes *f = user;
+
+    snprintf(f->text, sizeof(f->text), "%s", text);
+    return fake_note(f, FAKE_NOTIFY_STATUS);
+}
+
 static int fake_time_load(void *user, const char *name, int64_t *ret)
 {
     *ret = 1;
@@ -241,6 +251,7 @@ static const struct server_effects fake_effects = {
     .config_read = fake_config_read,
     .control_socket = fake_control_socket,
     .notify = fake_notify,
+    .notify_status = fake_notify_status,
     .time_load = fake_time_load,
     .time_save = fake_time_save,
     .close = fake_close,

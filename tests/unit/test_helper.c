@@ -404,6 +404,40 @@ static void test_the_rest_has_bounds(void **state)
     assert_int_equal(ASK(f, .op = HELPER_OP_CONTROL_SOCKET), 0);
 }
 
+static void tell(struct fixture *f, uint32_t which, const char *text, int expected)
+{
+    struct helper_text_request q = {.op = HELPER_OP_TEXT, .which = which};
+    struct server_reply reply;
+
+    snprintf(q.text, sizeof(q.text), "%s", text);
+    server_handle(&f->server, &q, sizeof(q), &reply);
+    assert_int_equal(reply.answer.error, expected);
+    assert_int_equal(reply.fd, -1);
+}
+
+/* A line end would let the data plane write other fields of sd_notify(3). */
+static void test_texts_are_one_line(void **state)
+{
+    struct fixture *f = *state;
+    struct helper_text_request q = {.op = HELPER_OP_TEXT, .which = HELPER_TEXT_END};
+    struct server_reply reply;
+
+    tell(f, HELPER_TEXT_STATUS, "up\nWATCHDOG=1", 0);
+    assert_int_equal(f->fakes.call, FAKE_NOTIFY_STATUS);
+    assert_string_equal(f->fakes.text, "up?WATCHDOG=1");
+    assert_string_equal(f->server.end, "");
+    tell(f, HELPER_TEXT_END, "giving up", 0);
+    assert_string_equal(f->server.end, "giving up");
+    tell(f, HELPER_TEXT_COUNT, "", -EPERM);
+    memset(q.text, 'x', sizeof(q.text)); /* without an end */
+    server_handle(&f->server, &q, sizeof(q), &reply);
+    assert_int_equal(strlen(f->server.end), HELPER_TEXT_MAX - 1);
+    q.op = HELPER_OP_NOTIFY; /* that has another size */
+    server_handle(&f->server, &q, sizeof(q), &reply);
+    assert_int_equal(reply.answer.error, -EPERM);
+    assert_refused(f, .op = HELPER_OP_TEXT);
+}
+
 static void test_errors_of_the_kernel_are_passed_on(void **state)
 {
     struct fixture *f = *state;
@@ -441,6 +475,7 @@ int main(void)
         HUB(test_a_staged_configuration_allows_nothing_yet),
         HUB(test_a_configuration_with_errors_is_not_staged),
         HUB(test_the_rest_has_bounds),
+        HUB(test_texts_are_one_line),
         HUB(test_errors_of_the_kernel_are_passed_on),
     };
 

@@ -188,6 +188,16 @@ def test_first_packet(edge, hub, authority):
     ping(hub, "10.200.1.1")
 
 
+def test_each_process_filters_beside_the_unit(edge):
+    """The unit's filters are in force before the program runs; then each process adds its own."""
+    def filters(pid):
+        return int(re.search(r"Seccomp_filters:\s+(\d+)", edge.run("cat", f"/proc/{pid}/status").stdout)[1])
+    helper = main_pid(edge)
+    data_plane = edge.run("cat", f"/proc/{helper}/task/{helper}/children").stdout.split()
+    assert len(data_plane) == 1
+    assert filters(helper) == filters(data_plane[0]) > filters(1) + 1
+
+
 def test_networkd_leaves_tunnels_rules_and_routes_alone(edge):
     before = interface(edge, "mpq1")
     edge.shell("ip rule add iif mpq9 unreachable priority 1002\n"

@@ -123,6 +123,26 @@ def test_a_check_does_not_disturb_the_tunnel(site):
     assert edge.end.text().count("tunnel: up") == ups
 
 
+def test_the_tunnels_network_follows_the_configuration(site):
+    edge, ends = site.machines["edge"], [m.end for m in site.machines.values()]
+    file = edge.config / "edge1.yaml"
+    before = file.read_text()
+
+    def addresses():
+        said = site.exec("edge", "ip", "-o", "address", "show", "dev", "mpq0", "scope", "global").stdout
+        return sorted(length for length in re.findall(r"(?:10\.200\.10|fd00:200:10:)\S+(/\d+)", said))
+
+    assert addresses() == ["/24", "/64"]
+    file.write_text(re.sub("^tun_network:.*\n", "", before, flags=re.M))
+    edge.end.ask("reload")
+    assert addresses() == ["/128", "/32"]
+    file.write_text(before)
+    edge.end.ask("reload")
+    assert addresses() == ["/24", "/64"]
+    reachable(site, "edge", "10.200.10.254", ends=ends)
+    reachable(site, "edge", "fd00:200:10::fe", ends=ends)
+
+
 def test_a_fixed_address_and_network(site):
     """What a bundle fixes the hub knows at once: the entry is in its file and in force."""
     hub, edge = site.machines["hub"], site.machines["edge"]

@@ -18,20 +18,29 @@
 
 enum { ROUND_KEYS_MAX = 15 };
 
+/* What every key begins with. Thousands of idle connections have some keys each, so there is a type
+ * for each kind. */
 struct mb_key {
     struct aead_key head;
     enum aead_alg alg;
-    union {
-        struct {
-            struct gcm_key_data key; /* wants 64-byte alignment */
-            struct gcm_context_data work;
-        } gcm;
-        struct {
-            uint8_t key[AEAD_KEY_BYTES_MAX];
-            struct chacha20_poly1305_context_data work;
-        } chacha;
-        __m128i round_keys[ROUND_KEYS_MAX]; /* of a mask */
-    };
+    size_t size; /* of the whole */
+};
+
+struct mb_gcm {
+    struct mb_key base;
+    _Alignas(64) struct gcm_key_data key; /* the type itself is aligned on some systems only */
+    struct gcm_context_data work;
+};
+
+struct mb_chacha {
+    struct mb_key base;
+    uint8_t key[AEAD_KEY_BYTES_MAX];
+    struct chacha20_poly1305_context_data work;
+};
+
+struct mb_mask {
+    struct mb_key base;
+    __m128i round_keys[ROUND_KEYS_MAX];
 };
 
 /* The library's table of functions for this processor: made once, kept as long as the process. */
@@ -79,71 +88,93 @@ static void mb_free(struct aead_key *key)
 {
     struct mb_key *k = container_of(key, struct mb_key, head);
 
-    explicit_bzero(k, sizeof(*k));
+    explicit_bzero(k, k->size);
     free(k);
 }
 
-static struct mb_key *mb_alloc(enum aead_alg alg)
+static void *mb_alloc(enum aead_alg alg, size_t size)
 {
-    struct mb_key *k = aligned_alloc(_Alignof(struct mb_key), sizeof(*k));
+    void *p;
+    struct mb_key *k;
 
-    if (!k)
+    if (posix_memalign(&p, _Alignof(struct mb_gcm), size))
         return NULL;
-    memset(k, 0, sizeof(*k));
-    k->head.backend = &aead_ipsecmb;
-    k->alg = alg;
-    return k;
+    memset(p, 0, size);
+    k = p;
+    *k = (struct mb_key){.head.backend = &aead_ipsecmb, .alg = alg, .size = size};
+    return p;
 }
 
 static struct aead_key *mb_key_new(enum aead_alg alg, const uint8_t *key)
 {
-    struct mb_key *k = mb_alloc(alg);
+    struct mb_chacha *chacha;
+    struct mb_gcm *gcm;
 
-    if (!k)
+    if (alg == AEAD_CHACHA20_POLY1305) {
+        chacha = mb_alloc(alg, sizeof(*chacha));
+        if (!chacha)
+            return NULL;
+        memcpy(chacha->key, key, sizeof(chacha->key));
+        return &chacha->base.head;
+    }
+    gcm = mb_alloc(alg, sizeof(*gcm));
+    if (!gcm)
         return NULL;
     if (alg == AEAD_AES_128_GCM)
-        IMB_AES128_GCM_PRE(mgr, key, &k->gcm.key);
-    else if (alg == AEAD_AES_256_GCM)
-        IMB_AES256_GCM_PRE(mgr, key, &k->gcm.key);
+        IMB_AES128_GCM_PRE(mgr, key, &gcm->key);
     else
-        memcpy(k->chacha.key, key, sizeof(k->chacha.key));
-    return &k->head;
+        IMB_AES256_GCM_PRE(mgr, key, &gcm->key);
+    return &gcm->base.head;
 }
 
 static struct aead_key *mb_mask_new(enum aead_alg alg, const uint8_t *key)
 {
     __m128i decrypt[ROUND_KEYS_MAX];
-    struct mb_key *k;
+    struct mb_mask *m;
 
     if (alg == AEAD_CHACHA20_POLY1305)
         return aead_gnutls.mask_new(alg, key);
-    k = mb_alloc(alg);
-    if (!k)
+    m = mb_alloc(alg, sizeof(*m));
+    if (!m)
         return NULL;
     if (alg == AEAD_AES_128_GCM)
-        IMB_AES_KEYEXP_128(mgr, key, k->round_keys, decrypt);
+        IMB_AES_KEYEXP_128(mgr, key, m->round_keys, decrypt);
     else
-        IMB_AES_KEYEXP_256(mgr, key, k->round_keys, decrypt);
+        IMB_AES_KEYEXP_256(mgr, key, m->round_keys, decrypt);
     explicit_bzero(decrypt, sizeof(decrypt));
-    return &k->head;
+    return &m->base.head;
+}
+
+static void chacha_seal(struct mb_chacha *k, const uint8_t *nonce, const uint8_t *aad,
+                        size_t aad_len, const uint8_t *src, size_t len, uint8_t *dst)
+{
+    IMB_CHACHA20_POLY1305_INIT(mgr, k->key, &k->work, nonce, aad, aad_len);
+    IMB_CHACHA20_POLY1305_ENC_UPDATE(mgr, k->key, &k->work, dst, src, len);
+    IMB_CHACHA20_POLY1305_ENC_FINALIZE(mgr, &k->work, dst + len, AEAD_TAG_BYTES);
+}
+
+static void chacha_open(struct mb_chacha *k, const uint8_t *nonce, const uint8_t *aad,
+                        size_t aad_len, const uint8_t *src, size_t len, uint8_t *dst, uint8_t *tag)
+{
+    IMB_CHACHA20_POLY1305_INIT(mgr, k->key, &k->work, nonce, aad, aad_len);
+    IMB_CHACHA20_POLY1305_DEC_UPDATE(mgr, k->key, &k->work, dst, src, len);
+    IMB_CHACHA20_POLY1305_DEC_FINALIZE(mgr, &k->work, tag, AEAD_TAG_BYTES);
 }
 
 static int mb_seal(struct aead_key *key, const uint8_t *nonce, const uint8_t *aad, size_t aad_len,
                    const uint8_t *src, size_t len, uint8_t *dst)
 {
     struct mb_key *k = container_of(key, struct mb_key, head);
+    struct mb_gcm *gcm = container_of(k, struct mb_gcm, base);
 
-    if (k->alg == AEAD_AES_128_GCM) {
-        IMB_AES128_GCM_ENC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len,
+    if (k->alg == AEAD_AES_128_GCM)
+        IMB_AES128_GCM_ENC(mgr, &gcm->key, &gcm->work, dst, src, len, nonce, aad, aad_len,
                            dst + len, AEAD_TAG_BYTES);
-    } else if (k->alg == AEAD_AES_256_GCM) {
-        IMB_AES256_GCM_ENC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len,
+    else if (k->alg == AEAD_AES_256_GCM)
+        IMB_AES256_GCM_ENC(mgr, &gcm->key, &gcm->work, dst, src, len, nonce, aad, aad_len,
                            dst + len, AEAD_TAG_BYTES);
-    } else {
-        IMB_CHACHA20_POLY1305_INIT(mgr, k->chacha.key, &k->chacha.work, nonce, aad, aad_len);
-        IMB_CHACHA20_POLY1305_ENC_UPDATE(mgr, k->chacha.key, &k->chacha.work, dst, src, len);
-        IMB_CHACHA20_POLY1305_ENC_FINALIZE(mgr, &k->chacha.work, dst + len, AEAD_TAG_BYTES);
-    }
+    else
+        chacha_seal(container_of(k, struct mb_chacha, base), nonce, aad, aad_len, src, len, dst);
     return 0;
 }
 
@@ -151,22 +182,21 @@ static int mb_open(struct aead_key *key, const uint8_t *nonce, const uint8_t *aa
                    const uint8_t *src, size_t len, uint8_t *dst)
 {
     struct mb_key *k = container_of(key, struct mb_key, head);
+    struct mb_gcm *gcm = container_of(k, struct mb_gcm, base);
     uint8_t tag[AEAD_TAG_BYTES], diff = 0;
 
     if (len < AEAD_TAG_BYTES)
         return -EBADMSG;
     len -= AEAD_TAG_BYTES;
-    if (k->alg == AEAD_AES_128_GCM) {
-        IMB_AES128_GCM_DEC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len, tag,
+    if (k->alg == AEAD_AES_128_GCM)
+        IMB_AES128_GCM_DEC(mgr, &gcm->key, &gcm->work, dst, src, len, nonce, aad, aad_len, tag,
                            AEAD_TAG_BYTES);
-    } else if (k->alg == AEAD_AES_256_GCM) {
-        IMB_AES256_GCM_DEC(mgr, &k->gcm.key, &k->gcm.work, dst, src, len, nonce, aad, aad_len, tag,
+    else if (k->alg == AEAD_AES_256_GCM)
+        IMB_AES256_GCM_DEC(mgr, &gcm->key, &gcm->work, dst, src, len, nonce, aad, aad_len, tag,
                            AEAD_TAG_BYTES);
-    } else {
-        IMB_CHACHA20_POLY1305_INIT(mgr, k->chacha.key, &k->chacha.work, nonce, aad, aad_len);
-        IMB_CHACHA20_POLY1305_DEC_UPDATE(mgr, k->chacha.key, &k->chacha.work, dst, src, len);
-        IMB_CHACHA20_POLY1305_DEC_FINALIZE(mgr, &k->chacha.work, tag, AEAD_TAG_BYTES);
-    }
+    else
+        chacha_open(container_of(k, struct mb_chacha, base), nonce, aad, aad_len, src, len, dst,
+                    tag);
     for (size_t i = 0; i < AEAD_TAG_BYTES; i++) /* all of them: the time must tell nothing */
         diff |= tag[i] ^ src[len + i];
     return diff ? -EBADMSG : 0;
@@ -176,13 +206,14 @@ __attribute__((target("aes"))) static int mb_mask(struct aead_key *key, const ui
                                                   uint8_t *ret)
 {
     const struct mb_key *k = container_of(key, struct mb_key, head);
+    const struct mb_mask *m = container_of(k, struct mb_mask, base);
     unsigned rounds = k->alg == AEAD_AES_128_GCM ? 10 : 14;
     __m128i block = _mm_loadu_si128((const __m128i_u *)sample);
 
-    block = _mm_xor_si128(block, k->round_keys[0]);
+    block = _mm_xor_si128(block, m->round_keys[0]);
     for (unsigned i = 1; i < rounds; i++)
-        block = _mm_aesenc_si128(block, k->round_keys[i]);
-    block = _mm_aesenclast_si128(block, k->round_keys[rounds]);
+        block = _mm_aesenc_si128(block, m->round_keys[i]);
+    block = _mm_aesenclast_si128(block, m->round_keys[rounds]);
     _mm_storeu_si128((__m128i_u *)ret, block);
     return 0;
 }

@@ -1,9 +1,8 @@
 /* Intel's multi-buffer library, by its direct calls: its AES-GCM fills the vector registers with
  * the blocks of one packet, so collecting packets would bring nothing.
  *
- * The mask is one block of AES, which the library has no call for that fits: it is done here with
- * the processor's instructions and the library's key schedule. Masks of ChaCha20 are left to
- * GnuTLS. */
+ * The mask is one block of AES, for which not every release has a call: it is done here with the
+ * processor's instructions and the library's key schedule. Masks of ChaCha20 are left to GnuTLS. */
 #include "quic/aead.h"
 
 #include <errno.h>

@@ -332,6 +332,7 @@ static const char *open_error(int rv)
     case -EEXIST:
         return "the name belongs to an interface that is not a TUN: choose another tun_name";
     case -EPERM:
+    case -EACCES:
         return "not permitted: run as root or with CAP_NET_ADMIN";
     case -ENOENT:
     case -ENXIO:

@@ -130,7 +130,7 @@ static const int plain[] = {
 
 /* Of the helper besides. */
 static const int helpers[] = {
-    /* files: to read, and to write the time; the place of the control socket */
+    /* files: to read, and to write the time and the last word; the place of the control socket */
     SCMP_SYS(open),
     SCMP_SYS(openat),
     SCMP_SYS(rename),
@@ -142,9 +142,12 @@ static const int helpers[] = {
     SCMP_SYS(mkdirat),
     SCMP_SYS(umask),
     SCMP_SYS(chmod),
+    SCMP_SYS(fchmod),
     SCMP_SYS(fchmodat),
     SCMP_SYS(chown),
-    SCMP_SYS(lchown),
+    SCMP_SYS(chown32),
+    SCMP_SYS(fchown),
+    SCMP_SYS(fchown32),
     SCMP_SYS(fchownat),
     SCMP_SYS(memfd_create),
     SCMP_SYS(listen),

@@ -496,6 +496,7 @@ static int use_allowed_to_helper(void)
     snprintf(a, sizeof(a), "%s/a", dir);
     snprintf(b, sizeof(b), "%s/b", dir);
     MUST((fd = open(a, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644)) >= 0);
+    MUST(!fchown(fd, (uid_t)-1, getegid()) && !fchmod(fd, 0640));
     MUST(write(fd, "x", 1) == 1 && !close(fd) && !rename(a, b) && !chmod(b, 0600));
     MUST(!chown(b, (uid_t)-1, getegid()) && !unlink(b));
     MUST((fd = memfd_create("x", MFD_CLOEXEC)) >= 0 && write(fd, "x", 1) == 1);

@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "daemon/cipher.h"
 #include "daemon/instance.h"
@@ -91,6 +92,12 @@ static bool has_peer(const struct instance *inst)
     return inst->edge ? edge_state(inst->edge) == EDGE_UP : hub_peers(inst->hub) > 0;
 }
 
+/* Pages that are not needed for now; they read as zeros when they are again. */
+static void give_away(void *pages, size_t len)
+{
+    madvise(pages, len, MADV_DONTNEED);
+}
+
 static void on_telemetry(struct loop_timer *timer)
 {
     struct instance *inst = timer->user;
@@ -98,6 +105,7 @@ static void on_telemetry(struct loop_timer *timer)
     wallclock_tick(&inst->wallclock, inst->helper, loop_now_ns(inst->loop), has_peer(inst));
     log_telemetry(inst);
     log_drops(inst);
+    pkt_pool_trim(inst->pool, give_away);
     loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
 }
 

@@ -21,7 +21,7 @@
 #define ASAN_UNPOISON_MEMORY_REGION(p, n) ((void)(p), (void)(n))
 #endif
 
-enum { PKT_ALIGN = 64 };
+enum { PKT_ALIGN = 64, PAGE = 4096 };
 
 static const uint32_t class_room[PKT_CLASSES] = {PKT_SMALL_MAX, PKT_MEDIUM_MAX, PKT_LARGE_MAX};
 
@@ -33,6 +33,7 @@ struct pkt_class {
     size_t stride;
     uint32_t cap;
     unsigned n_total, n_fresh, n_used;
+    unsigned n_peak; /* most used at once since the last trim */
     struct pkt *free;
 };
 
@@ -101,6 +102,7 @@ static struct pkt *class_take(struct pkt_class *c)
         pkt = (struct pkt *)(void *)(c->slab + c->n_fresh++ * c->stride);
     }
     c->n_used++;
+    c->n_peak = MAX(c->n_peak, c->n_used);
     ASAN_UNPOISON_MEMORY_REGION(pkt, sizeof(*pkt) + c->cap);
     return pkt;
 }
@@ -134,6 +136,7 @@ void pkt_free(struct pkt_pool *pool, struct pkt *pkt)
     c = &pool->class[pkt->pool_class];
     assert(c->n_used > 0);
     pkt->next = c->free;
+    pkt->trimmed = false;
     c->free = pkt;
     c->n_used--;
     ASAN_POISON_MEMORY_REGION(&pkt->data, sizeof(*pkt) - offsetof(struct pkt, data) + c->cap);
@@ -154,6 +157,44 @@ size_t pkt_headroom(const struct pkt *pkt)
 size_t pkt_tailroom(const struct pkt *pkt)
 {
     return pkt->cap - pkt_headroom(pkt) - pkt->len;
+}
+
+/* The whole pages of a free buffer behind its struct pkt. */
+static void release_pages(const struct pkt_class *c, struct pkt *pkt,
+                          void (*release)(void *pages, size_t len))
+{
+    uintptr_t first = ((uintptr_t)pkt->buf + PAGE - 1) / PAGE * PAGE;
+    uintptr_t end = ((uintptr_t)pkt->buf + c->cap) / PAGE * PAGE;
+
+    if (end > first)
+        release(pkt->buf + (first - (uintptr_t)pkt->buf), end - first);
+}
+
+/* The free list is a stack: what lies deeper than the peak went has not been touched since. */
+static void class_trim(struct pkt_class *c, void (*release)(void *pages, size_t len))
+{
+    unsigned skip = c->n_peak - c->n_used;
+
+    for (struct pkt *pkt = c->free; pkt; pkt = pkt->next) {
+        if (skip) {
+            skip--;
+            continue;
+        }
+        ASAN_UNPOISON_MEMORY_REGION(pkt, sizeof(*pkt));
+        if (pkt->trimmed)
+            break; /* and so is all below it */
+        ASAN_UNPOISON_MEMORY_REGION(pkt->buf, c->cap);
+        release_pages(c, pkt, release);
+        pkt->trimmed = true;
+        ASAN_POISON_MEMORY_REGION(&pkt->data, sizeof(*pkt) - offsetof(struct pkt, data) + c->cap);
+    }
+    c->n_peak = c->n_used;
+}
+
+void pkt_pool_trim(struct pkt_pool *pool, void (*release)(void *pages, size_t len))
+{
+    for (unsigned i = 1; i < PKT_CLASSES; i++)
+        class_trim(&pool->class[i], release);
 }
 
 unsigned pkt_pool_in_use(const struct pkt_pool *pool)

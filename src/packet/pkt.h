@@ -47,6 +47,7 @@ struct pkt {
     uint8_t pool_class; /* 0 small, 1 medium, 2 large */
     bool judged;        /* the queue has decided about what is first of it now; the queue's */
     bool mark;          /* the next segment is to be marked CE; set by the queue */
+    bool trimmed;       /* its memory has been given away; the pool's */
     /* Checksum still to be completed over [csum_start, len), stored at csum_start+csum_offset;
      * csum_start == 0 means the packet's checksums are complete. Offsets are from data. */
     uint16_t csum_start;
@@ -79,6 +80,11 @@ void pkt_batch_free(struct pkt_pool *pool, struct pkt_batch *batch);
 /* Bytes free in front of and behind the packet. */
 size_t pkt_headroom(const struct pkt *pkt);
 size_t pkt_tailroom(const struct pkt *pkt);
+
+/* Give away the memory of free buffers that have not been needed since the last call: release() is
+ * told whole pages, whose content may be lost. For the medium and large ones, of which a burst
+ * touches many; called now and then. */
+void pkt_pool_trim(struct pkt_pool *pool, void (*release)(void *pages, size_t len));
 
 /* Number of packets now out of the pool, all classes. */
 unsigned pkt_pool_in_use(const struct pkt_pool *pool);

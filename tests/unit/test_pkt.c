@@ -132,6 +132,65 @@ static void what_is_too_large_is_refused(void **state)
     pkt_pool_free(pool);
 }
 
+/* --- trimming ------------------------------------------------------------------------------ */
+
+static struct {
+    unsigned n;
+    size_t bytes;
+} released;
+
+static void on_release(void *pages, size_t len)
+{
+    assert_int_equal((uintptr_t)pages % 4096, 0);
+    assert_int_equal(len % 4096, 0);
+    memset(pages, 0, len);
+    released.n++;
+    released.bytes += len;
+}
+
+static void trim(struct pkt_pool *pool, unsigned n)
+{
+    released.n = 0;
+    released.bytes = 0;
+    pkt_pool_trim(pool, on_release);
+    assert_int_equal(released.n, n);
+}
+
+static void take_and_return(struct pkt_pool *pool, unsigned n)
+{
+    struct pkt *v[8];
+
+    for (unsigned i = 0; i < n; i++) {
+        v[i] = pkt_new(pool, PKT_LARGE_MAX);
+        assert_non_null(v[i]);
+        memset(v[i]->data, 1, PKT_LARGE_MAX);
+    }
+    while (n > 0)
+        pkt_free(pool, v[--n]);
+}
+
+static void what_was_not_needed_is_given_away(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(8, 8);
+    struct pkt *pkt;
+
+    trim(pool, 0); /* never touched */
+    take_and_return(pool, 6);
+    trim(pool, 0); /* needed a moment ago */
+    take_and_return(pool, 2);
+    trim(pool, 4);
+    assert_in_range(released.bytes, 4 * (PKT_LARGE_MAX - 4096), 4 * PKT_LARGE_MAX);
+    trim(pool, 2);
+    trim(pool, 0);
+    take_and_return(pool, 8); /* as good as new */
+    pkt = pkt_new(pool, PKT_LARGE_MAX);
+    trim(pool, 0);
+    trim(pool, 7);
+    pkt_free(pool, pkt);
+    assert_int_equal(pkt_pool_in_use(pool), 0);
+    pkt_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +200,7 @@ int main(void)
         cmocka_unit_test(buffers_do_not_overlap),
         cmocka_unit_test(a_batch_goes_back_whole),
         cmocka_unit_test(what_is_too_large_is_refused),
+        cmocka_unit_test(what_was_not_needed_is_given_away),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

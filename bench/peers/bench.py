@@ -56,7 +56,7 @@ def parse_args():
     if o.quick:
         o.rounds, o.seconds, o.patience = min(o.rounds, 1), min(o.seconds, 2), 0
     o.ping_seconds = 0.5 if o.quick else 2
-    o.line_seconds = 4 if o.quick else 10
+    o.line_seconds = 2 * o.seconds if o.quick else 10
     o.idle_seconds = 3 if o.quick else 15
     o.probe_ms, o.probes = (400, 2) if o.quick else (1000, 5)
     names = o.only.split(',') if o.only else list(SUITES)

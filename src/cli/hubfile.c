@@ -106,8 +106,8 @@ static int tell(const struct hub_file *h, const struct config_peer *peer, FILE *
     if (!text)
         return pki_error_set(e, -ENOMEM, "out of memory");
     fprintf(out,
-            "the hub must know this too: add the lines below to %s%s and run mpquic reload there\n"
-            "peers:\n%s",
+            "the hub must know this too: add this entry to peers in %s%s, and run mpquic reload "
+            "there:\npeers:\n%s",
             *h->path ? h->path : "its configuration", *h->path ? "" : " on the hub", text);
     return 0;
 }
@@ -116,20 +116,20 @@ static int tell(const struct hub_file *h, const struct config_peer *peer, FILE *
 static const char *reload(const char *path, char why[static 256])
 {
     struct reload_outcome o = {0};
-    char name[PLACE_NAME_MAX], *text;
-    enum reload_result result;
+    char name[PLACE_NAME_MAX], *text = NULL;
+    bool taken;
     size_t len;
+    int rv = place_instance_name(path, name);
 
-    if (place_instance_name(path, name) ||
-        control_ask(name, CONTROL_RELOAD, RELOAD_TIMEOUT_NS, &text, &len))
+    if (!rv)
+        rv = control_ask(name, CONTROL_RELOAD, RELOAD_TIMEOUT_NS, &text, &len);
+    if (rv == -EINVAL || rv == -ENOENT || rv == -ECONNREFUSED)
         return "the hub does not run, and takes it when it is started";
-    if (reload_outcome_from_json(text, len, &o))
-        result = RELOAD_FAILED;
-    else
-        result = reload_outcome_result(&o);
+    taken = !rv && !reload_outcome_from_json(text, len, &o) &&
+            reload_outcome_result(&o) <= RELOAD_APPLIED;
     free(text);
     reload_outcome_done(&o);
-    if (result <= RELOAD_APPLIED)
+    if (taken)
         return "the running hub has taken it over";
     snprintf(why, 256, "the running hub has not taken it over: see mpquic reload %s", name);
     return why;

@@ -345,8 +345,11 @@ static enum exit_code load_creds(struct probe *p)
 static enum exit_code make_edge(struct probe *p)
 {
     const struct tunnel_config *c = p->opts->config;
-    struct edge_opts o = {
-        .authority = p->authority, .instance = "join-check", .events = &probe_events, .user = p};
+    struct edge_opts o = {.authority = p->authority,
+                          .instance = "join-check",
+                          .no_addresses = true,
+                          .events = &probe_events,
+                          .user = p};
 
     snprintf(p->authority, sizeof(p->authority), strchr(c->remote_addr, ':') ? "[%s]:%u" : "%s:%u",
              c->remote_addr, c->remote_port);

@@ -218,7 +218,7 @@ static void on_open(struct masque *m)
     e->up_ns = e->now_ns;
     session_attach(&e->session);
     fill_request(e, &want);
-    if (masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want))
+    if (!e->opts.no_addresses && masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want))
         masque_close(m, MASQUE_H3_INTERNAL_ERROR, "cannot ask for addresses");
     change_state(e, EDGE_UP, "");
 }

@@ -68,6 +68,7 @@ struct edge_opts {
     struct ip_prefix want[2];       /* our tunnel addresses, to be asked for */
     unsigned n_want;                /* 0: one of each family, whatever the hub gives; on a new
                                      * connection the ones that it gave before */
+    bool no_addresses;              /* ask for none at all: only see whether the tunnel opens */
     const struct edge_events *events;
     void *user;
 };

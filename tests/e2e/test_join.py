@@ -98,7 +98,7 @@ def test_join_and_traffic(site):
     assert (edge.config / "tls/edge1/key.pem").stat().st_mode & 0o777 == 0o600
     written = (edge.config / "edge1.yaml").read_text()
     assert "routes:" in written and 'tun_network: ["10.200.10.0/24", "fd00:200:10::/64"]' in written
-    edge.start(result.stdout).wait_line("tunnel: up")
+    edge.start(result.stdout).wait_line("tunnel: assigned 10.200.10.1/32, fd00:200:10::1/128")
     for family in ("-4", "-6"):
         site.exec("edge", "ip", family, "rule", "add", "iif", site.lan_interface(1), "lookup", "100")
     wait_until(lambda: "dev mpq0" in site.exec("edge", "ip", "route", "show", "table", "100",
@@ -162,7 +162,7 @@ def test_a_fixed_address_and_network(site):
     assert 'tun_cidr: ["10.200.10.77/24", "fd00:200:10::77/64"]' in (edge.config / "fixed.yaml").read_text()
     with Tunnel(site, "edge", "/etc/mpquic/fixed.yaml", edge.etc) as end:
         end.wait_line("tunnel: assigned 10.200.10.77/32, fd00:200:10::77/128$")
-        # the check takes nothing away from the running tunnel, and needs no address
+        # the check takes nothing away from the running tunnel, and has no address
         again = edge.mpquic("join", file, "--no-start", "--tunnel", "mpq8", "--force")
         assert "accepts us" in again.stdout
         assert end.text().count("tunnel: up") == 1

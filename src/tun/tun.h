@@ -72,9 +72,8 @@ bool tun_was_created(const struct tun *t);
 bool tun_has_offload(const struct tun *t);
 bool tun_has_uso(const struct tun *t);
 
-/* Bytes after which a batch of super-packets is full: a quarter of what a session may have waiting,
- * so that what one turn reads can leave in the same turn. */
-enum { TUN_BATCH_BYTES = 256 * 1024 };
+/* Bytes after which a batch of super-packets is full. */
+enum { TUN_BATCH_BYTES = 1024 * 1024 };
 
 /* Read up to PKT_BATCH_MAX packets, or about TUN_BATCH_BYTES, into batch (whose former content is
  * ignored: n starts at 0).

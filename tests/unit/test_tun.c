@@ -546,7 +546,7 @@ static void test_a_batch_has_bytes(void **state)
     if (!tun_has_uso(t))
         skip();
     assert_int_equal(setsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &seg, sizeof(seg)), 0);
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 20; i++)
         host_send(fd, data, sizeof(data));
     assert_true(tun_read_batch(t, pool, &batch) > 0);
     for (unsigned i = 0; i < batch.n; i++)

@@ -1,10 +1,11 @@
 #include <stdbool.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "base/place.h"
 #include "cli/cli.h"
+#include "cli/service.h"
 #include "config/config.h"
 #include "config/report.h"
 #include "config/schema.h"
@@ -29,12 +30,14 @@ static bool check_file(const char *file, bool look_at_files)
 {
     struct config_report report = {0};
     struct tunnel_config config = {0};
+    char name[PLACE_NAME_MAX];
     int err = config_load(file, &config, &report);
 
     if (!err && look_at_files)
         err = config_check_files(&config, &report) || check_credentials(&config, &report);
     if (!err && look_at_files) {
-        daemon_check_certificates(&config, time(NULL), &report);
+        daemon_check_certificates(
+            &config, service_now_s(place_instance_name(file, name) ? NULL : name), &report);
         err = report.n_errors != 0;
     }
     config_report_write(&report, file, stdout);

@@ -52,8 +52,8 @@ void cli_help_verb(const struct cli_verb *verb, FILE *out);
 int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* "usage: mpquic check [--no-files] FILE ...", wrapped, with a newline. Options show their long form
- * when they have one. */
+/* "usage: mpquic check [--no-files] FILE ...", wrapped, with a newline. Options show their long
+ * form when they have one. */
 void cli_write_usage(const struct cli_verb *verb, FILE *out);
 
 #endif

@@ -9,8 +9,6 @@
 #include "cli/cli.h"
 #include "cli/service.h"
 #include "daemon/probe.h"
-#include "daemon/wallclock.h"
-#include "helper/effects.h"
 #include "pki/bundle.h"
 #include "pki/cert.h"
 
@@ -195,16 +193,14 @@ static enum exit_code too_late(const struct join *j, int64_t now_s, int64_t end_
 static enum exit_code check_clock(const struct join *j)
 {
     const struct bundle *b = &j->bundle;
-    int64_t now_s, saved_s = 0, least_s;
+    int64_t now_s, least_s;
     char least[PKI_TIME_STR_MAX];
     struct cert_info cert, ca;
     struct pki_error e;
 
     if (cert_read(&b->cert, &cert, &e) || cert_read(&b->ca, &ca, &e))
         return failed(j->file, &e);
-    files_time_load(j->name, &saved_s);
-    wallclock_set(saved_s);
-    now_s = wallclock_now_s();
+    now_s = service_now_s(j->name);
     if (now_s < MAX(cert.not_before, ca.not_before))
         return too_early(MAX(cert.not_before, ca.not_before));
     if (now_s >= MIN(cert.not_after, ca.not_after))

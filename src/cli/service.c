@@ -13,6 +13,8 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "control/client.h"
+#include "daemon/wallclock.h"
+#include "helper/effects.h"
 #include "status/status.h"
 
 #define WAIT_NS (30 * NS_PER_S)
@@ -53,6 +55,16 @@ int service_config_parse(const char *text, size_t len, struct tunnel_config *ret
         }
     config_report_done(&report);
     return rv;
+}
+
+int64_t service_now_s(const char *name)
+{
+    int64_t saved_s = 0;
+
+    if (name)
+        files_time_load(name, &saved_s);
+    wallclock_set(saved_s);
+    return wallclock_now_s();
 }
 
 enum service_file service_file_compare(const char *path, const struct tunnel_config *c)

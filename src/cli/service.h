@@ -20,6 +20,10 @@ int service_full_dir(const char *dir, char ret[static FILE_PATH_MAX], struct pki
 int service_config_parse(const char *text, size_t len, struct tunnel_config *ret,
                          struct pki_error *e);
 
+/* The time by which the tunnel called name judges certificates (daemon/wallclock.h). From now on
+ * this process judges by it too. NULL: of no tunnel that has saved a time. */
+int64_t service_now_s(const char *name);
+
 /* What stands in the way of writing dir/NAME.yaml with this content. */
 enum service_file { SERVICE_FILE_NEW, SERVICE_FILE_SAME, SERVICE_FILE_OTHER };
 enum service_file service_file_compare(const char *path, const struct tunnel_config *c);

@@ -5,13 +5,15 @@
 
 #include "config/config.h"
 
-/* Add an entry to peers of a file's text, with a zero behind its len bytes. The result is parsed and compared: it says what the old text said, and
- * that entry. Only the peer's name, addr and prefix are looked at, its name is made of printable
- * ASCII. Returns 0 and the new text, to be freed;
+/* Add an entry to peers of a file's text, which has a zero behind its len bytes. The result is
+ * parsed and compared: it says what the old text said, and that entry. Only the peer's name, addr
+ * and prefix are looked at; the name is made of letters, digits, '.', '_', '-' and ':'.
+ * Returns 0 and the new text, to be freed; or
  * -EALREADY: an entry of this name has all of it already;
  * -EEXIST: an entry of this name says something else;
  * -EINVAL: the entry would be wrong, or the old text is: the report says why;
- * -ENOTSUP: the file is laid out in a way that this does not understand; -ENOMEM. */
+ * -ENOTSUP: the file is laid out in a way that this does not understand;
+ * -ENOMEM. */
 int config_add_peer(const char *text, size_t len, const struct config_peer *peer, char **ret,
                     struct config_report *report);
 

@@ -1,9 +1,12 @@
 """`mpquic check` on files as people leave them: each slip is one line with its place and a remedy."""
+import os
+import pathlib
 import re
 import subprocess
 
 import pytest
 from certs import Authority
+from clock import DAY, YEAR_2000, Clock, source_date
 from tunnel import client_keys, server_keys, write_config
 
 
@@ -49,6 +52,25 @@ def test_an_expired_certificate(check, pki):
     cert, key = pki.issue("old", "edge", expired=True)
     one_line(check("client", tls_cert_file=cert, tls_key_file=key), 1, "error",
              r"'edge' expired on 2021-01-01")
+
+
+def test_a_clock_without_a_battery(check, build, tmp_path):
+    """Judged is by the time that the tunnel would go by: the date of the program, or the saved one."""
+    made = source_date(build)
+    old, new = (Authority(tmp_path / name, since=since, days=1000)
+                for name, since in (("old", made - 100 * DAY), ("new", made + 10 * DAY)))
+    saved = pathlib.Path(os.environ["MPQUIC_STATE_DIR"]) / "1.time"
+    def judged(authority):
+        cert, key = authority.issue("edge", "edge")
+        return check("client", tls_cert_file=cert, tls_key_file=key, tls_ca_file=authority.cert)
+    with Clock(tmp_path, at=YEAR_2000):
+        assert judged(old)[0] == 0
+        assert judged(new)[0] == 1 and "is not valid before" in judged(new)[1]
+        saved.write_text(f"{made + 20 * DAY}\n")
+        try:
+            assert judged(new)[0] == 0
+        finally:
+            saved.unlink()
 
 
 @pytest.mark.parametrize("role, other", [("client", "server"), ("server", "edge")])

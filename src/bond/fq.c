@@ -258,6 +258,7 @@ static struct fq_flow *fattest_with(struct fq *q, unsigned class)
 
     if (!q->fat || q->fat->bytes < q->fat_other)
         look_for_fattest(q);
+    assert(q->fat && q->fat->head);
     if (q->fat->head->pool_class == class)
         return q->fat;
     for (int i = 0; i < 2; i++)

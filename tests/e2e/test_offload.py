@@ -62,11 +62,13 @@ with socket.create_connection((sys.argv[1], 9), timeout=30) as s:
 # Datagrams of SIZE bytes, `each` of them with one call when SEGMENT; each is answered by its hash.
 UDP_CLIENT = """
 import collections, hashlib, random, socket, sys
-target, size, each, tos = sys.argv[1], *map(int, sys.argv[2:])
+target, size, each, tos, df = sys.argv[1], *map(int, sys.argv[2:])
 six = ":" in target
 s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
 s.setsockopt(*(socket.IPPROTO_IPV6, socket.IPV6_TCLASS) if six else (socket.IPPROTO_IP, socket.IP_TOS),
              tos)
+if not six:
+    s.setsockopt(socket.IPPROTO_IP, 10, 2 if df else 0)  # IP_MTU_DISCOVER
 s.connect((target, 9))
 s.settimeout(5)
 if each > 1:
@@ -127,9 +129,7 @@ class Pair:
             os.environ.pop("REFUSE", None)
         reachable(lab, "edge", "fd00:200:1::2", ends=self.ends.values())
         lab.route_tunnel(1)
-        for node in ("lan1", "inet"):  # path MTUs of another test
-            for family in ("-4", "-6"):
-                lab.exec(node, "ip", family, "route", "flush", "cache")
+        self.forget_path_mtus()
         for target in (lab.inet4, lab.inet6):
             reachable(lab, "lan1", target)
 
@@ -140,14 +140,20 @@ class Pair:
         for end in self.ends.values():
             end.stop()
 
+    def forget_path_mtus(self):
+        for node in ("lan1", "inet"):
+            for family in ("-4", "-6"):
+                self.lab.exec(node, "ip", family, "route", "flush", "cache")
+
     def lines(self, pattern):
         return [len(re.findall(pattern, end.text())) for end in self.ends.values()]
 
     def tcp(self, client, target):
         self.lab.exec(client, "/usr/bin/python3", "-c", TCP_CLIENT, target, timeout=90)
 
-    def udp(self, client, target, size, each, tos=0):
-        self.lab.exec(client, "/usr/bin/python3", "-c", UDP_CLIENT, target, size, each, tos, timeout=90)
+    def udp(self, client, target, size, each, tos=0, df=1):
+        self.lab.exec(client, "/usr/bin/python3", "-c", UDP_CLIENT, target, size, each, tos, df,
+                      timeout=90)
 
     def drops(self):
         return {name: n for end in self.ends.values()
@@ -177,6 +183,22 @@ def test_odd_sizes(site, mtu):
             pair.tcp("lan1", target)
             for size in (mtu - headers, mtu - headers - 1, 777):
                 pair.udp("lan1", target, size, 20)
+
+
+def test_too_large_for_the_path(site):
+    """The TUN takes 1500 bytes, the path carries less: TCP learns of it from a packet-too-big, both
+    ways, and what may be cut is cut, segment by segment."""
+    lab = site
+    set_host_offload(lab, "on")
+    with Pair(lab, mtu=1500) as pair:
+        for target in (lab.inet4, lab.inet6):
+            pair.tcp("lan1", target)
+        pair.forget_path_mtus()
+        pair.udp("lan1", lab.inet4, 1472, 1, df=0)
+        pair.udp("lan1", lab.inet4, 1472, 20, df=0)
+        drops = pair.drops()
+        assert drops["too-big"] > 0
+        assert not {"bad-super", "malformed", "no-buffer", "tun-write"} & drops.keys()
 
 
 @pytest.mark.parametrize("tos", [0, 1, 2, 3, 0xb9])

@@ -208,6 +208,7 @@ static void fill_edge(struct tunnel *t, const struct tunnel_opts *o)
 
     if (o->edge)
         e->quic = *o->edge;
+    e->plain = !o->packed;
     e->quic.server = false;
     e->quic.cc = o->cc;
     e->quic.tls = e->quic.tls ? e->quic.tls : &quic_tls_dummy;
@@ -227,6 +228,7 @@ static void fill_hub(struct tunnel *t, const struct tunnel_opts *o)
 
     if (o->hub)
         h->quic = *o->hub;
+    h->plain = !o->packed;
     h->quic.server = true;
     h->quic.cc = o->cc;
     h->quic.tls = h->quic.tls ? h->quic.tls : &quic_tls_dummy;

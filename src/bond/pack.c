@@ -167,34 +167,31 @@ static unsigned packets_of(const struct pkt *pkt)
     return pkt->gso == PKT_GSO_NONE ? 1 : (segment_left(pkt) + pkt->gso_size - 1) / pkt->gso_size;
 }
 
-static void give_back(struct pack *p, uint64_t now_ns, struct pkt *pkt)
+/* Take what is first in the queue: all of a packet, or the first run of a super-packet. NULL when
+ * there is no buffer for the run, which is lost then: the lane would not come again for it. */
+static struct pkt *take_unit(struct pack *p, uint64_t now_ns, struct pkt *first, size_t run_max)
 {
-    fq_unpop(p->opts.fq, now_ns, pkt);
-}
+    uint32_t at = first->taken, payload;
+    struct pkt *run;
 
-/* What is popped: all of a packet, or the first run of a super-packet, whose rest goes back. */
-static struct pkt *next_unit(struct pack *p, uint64_t now_ns, size_t run_max)
-{
-    struct pkt *pkt = fq_pop(p->opts.fq, now_ns), *run;
-
-    if (!pkt || pkt->gso == PKT_GSO_NONE)
-        return pkt;
-    if (pkt->gso_size < PACKED_SEGMENT_MIN)
+    if (first->gso == PKT_GSO_NONE)
+        return fq_take(p->opts.fq, now_ns);
+    if (first->gso_size < PACKED_SEGMENT_MIN)
         run_max = 0; /* no run is made of such */
-    if (!pkt->taken && !pkt->mark && pkt->len <= run_max &&
-        packets_of(pkt) <= PACKED_SEGMENTS_MAX) {
-        super_finish(pkt);
-        return pkt;
+    if (!at && !first->mark && first->len <= run_max && packets_of(first) <= PACKED_SEGMENTS_MAX) {
+        run = fq_take(p->opts.fq, now_ns);
+        super_finish(run);
+        return run;
     }
-    run = segment_run(p->opts.pool, pkt, run_max);
-    if (!run) {
-        drop_count(p->opts.drops, DROP_NO_BUFFER);
-        pkt_free(p->opts.pool, pkt);
-    } else if (segment_left(pkt)) {
-        give_back(p, now_ns, pkt);
+    payload = segment_payload(first);
+    run = segment_run(p->opts.pool, first, run_max);
+    if (run) {
+        payload = first->taken - at;
     } else {
-        pkt_free(p->opts.pool, pkt);
+        first->taken += payload;
+        drop_count(p->opts.drops, DROP_NO_BUFFER);
     }
+    fq_took(p->opts.fq, now_ns, payload, run ? run->len : payload);
     return run;
 }
 
@@ -225,16 +222,31 @@ static bool put_unit(struct pack *p, struct pack_lane *lane, struct filling *d)
     return true;
 }
 
-static void count_unit(struct pack *p, const struct pkt *unit)
+/* Whether what is first in the queue may go into a datagram that has something already: whole, or
+ * its beginning, if its class is cut and that pays. */
+static bool may_follow(const struct pack *p, const struct filling *d, const struct pkt *first,
+                       const struct pack_flow *flow)
 {
-    p->stats.packets += packets_of(unit);
-    p->stats.bytes += unit->len;
+    bool super = first->gso != PKT_GSO_NONE;
+    size_t whole = first->len + PACKED_PACKET_HEAD_MAX;
+
+    if (!super && whole <= room(d))
+        return true;
+    if (!flow || room(d) < PACKED_RANGE_HEAD_MAX + SPLIT_MIN)
+        return false;
+    return super || p->class[d->class].split || whole > d->max;
 }
 
-/* Give a unit its number and put it, or its beginning, into the datagram. False when the datagram
- * is full. */
-static bool put_new(struct pack *p, struct pack_lane *lane, struct filling *d, uint64_t now_ns,
-                    struct pkt *unit, struct pack_flow *flow)
+static uint32_t next_seq(struct pack_flow *flow)
+{
+    uint32_t seq = flow->seq;
+
+    flow->seq = (seq + 1) & PACKED_SEQ_MASK;
+    return seq;
+}
+
+/* An ordinary packet that fits. False: it does not. */
+static bool put_packet(struct pack *p, struct filling *d, struct pkt *unit, struct pack_flow *flow)
 {
     struct packed_frame f = {.type = PACKED_PACKET,
                              .has_seq = flow != NULL,
@@ -243,56 +255,53 @@ static bool put_new(struct pack *p, struct pack_lane *lane, struct filling *d, u
                              .data = unit->data,
                              .len = unit->len};
 
-    if (unit->gso == PKT_GSO_NONE) {
-        if (!d->empty && !p->class[d->class].split &&
-            unit->len + PACKED_PACKET_HEAD_MAX > room(d) &&
-            unit->len + PACKED_PACKET_HEAD_MAX < d->max) {
-            give_back(p, now_ns, unit);
-            return false;
-        }
-        if (put_data(d, &f)) {
-            p->stats.unnumbered += !flow;
-            if (flow)
-                flow->seq = (flow->seq + 1) & PACKED_SEQ_MASK;
-            count_unit(p, unit);
-            pkt_free(p->opts.pool, unit);
-            return true;
-        }
-    }
-    if (!flow || (!d->empty && room(d) < PACKED_RANGE_HEAD_MAX + SPLIT_MIN)) {
-        if (flow || !d->empty) {
-            give_back(p, now_ns, unit);
-        } else { /* it needs a number to be cut, and there is none */
-            drop_count(p->opts.drops, DROP_TOO_BIG);
-            pkt_free(p->opts.pool, unit);
-        }
+    if (unit->gso != PKT_GSO_NONE || !put_data(d, &f))
         return false;
+    if (flow)
+        next_seq(flow);
+    else
+        p->stats.unnumbered++;
+    pkt_free(p->opts.pool, unit);
+    return true;
+}
+
+/* Put a unit, or its beginning, into the datagram. False when the datagram is full. */
+static bool put_new(struct pack *p, struct pack_lane *lane, struct filling *d, struct pkt *unit,
+                    struct pack_flow *flow)
+{
+    p->stats.packets += packets_of(unit);
+    p->stats.bytes += unit->len;
+    if (put_packet(p, d, unit, flow))
+        return true;
+    if (!flow) { /* it would have to be cut, and has no number for that */
+        drop_count(p->opts.drops, DROP_TOO_BIG);
+        pkt_free(p->opts.pool, unit);
+        return true;
     }
-    count_unit(p, unit);
     lane->unit = unit;
     lane->at = 0;
     lane->flow = flow->number;
-    lane->seq = flow->seq;
     lane->class = d->class;
-    flow->seq = (flow->seq + 1) & PACKED_SEQ_MASK;
+    lane->seq = next_seq(flow);
     return put_unit(p, lane, d);
 }
 
 static void fill_new(struct pack *p, struct pack_lane *lane, struct filling *d, uint64_t now_ns,
                      size_t run_max)
 {
-    struct pkt *unit;
+    struct pkt *first, *unit;
 
     if (lane->unit && (!class_fits(d, lane->class) || !put_unit(p, lane, d)))
         return;
-    while (room(d) > PACKED_PACKET_HEAD_MAX && (unit = next_unit(p, now_ns, run_max))) {
-        struct pack_flow *flow = number_of(p, now_ns, unit->flow);
+    while (room(d) > PACKED_PACKET_HEAD_MAX && (first = fq_front(p->opts.fq, now_ns))) {
+        struct pack_flow *flow = number_of(p, now_ns, first->flow);
 
-        if (!class_fits(d, flow ? class_of(unit) : CLASS_UNNUMBERED)) {
-            give_back(p, now_ns, unit);
+        if (!class_fits(d, flow ? class_of(first) : CLASS_UNNUMBERED))
             return;
-        }
-        if (!put_new(p, lane, d, now_ns, unit, flow))
+        if (!d->empty && !may_follow(p, d, first, flow))
+            return;
+        unit = take_unit(p, now_ns, first, flow ? run_max : 0);
+        if (unit && !put_new(p, lane, d, unit, flow))
             return;
     }
 }

@@ -46,6 +46,8 @@ struct reasm_place {
 struct reasm_pool {
     struct reasm_flow *flows, *free_flow;
     struct reasm_unit *units, *free_unit;
+    unsigned n_flows, n_units;         /* in all, */
+    unsigned fresh_flows, fresh_units; /* of them never used yet, at the end: memory untouched */
     size_t bytes, max_bytes;
 };
 
@@ -59,18 +61,12 @@ struct reasm_pool *reasm_pool_new(unsigned n_flows, unsigned n_units, size_t max
         return NULL;
     pool->flows = calloc(n_flows, sizeof(*pool->flows));
     pool->units = calloc(n_units, sizeof(*pool->units));
+    pool->n_flows = pool->fresh_flows = n_flows;
+    pool->n_units = pool->fresh_units = n_units;
     pool->max_bytes = max_bytes;
     if (!pool->flows || !pool->units) {
         reasm_pool_free(pool);
         return NULL;
-    }
-    for (unsigned i = n_flows; i--;) {
-        pool->flows[i].next_free = pool->free_flow;
-        pool->free_flow = &pool->flows[i];
-    }
-    for (unsigned i = n_units; i--;) {
-        pool->units[i].next = pool->free_unit;
-        pool->free_unit = &pool->units[i];
     }
     return pool;
 }
@@ -82,6 +78,34 @@ void reasm_pool_free(struct reasm_pool *pool)
     free(pool->flows);
     free(pool->units);
     free(pool);
+}
+
+static struct reasm_flow *take_flow(struct reasm_pool *pool)
+{
+    struct reasm_flow *f = pool->free_flow;
+
+    if (f)
+        pool->free_flow = f->next_free;
+    else if (pool->fresh_flows)
+        f = &pool->flows[pool->n_flows - pool->fresh_flows--];
+    return f;
+}
+
+static void return_flow(struct reasm_pool *pool, struct reasm_flow *f)
+{
+    f->next_free = pool->free_flow;
+    pool->free_flow = f;
+}
+
+static struct reasm_unit *take_unit(struct reasm_pool *pool)
+{
+    struct reasm_unit *u = pool->free_unit;
+
+    if (u)
+        pool->free_unit = u->next;
+    else if (pool->fresh_units)
+        u = &pool->units[pool->n_units - pool->fresh_units--];
+    return u;
 }
 
 /* Buffers count as a whole: a byte in a large one keeps all of it. */
@@ -145,15 +169,13 @@ static void done_clear(struct reasm_flow *f, uint32_t seq)
 static struct reasm_flow *open_flow(struct reasm *r, uint64_t now_ns, unsigned number)
 {
     struct reasm_place *place = &r->place[number];
-    struct reasm_flow *f = r->opts.pool->free_flow;
+    struct reasm_flow *f = place->open ? NULL : take_flow(r->opts.pool);
 
-    if (place->open || !f)
+    if (!f)
         return place->open;
-    r->opts.pool->free_flow = f->next_free;
     *f = (struct reasm_flow){.number = number, .top = place->base, .used_ns = now_ns};
     if (heap_set(&r->heap, &f->timer, now_ns + REASM_IDLE_NS)) {
-        f->next_free = r->opts.pool->free_flow;
-        r->opts.pool->free_flow = f;
+        return_flow(r->opts.pool, f);
         return NULL;
     }
     place->open = f;
@@ -164,8 +186,7 @@ static void close_flow(struct reasm *r, struct reasm_flow *f)
 {
     heap_remove(&r->heap, &f->timer);
     r->place[f->number].open = NULL;
-    f->next_free = r->opts.pool->free_flow;
-    r->opts.pool->free_flow = f;
+    return_flow(r->opts.pool, f);
 }
 
 /* --- units ------------------------------------------------------------------------------ */
@@ -196,11 +217,10 @@ static struct reasm_unit *at_or_before(const struct reasm_flow *f, uint32_t seq)
 static struct reasm_unit *unit_new(struct reasm *r, struct reasm_flow *f, struct reasm_unit *after,
                                    uint32_t seq)
 {
-    struct reasm_unit *u = r->opts.pool->free_unit;
+    struct reasm_unit *u = take_unit(r->opts.pool);
 
     if (!u)
         return NULL;
-    r->opts.pool->free_unit = u->next;
     *u = (struct reasm_unit){.seq = seq, .prev = after, .next = after ? after->next : f->first};
     *(after ? &after->next : &f->first) = u;
     *(u->next ? &u->next->prev : &f->last) = u;

@@ -29,6 +29,7 @@ void session_init(struct session *s, const struct session_opts *opts)
 
 void session_done(struct session *s)
 {
+    session_set_plain(s);
     fq_flush(&s->queue, DROP_NO_SESSION);
     queue_flush(&s->pieces, s->opts.pool);
     queue_flush(&s->held, s->opts.pool);
@@ -80,6 +81,8 @@ void session_stats_add(struct session_stats *sum, const struct session_stats *s)
     sum->rx_packets += s->rx_packets;
     sum->rx_bytes += s->rx_bytes;
     sum->too_big_answers += s->too_big_answers;
+    sum->again += s->again;
+    sum->gone += s->gone;
 }
 
 unsigned session_queued(const struct session *s)

@@ -5,6 +5,11 @@
  *         than one datagram carries
  *   in    session_rx(): parse, scope check, admit() -> deliver()
  *
+ * With a peer that speaks the session extension the session is *packed* (doc/protocol.md): then
+ *
+ *   out   ... queue -> session_pull_packed(): a datagram of packets and ranges (pack.h)
+ *   in    session_rx_packed(): reassembly and order (reasm.h), scope check, admit() -> deliver()
+ *
  * A session lives longer than the connection under it: it is attached while there is a tunnel that
  * pulls. It knows nothing of what that is. No system call, no clock.
  */
@@ -20,9 +25,17 @@
 #include "base/drop.h"
 #include "base/log.h"
 #include "bond/fq.h"
+#include "bond/pack.h"
 #include "bond/queue.h"
+#include "bond/reasm.h"
 #include "packet/ip.h"
 #include "packet/pkt.h"
+
+/* What a TUN carries over a packed session, whatever its paths carry. */
+enum { SESSION_MTU = 1500 };
+
+/* The largest packet that a packed session takes from its peer; the TUN has its own MTU. */
+enum { SESSION_PACKET_MAX = 9216 };
 
 /* How much a session may have waiting: bytes, and packets as a share of the buffers that nobody has
  * now. A few busy sessions get much of the pool, a hundred of them little each, and there is always
@@ -62,11 +75,15 @@ struct session_stats {
     uint64_t tx_packets, tx_bytes; /* given to the path */
     uint64_t rx_packets, rx_bytes; /* delivered */
     uint64_t too_big_answers;
+    uint64_t again; /* packed: datagrams sent again */
+    uint64_t gone;  /* packed: lost, and too late to be sent again */
 };
 
 struct session {
     struct session_opts opts;
     bool attached;
+    struct pack *pack;   /* packed: the sender, */
+    struct reasm *reasm; /* and the receiver; else NULL */
     struct fq queue;
     struct queue pieces; /* the rest of a packet that was cut, next to go */
     struct queue held;   /* too large for the bound that the path MTU search has proven so far */
@@ -106,5 +123,37 @@ struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mt
 
 /* An IP packet from the tunnel. */
 void session_rx(struct session *s, const uint8_t *data, size_t len);
+
+/* --- packed (session_packed.c) ---------------------------------------------------------------- */
+
+/* From now on the session is packed, with what it has sent and received so far if it was before.
+ * pool: borrowed, outlives it. Returns 0 or -ENOMEM (it is as it was). */
+int session_set_packed(struct session *s, struct reasm_pool *pool);
+
+/* The peer has forgotten the session, or is another one: forget all numbers and all that is held.
+ * Lanes must be done. */
+void session_begin_anew(struct session *s);
+
+/* It is packed no longer; also part of session_done(). Lanes must be done. */
+void session_set_plain(struct session *s);
+
+/* The next datagram for a lane, of at most max bytes; burst: what the lane sends in a millisecond.
+ * NULL: none. What becomes of it is told by the calls below, as in pack.h. */
+struct pkt *session_pull_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns,
+                                size_t max, size_t burst);
+void session_sent(struct session *s, struct pack_lane *lane, uint64_t id, struct pkt *dgram);
+void session_unsent(struct session *s, uint64_t now_ns, struct pkt *dgram); /* plain: drops it */
+void session_acked(struct session *s, struct pack_lane *lane, uint64_t id);
+void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t id);
+
+/* The lane is gone. */
+void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_ns);
+
+/* A packed datagram from the tunnel. */
+void session_rx_packed(struct session *s, uint64_t now_ns, const uint8_t *data, size_t len);
+
+/* When session_timeout() wants to be called; TIME_NEVER_NS when never. */
+uint64_t session_deadline_ns(const struct session *s);
+void session_timeout(struct session *s, uint64_t now_ns);
 
 #endif

@@ -28,13 +28,19 @@
 /* Flows of the queue: as many as one session may have, and as many remembered. */
 enum { FLOWS = 2 * FQ_FLOWS_MAX };
 
+/* What the receiver may have open: flows, units, bytes. */
+enum { OPEN_FLOWS = 1024, OPEN_UNITS = 8192, OPEN_BYTES = 2 * REASM_BYTES_MAX };
+
 struct edge {
     struct edge_opts opts;
     struct masque_side side;
     struct quic_endpoint *ep;
     struct quic_path *path;
     struct fq_flows *flows;
+    struct reasm_pool *reasm;
     struct session session;
+    struct pack_lane lane; /* packed: of the tunnel */
+    uint8_t epoch[MASQUE_EPOCH];
     struct masque *tunnel;
     enum edge_state state;
     struct net_addr local, remote;
@@ -79,6 +85,7 @@ static void drop_path(struct edge *e)
     e->tunnel = NULL;
     e->over = false;
     session_detach(&e->session);
+    session_lane_done(&e->session, &e->lane, e->now_ns);
     if (path)
         quic_path_close(path, e->now_ns);
 }
@@ -144,6 +151,7 @@ static void lost(struct edge *e, const struct edge_failure *why)
     e->end = *why;
     e->tunnel = NULL;
     session_detach(&e->session);
+    session_lane_done(&e->session, &e->lane, e->now_ns);
 }
 
 static void lost_quic(struct edge *e, const struct quic_fail_info *why)
@@ -209,11 +217,30 @@ static void fill_request(const struct edge *e, struct capsule_addrs *ret)
     }
 }
 
+/* The hub takes part in the session extension or does not; and it may have forgotten us. */
+static int settle_session(struct edge *e, const struct masque *m)
+{
+    const uint8_t *epoch;
+
+    if (!masque_is_packed(m, &epoch)) {
+        session_set_plain(&e->session);
+        return 0;
+    }
+    if (memcmp(epoch, e->epoch, MASQUE_EPOCH) != 0)
+        session_begin_anew(&e->session);
+    memcpy(e->epoch, epoch, MASQUE_EPOCH);
+    return session_set_packed(&e->session, e->reasm);
+}
+
 static void on_open(struct masque *m)
 {
     struct edge *e = of(m);
     struct capsule_addrs want = {.n = 0};
 
+    if (settle_session(e, m)) {
+        masque_close(m, MASQUE_H3_INTERNAL_ERROR, "out of memory");
+        return;
+    }
     e->tunnel = m;
     e->up_ns = e->now_ns;
     session_attach(&e->session);
@@ -272,18 +299,49 @@ static void on_packet(struct masque *m, const uint8_t *data, size_t len)
     session_rx(&of(m)->session, data, len);
 }
 
+static void on_packed(struct masque *m, const uint8_t *data, size_t len)
+{
+    session_rx_packed(&of(m)->session, of(m)->now_ns, data, len);
+}
+
 static struct pkt *on_pull(struct masque *m, size_t max)
 {
     struct quic_lane *lane = masque_lane(m);
+    struct edge *e = of(m);
 
-    return session_pull(&of(m)->session, quic_lane_now_ns(lane), max, quic_lane_mtu_known(lane));
+    if (e->session.pack)
+        return session_pull_packed(&e->session, &e->lane, quic_lane_now_ns(lane), max,
+                                   quic_lane_burst_bytes(lane));
+    return session_pull(&e->session, quic_lane_now_ns(lane), max, quic_lane_mtu_known(lane));
+}
+
+static void on_sent(struct masque *m, uint64_t id, struct pkt *pkt)
+{
+    session_sent(&of(m)->session, &of(m)->lane, id, pkt);
+}
+
+static void on_unsent(struct masque *m, struct pkt *pkt)
+{
+    session_unsent(&of(m)->session, quic_lane_now_ns(masque_lane(m)), pkt);
+}
+
+static void on_acked(struct masque *m, uint64_t id)
+{
+    session_acked(&of(m)->session, &of(m)->lane, id);
+}
+
+static void on_lost(struct masque *m, uint64_t id)
+{
+    session_lost(&of(m)->session, &of(m)->lane, quic_lane_now_ns(masque_lane(m)), id);
 }
 
 static void on_mtu(struct masque *m, size_t packet_max, bool known)
 {
     struct edge *e = of(m);
 
-    if (known)
+    if (e->session.pack)
+        e->opts.events->mtu(e->opts.user, SESSION_MTU);
+    else if (known)
         e->opts.events->mtu(e->opts.user, packet_max);
     masque_kick(m);
 }
@@ -311,7 +369,12 @@ static const struct masque_ops tunnel_ops = {
     .addr_request = on_addr_request,
     .routes = on_routes,
     .packet = on_packet,
+    .packed = on_packed,
     .pull = on_pull,
+    .sent = on_sent,
+    .unsent = on_unsent,
+    .acked = on_acked,
+    .lost = on_lost,
     .mtu_changed = on_mtu,
     .down = on_down,
 };
@@ -326,6 +389,22 @@ static struct fq_flows *make_flows(const struct quic_endpoint_opts *q)
     return fq_flows_new(FLOWS, &key);
 }
 
+static void free_parts(struct edge *e)
+{
+    fq_flows_free(e->flows);
+    reasm_pool_free(e->reasm);
+    free(e);
+}
+
+/* Every lane from now on joins one session, which is ours until this process ends. */
+static void offer_session(struct edge *e)
+{
+    const struct quic_endpoint_opts *q = &e->opts.quic;
+
+    e->side.join.version = MASQUE_SESSION_VERSION;
+    q->random(q->random_user, e->side.join.session, sizeof(e->side.join.session));
+}
+
 int edge_new(const struct edge_opts *opts, struct edge **ret)
 {
     struct session_opts so = {.pool = opts->quic.pool, .drops = opts->quic.drops};
@@ -337,8 +416,9 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
     e->opts = *opts;
     e->pause_ns = PAUSE_FIRST_NS;
     e->flows = so.flows = make_flows(&opts->quic);
-    if (!e->flows) {
-        free(e);
+    e->reasm = reasm_pool_new(OPEN_FLOWS, OPEN_UNITS, OPEN_BYTES);
+    if (!e->flows || !e->reasm) {
+        free_parts(e);
         return -ENOMEM;
     }
     for (unsigned i = 0; i < opts->n_want; i++)
@@ -357,10 +437,11 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
                                    .token = opts->token,
                                    .instance = opts->instance,
                                    .lane_failed = on_lane_failed};
+    if (!opts->plain)
+        offer_session(e);
     rv = quic_endpoint_new(&opts->quic, &e->ep);
     if (rv) {
-        fq_flows_free(e->flows);
-        free(e);
+        free_parts(e);
         return rv;
     }
     *ret = e;
@@ -372,10 +453,11 @@ void edge_free(struct edge *e)
     if (!e)
         return;
     e->path = NULL;
+    session_detach(&e->session);
+    session_lane_done(&e->session, &e->lane, e->now_ns);
     quic_endpoint_free(e->ep);
     session_done(&e->session);
-    fq_flows_free(e->flows);
-    free(e);
+    free_parts(e);
 }
 
 void edge_set_addrs(struct edge *e, uint64_t now_ns, const struct net_addr *local,
@@ -421,6 +503,7 @@ uint64_t edge_deadline_ns(const struct edge *e)
     uint64_t at = quic_endpoint_deadline_ns(e->ep);
 
     at = MIN(at, masque_deadline_ns(&e->side));
+    at = MIN(at, session_deadline_ns(&e->session));
     return e->state == EDGE_PAUSE ? MIN(at, e->retry_ns) : at;
 }
 
@@ -429,6 +512,7 @@ void edge_timeout(struct edge *e, uint64_t now_ns)
     e->now_ns = now_ns;
     quic_endpoint_timeout(e->ep, now_ns);
     masque_timeout(&e->side, now_ns);
+    session_timeout(&e->session, now_ns);
     settle(e);
     if (e->state == EDGE_PAUSE && now_ns >= e->retry_ns)
         connect_hub(e);

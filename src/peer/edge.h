@@ -69,6 +69,7 @@ struct edge_opts {
     unsigned n_want;                /* 0: one of each family, whatever the hub gives; on a new
                                      * connection the ones that it gave before */
     bool no_addresses;              /* ask for none at all: only see whether the tunnel opens */
+    bool plain;                     /* do not offer the session extension */
     const struct edge_events *events;
     void *user;
 };

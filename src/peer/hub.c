@@ -152,13 +152,17 @@ void hub_recheck(struct hub *h, uint64_t now_ns)
 /* Flows of the queues: all peers share them. */
 enum { FLOWS = 32 * FQ_FLOWS_MAX };
 
+/* What their receivers may have open: flows, units, bytes. */
+enum { OPEN_FLOWS = 8192, OPEN_UNITS = 32768, OPEN_BYTES = 8 * REASM_BYTES_MAX };
+
 static int make_parts(struct hub *h, const struct hub_opts *opts)
 {
     h->policy = policy_copy(&opts->policy, &h->key);
     h->table = table_new(&h->key, 0, 0);
     h->leases = leases_new(&h->key, opts->own, opts->n_own);
     h->flows = fq_flows_new(FLOWS, &h->key);
-    if (!h->policy || !h->table || !h->leases || !h->flows ||
+    h->reasm = reasm_pool_new(OPEN_FLOWS, OPEN_UNITS, OPEN_BYTES);
+    if (!h->policy || !h->table || !h->leases || !h->flows || !h->reasm ||
         leases_set_policy(h->leases, h->policy))
         return -ENOMEM;
     apply_prefixes(h);
@@ -204,6 +208,8 @@ void hub_free(struct hub *h)
     leases_free(h->leases);
     policy_free(h->policy);
     fq_flows_free(h->flows);
+    reasm_pool_free(h->reasm);
+    heap_done(&h->waiting);
     free(h->members);
     free(h);
 }
@@ -220,13 +226,17 @@ bool hub_tx(struct hub *h, uint64_t now_ns, struct quic_tx *tx)
 
 uint64_t hub_deadline_ns(const struct hub *h)
 {
-    return MIN(quic_endpoint_deadline_ns(h->ep), masque_deadline_ns(&h->side));
+    uint64_t at = MIN(quic_endpoint_deadline_ns(h->ep), masque_deadline_ns(&h->side));
+
+    return heap_top(&h->waiting) ? MIN(at, heap_top(&h->waiting)->key_ns) : at;
 }
 
 void hub_timeout(struct hub *h, uint64_t now_ns)
 {
     quic_endpoint_timeout(h->ep, now_ns);
     masque_timeout(&h->side, now_ns);
+    while (heap_top(&h->waiting) && heap_top(&h->waiting)->key_ns <= now_ns)
+        member_timeout(container_of(heap_top(&h->waiting), struct member, timer), now_ns);
 }
 
 void hub_shutdown(struct hub *h, uint64_t now_ns)

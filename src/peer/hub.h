@@ -56,6 +56,7 @@ struct hub_opts {
     struct ip_prefix own[2];        /* our tunnel addresses with their networks */
     unsigned n_own;
     struct hub_policy policy; /* copied, with what it points to */
+    bool plain;               /* do not take part in the session extension */
     const struct hub_events *events;
     void *user;
 };

@@ -6,6 +6,7 @@
 #ifndef PEER_INTERNAL_H
 #define PEER_INTERNAL_H
 
+#include "base/heap.h"
 #include "peer/hub.h"
 #include "peer/lease.h"
 #include "peer/table.h"
@@ -25,6 +26,12 @@ struct member {
     size_t packet_max; /* 0: not known yet */
     uint64_t bad_sources;
     struct session session;
+
+    /* Packed: which session of the peer it is, the epoch that it was told, the lane, and when its
+     * receiver wants to be woken (in hub.waiting). */
+    uint8_t session_id[MASQUE_SESSION_ID], epoch[MASQUE_EPOCH];
+    struct pack_lane lane;
+    struct heap_node timer;
 };
 
 struct hub {
@@ -35,7 +42,9 @@ struct hub {
     struct quic_endpoint *ep;
     struct table *table;
     struct leases *leases;
-    struct fq_flows *flows; /* of the queues of all peers */
+    struct fq_flows *flows;   /* of the queues of all peers */
+    struct reasm_pool *reasm; /* of all their receivers */
+    struct heap waiting;      /* members whose receiver waits for something, by when */
     struct member **members;
     unsigned n_members, cap_members;
     struct session_stats gone; /* what the sessions of former peers counted */
@@ -57,6 +66,12 @@ void member_release(struct member *p, const char *why);
 
 /* The same, and its connection is closed. */
 void member_close(struct member *p, const char *why);
+
+/* The receivers that wait for something have waited long enough. */
+void member_timeout(struct member *p, uint64_t now_ns);
+
+/* What a shown token is remembered as. */
+uint64_t hub_token_digest(const struct hub *h, const char *token);
 
 /* Give the peer those fixed prefixes of its rule that nobody has. */
 void member_claim(struct member *p);

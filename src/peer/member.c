@@ -93,13 +93,84 @@ static void on_packet(struct masque *m, const uint8_t *data, size_t len)
         drop_count(hub_of(m)->opts.quic.drops, DROP_STREAM);
 }
 
+/* The receiver waits for something else now, or for nothing. */
+static void rearm(struct member *p)
+{
+    uint64_t at_ns = session_deadline_ns(&p->session);
+
+    if (at_ns == TIME_NEVER_NS)
+        heap_remove(&p->hub->waiting, &p->timer);
+    else if (!p->timer.place || p->timer.key_ns != at_ns)
+        heap_set(&p->hub->waiting, &p->timer, at_ns); /* out of memory: the next packet tries */
+}
+
+void member_timeout(struct member *p, uint64_t now_ns)
+{
+    session_timeout(&p->session, now_ns);
+    rearm(p);
+}
+
+static void on_packed(struct masque *m, const uint8_t *data, size_t len)
+{
+    struct member *p = member_of(m);
+
+    if (!p) {
+        drop_count(hub_of(m)->opts.quic.drops, DROP_STREAM);
+        return;
+    }
+    session_rx_packed(&p->session, quic_lane_now_ns(masque_lane(m)), data, len);
+    rearm(p);
+}
+
 static struct pkt *on_pull(struct masque *m, size_t max)
 {
     struct quic_lane *lane = masque_lane(m);
     struct member *p = member_of(m);
+    uint64_t now_ns = quic_lane_now_ns(lane);
 
-    return p ? session_pull(&p->session, quic_lane_now_ns(lane), max, quic_lane_mtu_known(lane))
-             : NULL;
+    if (!p)
+        return NULL;
+    if (p->session.pack)
+        return session_pull_packed(&p->session, &p->lane, now_ns, max, quic_lane_burst_bytes(lane));
+    return session_pull(&p->session, now_ns, max, quic_lane_mtu_known(lane));
+}
+
+static void on_sent(struct masque *m, uint64_t id, struct pkt *pkt)
+{
+    struct member *p = member_of(m);
+
+    if (p)
+        session_sent(&p->session, &p->lane, id, pkt);
+    else
+        pkt_free(hub_of(m)->opts.quic.pool, pkt);
+}
+
+static void on_unsent(struct masque *m, struct pkt *pkt)
+{
+    struct member *p = member_of(m);
+
+    if (p) {
+        session_unsent(&p->session, quic_lane_now_ns(masque_lane(m)), pkt);
+        return;
+    }
+    drop_count(hub_of(m)->opts.quic.drops, DROP_NO_SESSION);
+    pkt_free(hub_of(m)->opts.quic.pool, pkt);
+}
+
+static void on_acked(struct masque *m, uint64_t id)
+{
+    struct member *p = member_of(m);
+
+    if (p)
+        session_acked(&p->session, &p->lane, id);
+}
+
+static void on_lost(struct masque *m, uint64_t id)
+{
+    struct member *p = member_of(m);
+
+    if (p)
+        session_lost(&p->session, &p->lane, quic_lane_now_ns(masque_lane(m)), id);
 }
 
 static void on_mtu(struct masque *m, size_t packet_max, bool known)
@@ -108,8 +179,8 @@ static void on_mtu(struct masque *m, size_t packet_max, bool known)
 
     if (!p)
         return;
-    if (known) {
-        p->packet_max = packet_max;
+    if (known || p->session.pack) {
+        p->packet_max = p->session.pack ? SESSION_MTU : packet_max;
         hub_tell_mtu(p->hub);
     }
     masque_kick(m);
@@ -191,12 +262,14 @@ static void lose_tunnel(struct member *p, const char *why)
     struct hub *h = p->hub;
     bool was_open = p->open;
 
-    if (p->tunnel)
+    session_detach(&p->session);
+    if (p->tunnel) {
+        session_lane_done(&p->session, &p->lane, quic_lane_now_ns(masque_lane(p->tunnel)));
         masque_set_user(p->tunnel, NULL);
+    }
     p->open = false;
     p->tunnel = NULL;
     p->packet_max = 0;
-    session_detach(&p->session);
     table_unassign(h->table, &p->owner);
     if (was_open)
         h->opts.events->peer_down(h->opts.user, id_of(p), why);
@@ -219,6 +292,7 @@ void member_release(struct member *p, const char *why)
     table_leave(h->table, &p->owner);
     lease_client_close(h->leases, p->client);
     session_stats_add(&h->gone, &p->session.stats);
+    heap_remove(&h->waiting, &p->timer);
     session_done(&p->session);
     remove_from_list(h, p);
     free(p);
@@ -318,6 +392,28 @@ static bool still_valid(const struct hub *h, struct quic_lane *lane)
     return !fail;
 }
 
+/* The tunnel is to be one lane of a session: that which the peer has, or a new one. Returns 0 or
+ * -ENOMEM. */
+static int join_session(struct member *p, struct masque *m, const struct masque_join *join)
+{
+    const struct quic_endpoint_opts *q = &p->hub->opts.quic;
+    bool fresh = !p->session.pack;
+
+    if (!join->version || p->hub->opts.plain) {
+        session_set_plain(&p->session);
+        return 0;
+    }
+    if (session_set_packed(&p->session, p->hub->reasm))
+        return -ENOMEM;
+    if (fresh || memcmp(p->session_id, join->session, MASQUE_SESSION_ID) != 0) {
+        session_begin_anew(&p->session);
+        memcpy(p->session_id, join->session, MASQUE_SESSION_ID);
+        q->random(q->random_user, p->epoch, MASQUE_EPOCH);
+    }
+    masque_set_packed(m, p->epoch);
+    return 0;
+}
+
 static int on_request(struct masque *m, const struct masque_request *req)
 {
     struct hub *h = hub_of(m);
@@ -343,6 +439,10 @@ static int on_request(struct masque *m, const struct masque_request *req)
         take_over(p);
     else
         why = admit_new(h, &who.id, &p);
+    if (!why && join_session(p, m, &req->join)) {
+        member_release(p, "out of memory");
+        why = "out of memory";
+    }
     if (why) {
         hub_refuse(h, masque_lane(m), &who.id, why);
         return 503;
@@ -518,7 +618,12 @@ const struct masque_ops member_ops = {
     .addr_request = on_addr_request,
     .routes = on_routes,
     .packet = on_packet,
+    .packed = on_packed,
     .pull = on_pull,
+    .sent = on_sent,
+    .unsent = on_unsent,
+    .acked = on_acked,
+    .lost = on_lost,
     .mtu_changed = on_mtu,
     .down = on_down,
 };

@@ -256,6 +256,7 @@ static inline struct peers *peers_new(uint64_t seed, unsigned rtt_ms)
     host_add_socket(w->hub_host, &w->hub_addr, link_sink(w->wan.down));
     router_add(&w->wan.at_hub, &w->hub_addr, &w->hub_host->socket[0].sink);
     w->hub_opts = (struct hub_opts){
+        .plain = true,
         .quic = {.server = true, .tls = &quic_tls_dummy, .tls_ctx = &w->tls_hub},
         .own = {peers_prefix("10.200.1.2/30"), peers_prefix("fd00:1::2/64")},
         .n_own = 2,

@@ -1,0 +1,198 @@
+/* A session with a peer that speaks the session extension (doc/protocol.md). */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/util.h"
+#include "bond/session.h"
+#include "bond/unit.h"
+
+/* What doc/protocol.md says of the classes when nobody has sent a table. */
+static const struct {
+    struct pack_class tx;
+    struct reasm_class rx;
+} default_class[PACKED_CLASSES] = {
+    [0] = {{.again = true, .deadline_ns = NS_PER_S, .split = true},
+           {REASM_ORDER_RECOVER, NS_PER_S, NS_PER_S}},
+    [1] = {{.again = true, .deadline_ns = 150 * NS_PER_MS}, {REASM_ORDER_REORDER, 0, NS_PER_S / 2}},
+    [2 ... PACKED_CLASSES - 1] = {{.again = false}, {REASM_ORDER_NONE, 0, NS_PER_S / 2}},
+};
+
+/* --- in ------------------------------------------------------------------------------------- */
+
+static bool on_accept(void *user, struct pkt *pkt, enum drop_reason *ret_why)
+{
+    struct session *s = user;
+    struct ip_view v;
+
+    return unit_settle(pkt, SESSION_PACKET_MAX, &v, ret_why) == 0 &&
+           session_scope_ok(&v, ret_why) &&
+           (!s->opts.admit || s->opts.admit(s->opts.admit_user, &v, ret_why));
+}
+
+static unsigned packets_of(const struct pkt *pkt)
+{
+    return pkt->gso == PKT_GSO_NONE ? 1
+                                    : (pkt->len - pkt->hdr_len + pkt->gso_size - 1) / pkt->gso_size;
+}
+
+static void on_deliver(void *user, struct pkt *pkt)
+{
+    struct session *s = user;
+    enum drop_reason why;
+    struct ip_view v;
+
+    s->stats.rx_packets += packets_of(pkt);
+    s->stats.rx_bytes += pkt->len;
+    if (!s->opts.receive || pkt->gso != PKT_GSO_NONE ||
+        ip_view_parse(pkt->data, pkt->len, &v, &why)) {
+        s->opts.deliver(s->opts.deliver_user, pkt);
+        return;
+    }
+    s->opts.receive(s->opts.deliver_user, pkt->data, &v);
+    pkt_free(s->opts.pool, pkt);
+}
+
+void session_rx_packed(struct session *s, uint64_t now_ns, const uint8_t *data, size_t len)
+{
+    struct packed_reader r;
+    struct packed_head head;
+    struct packed_frame f;
+    int rv;
+
+    if (packed_open(&r, data, len, &head)) {
+        drop_count(s->opts.drops, DROP_MALFORMED);
+        return;
+    }
+    while ((rv = packed_next(&r, &f)) > 0)
+        if (f.type == PACKED_PACKET || f.type == PACKED_RANGE || f.type == PACKED_GONE)
+            reasm_rx(s->reasm, now_ns, head.class, &f);
+    if (rv)
+        drop_count(s->opts.drops, DROP_MALFORMED);
+}
+
+uint64_t session_deadline_ns(const struct session *s)
+{
+    return s->reasm ? reasm_deadline_ns(s->reasm) : TIME_NEVER_NS;
+}
+
+void session_timeout(struct session *s, uint64_t now_ns)
+{
+    if (s->reasm)
+        reasm_timeout(s->reasm, now_ns);
+}
+
+/* --- out ------------------------------------------------------------------------------------ */
+
+struct pkt *session_pull_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns,
+                                size_t max, size_t burst)
+{
+    const struct pack_stats was = s->pack->stats;
+    struct pkt *dgram =
+        pack_pull(s->pack, lane, now_ns, max, MIN(burst + burst / 2, (size_t)PACKED_UNIT_MAX));
+
+    s->stats.tx_packets += s->pack->stats.packets - was.packets;
+    s->stats.tx_bytes += s->pack->stats.bytes - was.bytes;
+    s->stats.again += s->pack->stats.again - was.again;
+    s->stats.gone += s->pack->stats.gone - was.gone;
+    return dgram;
+}
+
+void session_sent(struct session *s, struct pack_lane *lane, uint64_t id, struct pkt *dgram)
+{
+    pack_sent(s->pack, lane, id, dgram);
+}
+
+static void kick(struct session *s)
+{
+    if (s->attached)
+        s->opts.kick(s->opts.kick_user);
+}
+
+void session_unsent(struct session *s, uint64_t now_ns, struct pkt *dgram)
+{
+    if (!s->pack) {
+        drop_count(s->opts.drops, DROP_TOO_BIG);
+        pkt_free(s->opts.pool, dgram);
+        return;
+    }
+    pack_unsent(s->pack, now_ns, dgram);
+    kick(s);
+}
+
+void session_acked(struct session *s, struct pack_lane *lane, uint64_t id)
+{
+    pack_acked(s->pack, lane, id);
+}
+
+void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t id)
+{
+    if (pack_lost(s->pack, lane, now_ns, id))
+        kick(s);
+}
+
+void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_ns)
+{
+    if (!s->pack)
+        return;
+    pack_lane_done(s->pack, lane, now_ns);
+    if (s->pack->again.n)
+        kick(s);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+static int make(struct session *s, struct reasm_pool *pool)
+{
+    struct pack *pack = malloc(sizeof(*pack));
+    struct reasm *reasm = malloc(sizeof(*reasm));
+
+    if (!pack || !reasm ||
+        pack_init(pack, &(struct pack_opts){
+                            .fq = &s->queue, .pool = s->opts.pool, .drops = s->opts.drops})) {
+        free(pack);
+        free(reasm);
+        return -ENOMEM;
+    }
+    reasm_init(reasm, &(struct reasm_opts){.pool = pool,
+                                           .pkts = s->opts.pool,
+                                           .drops = s->opts.drops,
+                                           .accept = on_accept,
+                                           .deliver = on_deliver,
+                                           .user = s});
+    s->pack = pack;
+    s->reasm = reasm;
+    return 0;
+}
+
+int session_set_packed(struct session *s, struct reasm_pool *pool)
+{
+    if (s->pack)
+        return 0;
+    if (make(s, pool))
+        return -ENOMEM;
+    for (unsigned i = 0; i < PACKED_CLASSES; i++) {
+        pack_set_class(s->pack, i, &default_class[i].tx);
+        reasm_set_class(s->reasm, i, &default_class[i].rx);
+    }
+    return 0;
+}
+
+void session_begin_anew(struct session *s)
+{
+    if (!s->pack)
+        return;
+    pack_reset(s->pack);
+    reasm_reset(s->reasm);
+}
+
+void session_set_plain(struct session *s)
+{
+    if (!s->pack)
+        return;
+    pack_done(s->pack);
+    reasm_done(s->reasm);
+    free(s->pack);
+    free(s->reasm);
+    s->pack = NULL;
+    s->reasm = NULL;
+}

@@ -70,9 +70,6 @@ void member_close(struct member *p, const char *why);
 /* The receivers that wait for something have waited long enough. */
 void member_timeout(struct member *p, uint64_t now_ns);
 
-/* What a shown token is remembered as. */
-uint64_t hub_token_digest(const struct hub *h, const char *token);
-
 /* Give the peer those fixed prefixes of its rule that nobody has. */
 void member_claim(struct member *p);
 

@@ -312,7 +312,7 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->n_prefix = table_fixed(&p->owner, ret->prefix, HUB_PREFIXES_MAX);
     table_learned(&p->owner, ret->learned, HUB_INFO_LEARNED_MAX);
     ret->n_learned = p->owner.n_learned;
-    ret->packet_max = p->packet_max;
+    ret->packet_max = p->packet_max ? masque_packet_max(p->tunnel) : 0;
     ret->bad_sources = p->bad_sources;
     ret->session = p->session.stats;
     ret->queued = session_queued(&p->session);

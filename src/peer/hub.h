@@ -78,11 +78,11 @@ void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt);
 /* Say goodbye to all peers: the following hub_tx() calls send it. */
 void hub_shutdown(struct hub *h, uint64_t now_ns);
 
-/* From now on this policy (copied). Peers that lost their right (their token is gone) or an address,
- * or for whom another address is fixed now, are closed, and peer_down says why: they come back and
- * get what is theirs; the others keep their tunnels, and what lies behind them is
- * what the new policy says. Returns 0; -EINVAL (a bad count, or `multi` is another than before) or
- * -ENOMEM, and the old policy stays. The following hub_tx() calls send what it causes. */
+/* From now on this policy (copied). Peers that lost their right (their token is gone) or an
+ * address, or for whom another address is fixed now, are closed, and peer_down says why: they come
+ * back and get what is theirs; the others keep their tunnels, and what lies behind them is what the
+ * new policy says. Returns 0; -EINVAL (a bad count, or `multi` is another than before) or -ENOMEM,
+ * and the old policy stays. The following hub_tx() calls send what it causes. */
 int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *policy);
 
 /* Other credentials for connections that begin from now on; those that exist keep theirs. The hub
@@ -107,7 +107,7 @@ struct hub_peer_info {
     unsigned n_addr, n_prefix;
     struct ip_addr learned[HUB_INFO_LEARNED_MAX]; /* the ones used last */
     unsigned n_learned;                           /* all of them: may be more than the array has */
-    size_t packet_max;    /* the largest packet on its way now; 0 = not known yet */
+    size_t packet_max;    /* the largest packet that a datagram carries now; 0 = not known yet */
     uint64_t bad_sources; /* packets dropped because of their source */
     struct session_stats session;
     unsigned queued; /* packets that wait for it */

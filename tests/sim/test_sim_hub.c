@@ -127,7 +127,7 @@ static void each_peer_has_its_own(void **state)
     assert_true(info_of(w, "b/mpq", &info));
     assert_int_equal(info.n_addr, 2);
     assert_int_equal(info.session.tx_packets, 1);
-    assert_int_equal(info.packet_max, 1500); /* whatever the path carries: it is packed */
+    assert_int_equal(info.packet_max, 1438);
     assert_true(net_addr_equal(&info.remote, &w->edge[1].addr));
     assert_int_equal(hub_totals(w->hub).rx_packets, 2);
     stop_edge(w, 2);

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/clockfloor.h"
+#include "base/drop.h"
 #include "base/exitcode.h"
 #include "base/util.h"
 #include "cli/cli.h"
@@ -280,12 +281,29 @@ static void write_exit_codes(void)
         "that is done.");
 }
 
+static void write_drops(void)
+{
+    printf(".Sh DROPPED PACKETS\n");
+    write_text(
+        "Every packet that a tunnel drops is counted under a reason, in mpquic status and in "
+        "the log:");
+    printf(".Bl -tag -width Ds\n");
+    for (int i = 0; i < DROP_COUNT; i++) {
+        printf(".It %s\n", drop_name(i));
+        write_summary(drop_meaning(i));
+    }
+    printf(".El\n");
+}
+
 static void write_environment(void)
 {
     printf(".Sh ENVIRONMENT\n.Bl -tag -width Ds\n.It Ev MPQUIC_AEAD\n");
     write_text("The library with which a tunnel protects its packets: ipsec-mb or gnutls, for "
                "comparisons. Without it the fastest is taken that is built in and works on the "
                "processor; mpquic status tells which.");
+    printf(".It Ev MPQUIC_CONF_DIR\n");
+    write_text("The directory in which mpquic status looks for configurations of instances that do "
+               "not run, in place of /etc/mpquic.");
     printf(".It Ev MPQUIC_PKI_DIR\n");
     write_text("The directory of the certificate authority, in place of /etc/mpquic/pki.");
     printf(".It Ev MPQUIC_RUN_DIR , MPQUIC_STATE_DIR\n");
@@ -304,6 +322,8 @@ static void write_files(void)
     write_text("The certificate authority of a hub. Its ca.key is the secret of all.");
     printf(".It Pa /run/mpquic/NAME.sock\n");
     write_text("The control socket of a running instance, for root and the group mpquic.");
+    printf(".It Pa /run/mpquic/NAME.last\n");
+    write_text("Why an instance that does not run has ended, for mpquic status.");
     printf(".It Pa /var/lib/mpquic/NAME.time\n");
     write_text("The time that an instance knew last, for machines whose clock stops.");
     printf(".It Pa /usr/share/doc/mpquic/\n");
@@ -337,6 +357,7 @@ static int write_page_mpquic(void)
     write_files();
     printf(".El\n");
     write_exit_codes();
+    write_drops();
     printf(".Sh EXAMPLES\nA new hub, and on it a bundle for an edge:\n"
            ".Bd -literal -offset indent\n"
            "mpquic init 203.0.113.10 --behind 192.168.77.0/24\n"

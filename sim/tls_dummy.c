@@ -552,6 +552,13 @@ static enum quic_fail session_recheck(void *session, void *ctx)
     return check_peer(session, ctx);
 }
 
+static int64_t session_peer_until_s(void *session)
+{
+    const struct session *s = session;
+
+    return s->ctx->ending && !strcmp(s->peer_name, s->ctx->ending) ? s->ctx->ending_s : 0;
+}
+
 static ngtcp2_ssize write_retry(uint8_t *dst, size_t cap, uint32_t version, const ngtcp2_cid *dcid,
                                 const ngtcp2_cid *scid, const ngtcp2_cid *odcid,
                                 const uint8_t *token, size_t token_len)
@@ -612,6 +619,7 @@ const struct quic_tls_ops quic_tls_dummy = {
     .settle = session_settle,
     .refusal = session_refusal,
     .peer_name = session_peer_name,
+    .peer_until_s = session_peer_until_s,
     .recheck = session_recheck,
     .write_retry = write_retry,
 };
@@ -624,6 +632,7 @@ const struct quic_tls_ops quic_tls_sealed = {
     .settle = session_settle,
     .refusal = session_refusal,
     .peer_name = session_peer_name,
+    .peer_until_s = session_peer_until_s,
     .recheck = session_recheck,
     .write_retry = ngtcp2_crypto_write_retry,
 };

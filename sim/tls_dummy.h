@@ -30,6 +30,10 @@ struct tls_dummy {
     /* Peers of this name are refused as revoked, and rechecks find it; NULL = nobody. */
     const char *revoked;
 
+    /* When certificates of that name end, seconds since the epoch; NULL = nobody's does. */
+    const char *ending;
+    int64_t ending_s;
+
     /* With quic_tls_sealed: the cipher, and after how many packets of a key both change to the next
      * one; 0 = the limit of RFC 9001, 6.6. The same at both ends. */
     enum aead_alg alg;

@@ -47,12 +47,15 @@ const struct cli_verb cli_peers = {
     .name = "peers",
     .summary = "list who is connected to a server",
     .args = "[NAME]",
-    .text = "Asks the server instance NAME, or all servers in the run directory, and prints a line "
-            "for each connected peer: the name of its certificate or token, its instance id, the "
-            "address and UDP port that it comes from, its tunnel addresses, the prefixes behind "
-            "it and the number of addresses learned there, how long it has been connected, the "
-            "smoothed round-trip time, bytes received from it and sent to it, and the share of "
-            "datagrams to it that were lost.",
+    .text =
+        "Asks the server instance NAME, or all servers in the run directory, and prints a line "
+        "for each connected peer: the name of its certificate or token, its instance id, the "
+        "address and UDP port that it comes from, its tunnel addresses, the prefixes behind "
+        "it and the number of addresses learned there, how long it has been connected, how long "
+        "nothing has come from it, the smoothed round-trip time, bytes received from it and sent "
+        "to it, the share of "
+        "datagrams to it that were lost, and the packets from it that were dropped for a source "
+        "that it may not use.",
     .options = ask_options,
     .run = run,
 };

@@ -61,6 +61,7 @@ void instance_history_start(struct instance *inst)
 {
     inst->history.started_s = clock_real_s();
     inst->history.started_ns = inst->history.state_ns = loop_now_ns(inst->loop);
+    inst->history.down_ns = inst->history.started_ns;
     inst->history.tell = (struct loop_timer){.cb = on_tell, .user = inst};
     log_set_error_hook(on_logged_error, inst);
 }
@@ -84,6 +85,8 @@ void instance_note_state(struct instance *inst, enum edge_state state, const cha
         instance_note_error(inst, why);
     if (state != h->state)
         h->state_ns = loop_now_ns(inst->loop);
+    if (h->state == EDGE_UP && state != EDGE_UP)
+        h->down_ns = loop_now_ns(inst->loop);
     h->state = state;
     status_set_text(h->why, sizeof(h->why), why);
     instance_tell_manager(inst);

@@ -21,6 +21,7 @@ struct instance_history {
     uint64_t started_ns;
     enum edge_state state; /* client */
     uint64_t state_ns;     /* since when */
+    uint64_t down_ns;      /* client: since when the tunnel is not up */
     char why[STATUS_TEXT_MAX];
     struct capsule_addrs assigned;     /* client: by the hub */
     uint64_t begun, completed, failed; /* client: connections */

@@ -366,6 +366,7 @@ static enum exit_code setup(struct instance *inst)
     if (code)
         return code;
     instance_files_watch(inst);
+    instance_watch_expiry(inst);
     start_watchdog(inst);
     helper_notify(inst->helper, HELPER_NOTIFY_READY);
     instance_tell_manager(inst);

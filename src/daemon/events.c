@@ -125,6 +125,7 @@ static void on_peer_up(void *user, const struct hub_peer_id *id, const struct ne
 {
     char buf[NET_ADDR_STR_MAX], who[HUB_ID_STR_MAX];
 
+    instance_look_at_expiry(user);
     instance_tell_manager(user);
     log_info("peer %s: up from %s", hub_peer_id_str(id, who), net_addr_str(remote, buf));
 }

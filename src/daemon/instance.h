@@ -76,10 +76,15 @@ struct instance {
     struct loop_deferred pump;
     struct quic_tx *tx; /* the burst being sent */
     bool tx_pending;
+    int send_error;          /* client: of the last transmission; 0: it went out */
+    uint64_t send_failed_ns; /* since when none has */
     uint32_t tx_sent;
 
     struct loop_signal sigterm, sigint, sighup;
     struct loop_timer telemetry, watchdog;
+    struct loop_timer expiry; /* server: of the peers' certificates */
+    uint64_t expiry_ns;       /* when it is looked at next */
+    uint64_t expiry_lines_ns; /* when the log tells of them again */
     struct wallclock wallclock;
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
@@ -116,6 +121,15 @@ int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_receive(void *user, const uint8_t *data, const struct ip_view *v);
+
+/* expiry.c: from now on close peers whose certificate ends. */
+void instance_watch_expiry(struct instance *inst);
+
+/* A peer has come: its certificate may be the next one that ends. */
+void instance_look_at_expiry(struct instance *inst);
+
+/* warnings.c: what someone should look at, into s->warnings. Returns 0 or -ENOMEM. */
+int instance_warn(const struct instance *inst, struct status *s);
 
 /* policy.c: what the configuration allows, in *ret, which borrows from c, tokens and the list of
  * rules that is returned: free() it when *ret is done with. NULL when out of memory. */

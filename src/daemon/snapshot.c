@@ -35,7 +35,7 @@ static struct status_counts counts_of(const struct session_stats *s)
                                   .tx_bytes = s->tx_bytes};
 }
 
-static void set_lane(struct status_path *p, const struct quic_lane_stats *st)
+static void set_lane(struct status_path *p, const struct quic_lane_stats *st, uint64_t now_ns)
 {
     p->lanes = 1;
     p->rtt_latest_us = st->rtt_latest_ns / NS_PER_US;
@@ -53,6 +53,7 @@ static void set_lane(struct status_path *p, const struct quic_lane_stats *st)
     p->datagrams_lost = st->dgram_lost;
     p->datagrams_rx = st->dgram_rx;
     p->udp_payload_bytes = st->udp_payload;
+    p->heard_s = age_s(now_ns, st->heard_ns);
 }
 
 /* --- certificates ---------------------------------------------------------------------- */
@@ -125,7 +126,7 @@ static int fill_edge_path(const struct instance *inst, struct status *s, struct 
     status_set_text(p->interface, sizeof(p->interface), inst->bound.len ? inst->device : b->ifname);
     if (!tunnel || !edge_lane_stats(inst->edge, &st))
         return 0;
-    set_lane(p, &st);
+    set_lane(p, &st, loop_now_ns(inst->loop));
     p->packet_max_bytes = masque_packet_max(tunnel);
     p->mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
     status_set_text(s->server.name, sizeof(s->server.name),
@@ -206,7 +207,7 @@ static int fill_peer(const struct instance *inst, const struct status *s,
     if (!status_make_paths(&p->paths, &p->n_paths, 1))
         return -ENOMEM;
     set_net_addr(p->paths[0].remote, &info->remote);
-    set_lane(&p->paths[0], &info->lane);
+    set_lane(&p->paths[0], &info->lane, loop_now_ns(inst->loop));
     p->paths[0].packet_max_bytes = info->packet_max;
     p->paths[0].mtu_known = info->packet_max != 0;
     return fill_peer_lists(info, p);
@@ -273,6 +274,10 @@ static void fill_head(const struct instance *inst, struct status *s)
     s->started_s = h->started_s;
     s->uptime_s = age_s(now_ns, h->started_ns);
     s->state_age_s = age_s(now_ns, h->state_ns);
+    if (inst->edge && h->state != EDGE_UP) {
+        s->down_s = age_s(now_ns, h->down_ns);
+        s->down_since_s = s->now_s - (int64_t)s->down_s;
+    }
     s->drops = inst->drops;
     s->last_error.present = h->error_s != 0;
     status_set_text(s->last_error.text, sizeof(s->last_error.text), h->error);
@@ -307,5 +312,7 @@ int instance_snapshot(struct instance *inst, struct status *ret)
     rv = fill_tunnel(inst, &ret->tunnel);
     if (!rv)
         rv = inst->edge ? fill_edge(inst, ret) : fill_hub(inst, ret);
+    if (!rv)
+        rv = instance_warn(inst, ret);
     return rv ? rv : fill_own_cert(inst, ret);
 }

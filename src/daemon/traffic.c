@@ -25,6 +25,15 @@ static uint64_t stack_deadline_ns(const struct instance *inst)
     return inst->edge ? edge_deadline_ns(inst->edge) : hub_deadline_ns(inst->hub);
 }
 
+/* What became of a transmission. One that is too large for the device is no failure: the path MTU
+ * search finds that. */
+static void note_sent(struct instance *inst, int rv)
+{
+    if (rv && rv != -EMSGSIZE && !inst->send_error)
+        inst->send_failed_ns = loop_now_ns(inst->loop);
+    inst->send_error = rv == -EMSGSIZE ? inst->send_error : rv;
+}
+
 static void send_failed(struct instance *inst, struct instance_socket *s, int rv)
 {
     uint64_t held;
@@ -64,7 +73,8 @@ static bool send_burst(struct instance *inst)
         loop_io_set(inst->loop, &s->io, EPOLLIN | EPOLLOUT);
         return false;
     }
-    if (rv && rv != -EMSGSIZE) /* too large for the device: found by the path MTU search */
+    note_sent(inst, rv);
+    if (rv && rv != -EMSGSIZE)
         send_failed(inst, s, rv);
     return true;
 }

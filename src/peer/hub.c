@@ -147,6 +147,24 @@ void hub_recheck(struct hub *h, uint64_t now_ns)
     }
 }
 
+int64_t hub_expire(struct hub *h, uint64_t now_ns, int64_t now_s)
+{
+    int64_t next_s = INT64_MAX;
+
+    for (unsigned i = h->n_members; i-- > 0;) {
+        struct quic_lane *lane = masque_lane(h->members[i]->tunnel);
+        int64_t until_s = quic_lane_peer_until_s(lane);
+
+        if (until_s && until_s < now_s) {
+            member_release(h->members[i], quic_fail_meaning(QUIC_FAIL_CERT_EXPIRED));
+            quic_lane_reject(lane, QUIC_FAIL_CERT_EXPIRED);
+        } else if (until_s) {
+            next_s = MIN(next_s, until_s);
+        }
+    }
+    return next_s;
+}
+
 /* --- life -------------------------------------------------------------------------------- */
 
 /* Flows of the queues: all peers share them. */
@@ -314,6 +332,8 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->n_learned = p->owner.n_learned;
     ret->packet_max = p->packet_max ? masque_packet_max(p->tunnel) : 0;
     ret->bad_sources = p->bad_sources;
+    ret->bad_ns = p->bad_ns;
+    ret->bad = p->bad;
     ret->session = p->session.stats;
     ret->queued = session_queued(&p->session);
     ret->cert_until_s = quic_lane_peer_until_s(masque_lane(p->tunnel));

@@ -95,6 +95,11 @@ void hub_set_tls(struct hub *h, uint64_t now_ns, void *tls_ctx);
  * closed with the TLS alert that says so. The following hub_tx() calls send it. */
 void hub_recheck(struct hub *h, uint64_t now_ns);
 
+/* Close every peer whose certificate ended before now_s (seconds since the epoch, by the clock that
+ * certificates are checked by), with the alert that says so. Returns when the next one ends;
+ * INT64_MAX: none does. The following hub_tx() calls send it. */
+int64_t hub_expire(struct hub *h, uint64_t now_ns, int64_t now_s);
+
 /* --- looking at it ----------------------------------------------------------------------- */
 
 /* A peer that is up. */
@@ -109,6 +114,8 @@ struct hub_peer_info {
     unsigned n_learned;                           /* all of them: may be more than the array has */
     size_t packet_max;    /* the largest packet that a datagram carries now; 0 = not known yet */
     uint64_t bad_sources; /* packets dropped because of their source */
+    uint64_t bad_ns;      /* when the last of them was */
+    struct ip_addr bad;   /* and what it came from */
     struct session_stats session;
     unsigned queued; /* packets that wait for it */
     size_t queued_bytes;

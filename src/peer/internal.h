@@ -23,8 +23,9 @@ struct member {
     uint64_t token_digest; /* by_token: of the one that it has shown */
     bool open;             /* peer_up has been told */
     uint64_t up_ns;
-    size_t packet_max; /* 0: not known yet */
-    uint64_t bad_sources;
+    size_t packet_max;            /* 0: not known yet */
+    uint64_t bad_sources, bad_ns; /* how many; when the last was */
+    struct ip_addr bad;           /* what it came from */
     struct session session;
 
     /* Packed: which session of the peer it is, the epoch that it was told, the lane, and when its

@@ -75,6 +75,8 @@ static bool on_admit(void *user, const struct ip_view *v, enum drop_reason *ret_
 
     if (!source_ok(p, &v->src, ret_why)) {
         p->bad_sources++;
+        p->bad_ns = quic_lane_now_ns(masque_lane(p->tunnel));
+        p->bad = v->src;
         p->hub->bad_id = *id_of(p);
         p->hub->bad_source = v->src;
         return false;

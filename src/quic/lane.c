@@ -315,6 +315,7 @@ void lane_rx(struct quic_lane *lane, const struct quic_rx *rx)
     ngtcp2_pkt_info pi = {.ecn = rx->ecn};
     int rv;
 
+    lane->stats.heard_ns = lane->ep->now_ns;
     lane->stats.udp_rx++;
     lane->stats.udp_rx_bytes += rx->len;
     if (lane->state == LANE_CLOSING)

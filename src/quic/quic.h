@@ -311,6 +311,7 @@ struct quic_lane_stats {
     uint64_t udp_tx, udp_rx, udp_tx_bytes, udp_rx_bytes;
     uint64_t dgram_tx, dgram_acked, dgram_lost, dgram_rx;
     size_t udp_payload; /* what one packet may be now */
+    uint64_t heard_ns;  /* when the last datagram came in */
 };
 void quic_lane_stats(const struct quic_lane *lane, struct quic_lane_stats *ret);
 

@@ -61,10 +61,12 @@ static void write_counts(FILE *out, unsigned indent, const char *name,
 
 static void write_head(const struct status *s, FILE *out)
 {
-    char age[STATUS_WORD_MAX], uptime[STATUS_WORD_MAX];
+    char age[STATUS_WORD_MAX], uptime[STATUS_WORD_MAX], down[STATUS_WORD_MAX];
+    bool longer = s->down_since_s && s->down_s > s->state_age_s;
 
-    fprintf(out, "%s: %s%s%s for %s (%s, mpquic %s, pid %llu, running for %s)\n", s->instance,
+    fprintf(out, "%s: %s%s%s for %s%s%s (%s, mpquic %s, pid %llu, running for %s)\n", s->instance,
             s->state, *s->reason ? ": " : "", s->reason, status_duration_str(s->state_age_s, age),
+            longer ? ", down for " : "", longer ? status_duration_str(s->down_s, down) : "",
             s->role, s->version, (unsigned long long)s->pid,
             status_duration_str(s->uptime_s, uptime));
     for (size_t i = 0; i < s->warnings.n; i++) {
@@ -83,6 +85,8 @@ static void write_cert(FILE *out, unsigned indent, const struct status_cert *c)
     fprintf(out, "%s, ", c->subject);
     if (c->days_left < 0)
         fprintf(out, "expired at %s\n", status_time_str(c->not_after_s, until));
+    else if (!c->days_left)
+        fprintf(out, "until %s (less than a day)\n", status_time_str(c->not_after_s, until));
     else
         fprintf(out, "until %s (%lld day%s)\n", status_time_str(c->not_after_s, until),
                 (long long)c->days_left, plural((uint64_t)c->days_left));
@@ -148,6 +152,8 @@ static void write_lanes(const struct status_path *p, FILE *out)
 {
     char a[STATUS_WORD_MAX], b[STATUS_WORD_MAX];
 
+    label(out, 4, "last heard");
+    fprintf(out, "%s ago\n", status_duration_str(p->heard_s, a));
     label(out, 4, "RTT");
     fprintf(out, "%.1f ms (latest %.1f, min %.1f, variance %.1f)\n", ms(p->rtt_smoothed_us),
             ms(p->rtt_latest_us), ms(p->rtt_min_us), ms(p->rtt_variance_us));
@@ -257,6 +263,18 @@ static void cell_since(const struct status_peer *p, char *buf)
     status_duration_str(p->age_s, buf);
 }
 
+static void cell_heard(const struct status_peer *p, char *buf)
+{
+    if (p->n_paths && p->paths[0].lanes)
+        status_duration_str(p->paths[0].heard_s, buf);
+}
+
+static void cell_bad(const struct status_peer *p, char *buf)
+{
+    if (p->bad_sources)
+        snprintf(buf, CELL_MAX, "%llu", (unsigned long long)p->bad_sources);
+}
+
 static void cell_rtt(const struct status_peer *p, char *buf)
 {
     if (p->n_paths && p->paths[0].lanes)
@@ -284,6 +302,7 @@ static const struct column {
     const char *title;
     void (*cell)(const struct status_peer *p, char *buf); /* CELL_MAX bytes, holds "" */
     bool right;
+    bool seldom; /* left out when no peer has it */
 } columns[] = {
     {"NAME", cell_name, false},
     {"INSTANCE", cell_instance, false},
@@ -292,10 +311,12 @@ static const struct column {
     {"PREFIXES", cell_prefixes, false},
     {"LEARNED", cell_learned, true},
     {"CONNECTED", cell_since, true},
+    {"HEARD", cell_heard, true},
     {"RTT", cell_rtt, true},
     {"IN", cell_in, true},
     {"OUT", cell_out, true},
     {"LOST", cell_lost, true},
+    {"BADSRC", cell_bad, true, true},
 };
 
 static void fill_cell(const struct column *c, const struct status_peer *p, char buf[CELL_MAX])
@@ -306,11 +327,11 @@ static void fill_cell(const struct column *c, const struct status_peer *p, char 
         snprintf(buf, CELL_MAX, "-");
 }
 
+/* A column that is to be left out has width 0. */
 static void write_cell(FILE *out, const struct column *c, const char *text, size_t width)
 {
-    bool last = c + 1 == columns + ARRAY_LEN(columns);
-
-    fprintf(out, c->right ? "%*s%s" : "%-*s%s", (int)width, text, last ? "\n" : "  ");
+    if (width)
+        fprintf(out, c->right ? "%s%*s" : "%s%-*s", c == columns ? "" : "  ", (int)width, text);
 }
 
 /* The first n peers as a table. */
@@ -320,21 +341,27 @@ static void write_table(const struct status *s, size_t n, unsigned indent, FILE 
     char buf[CELL_MAX];
 
     for (size_t k = 0; k < ARRAY_LEN(columns); k++) {
+        bool any = !columns[k].seldom;
+
         width[k] = strlen(columns[k].title);
         for (size_t i = 0; i < n; i++) {
             fill_cell(&columns[k], &s->peers[i], buf);
+            any |= strcmp(buf, "-") != 0;
             width[k] = MAX(width[k], strlen(buf));
         }
+        width[k] = any ? width[k] : 0;
     }
     fprintf(out, "%*s", (int)indent, "");
     for (size_t k = 0; k < ARRAY_LEN(columns); k++)
         write_cell(out, &columns[k], columns[k].title, width[k]);
+    fputc('\n', out);
     for (size_t i = 0; i < n; i++) {
         fprintf(out, "%*s", (int)indent, "");
         for (size_t k = 0; k < ARRAY_LEN(columns); k++) {
             fill_cell(&columns[k], &s->peers[i], buf);
             write_cell(out, &columns[k], buf, width[k]);
         }
+        fputc('\n', out);
     }
 }
 

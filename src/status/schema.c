@@ -63,7 +63,7 @@ static const struct field queue[] = {
 };
 
 static const struct field cert[] = {
-    TEXT(struct status_cert, subject, "subject, as CN=NAME,O=..."),
+    TEXT(struct status_cert, subject, "common name, or else the first DNS name"),
     STRINGS(struct status_cert, names, "DNS names and addresses that it is for"),
     TEXT(struct status_cert, serial, "serial number, hexadecimal"),
     NAMED("not_before", FIELD_TIME, struct status_cert, not_before_s, "valid from"),
@@ -104,6 +104,7 @@ static const struct field path[] = {
     UINT(struct status_path, udp_payload_bytes,
          "the largest UDP payload that the path is known to carry"),
     UINT(struct status_path, packet_max_bytes, "the largest IP packet that one datagram carries"),
+    UINT(struct status_path, heard_s, "seconds since the last datagram from the other end"),
     BOOL(struct status_path, mtu_known, "false while the path MTU is searched: both are at least"),
     {0},
 };
@@ -184,6 +185,9 @@ const struct field schema_status[] = {
     NAMED("started", FIELD_TIME, struct status, started_s, "when the instance started"),
     UINT(struct status, uptime_s, "the same in seconds ago"),
     UINT(struct status, state_age_s, "how long the state lasts, in seconds"),
+    NAMED("down_since", FIELD_TIME, struct status, down_since_s,
+          "client: since when the tunnel is not up; null: it is up"),
+    UINT(struct status, down_s, "the same in seconds ago"),
     STRINGS(struct status, warnings, "what someone should look at"),
     STRINGS(struct status, listen, "server: addresses and UDP ports that it listens on"),
     OPTIONAL(struct status, server, server, "client: the server"),

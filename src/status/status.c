@@ -51,22 +51,37 @@ struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, siz
     return *v;
 }
 
+bool status_expiry_str(int64_t now_s, int64_t until_s, char buf[static STATUS_TEXT_MAX])
+{
+    char when[STATUS_WORD_MAX], left[STATUS_WORD_MAX];
+    int64_t left_s = until_s - now_s;
+    int days = (int)(left_s / S_PER_DAY);
+
+    status_time_str(until_s, when);
+    if (left_s >= (int64_t)STATUS_EXPIRY_WARN_DAYS * S_PER_DAY)
+        return false;
+    if (left_s < 0)
+        snprintf(buf, STATUS_TEXT_MAX, "has expired at %s", when);
+    else if (days > 1)
+        snprintf(buf, STATUS_TEXT_MAX, "expires in %d days, at %s", days, when);
+    else
+        snprintf(buf, STATUS_TEXT_MAX, "expires in %s, at %s",
+                 status_duration_str((uint64_t)left_s, left), when);
+    return true;
+}
+
 int status_note_expiry(struct status *s, struct status_cert *cert, const char *whose)
 {
     int64_t left_s = cert->not_after_s - s->now_s;
-    char text[STATUS_TEXT_MAX], buf[STATUS_WORD_MAX];
+    char text[STATUS_TEXT_MAX], buf[STATUS_WORD_MAX], how[STATUS_TEXT_MAX];
 
     /* rounded down, so that -1 is expired and 0 is today */
     cert->days_left = left_s >= 0 ? left_s / S_PER_DAY : -((-left_s + S_PER_DAY - 1) / S_PER_DAY);
     if (cert->not_before_s > s->now_s)
         snprintf(text, sizeof(text), "%s is not valid before %s", whose,
                  status_time_str(cert->not_before_s, buf));
-    else if (left_s < 0)
-        snprintf(text, sizeof(text), "%s has expired at %s", whose,
-                 status_time_str(cert->not_after_s, buf));
-    else if (cert->days_left < STATUS_EXPIRY_WARN_DAYS)
-        snprintf(text, sizeof(text), "%s expires in %d days, at %s", whose, (int)cert->days_left,
-                 status_time_str(cert->not_after_s, buf));
+    else if (status_expiry_str(s->now_s, cert->not_after_s, how))
+        snprintf(text, sizeof(text), "%s %.100s", whose, how);
     else
         return 0;
     return status_add_string(&s->warnings, text);

@@ -69,6 +69,7 @@ struct status_path {
     uint64_t datagrams_tx, datagrams_acked, datagrams_lost, datagrams_rx;
     uint64_t udp_payload_bytes; /* of one UDP datagram, as found by the path MTU search */
     uint64_t packet_max_bytes;  /* largest IP packet that one datagram carries */
+    uint64_t heard_s;           /* since the last datagram from there */
     bool mtu_known;             /* false: still searching, the sizes are lower bounds */
 };
 
@@ -134,6 +135,8 @@ struct status {
     char reason[STATUS_TEXT_MAX];
     int64_t now_s, started_s;
     uint64_t uptime_s, state_age_s;
+    int64_t down_since_s; /* client: since when the tunnel is not up; 0: it is */
+    uint64_t down_s;
     struct status_strings warnings;
     struct status_strings listen; /* server */
     struct status_server server;  /* client */
@@ -168,6 +171,10 @@ struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, siz
  * so in fewer than STATUS_EXPIRY_WARN_DAYS; whose names it ("the certificate", "the server's
  * certificate"). Returns 0 or -ENOMEM. */
 int status_note_expiry(struct status *s, struct status_cert *cert, const char *whose);
+
+/* "expires in 3 days, at 2026-..." or "has expired at 2026-...". False, and no text, when there are
+ * STATUS_EXPIRY_WARN_DAYS and more left. */
+bool status_expiry_str(int64_t now_s, int64_t until_s, char buf[static STATUS_TEXT_MAX]);
 
 /* The instance works: a server listens, a client's tunnel is up. */
 bool status_is_up(const struct status *s);

@@ -4,6 +4,7 @@
 """
 import re
 import shutil
+import time
 
 import pytest
 from certs import Authority
@@ -111,6 +112,23 @@ def test_the_client_certificate_has_expired(site, ends):
     edge = ends("edge", "edge", etc=replace(site, "edge-old", "edge", cert, key))
     assert edge.wait_exit(20) in (CERT_TIME, CLIENT_REJECTED), edge.text()
     assert hub.running()
+
+
+def test_an_expired_certificate_ends_its_session(site, ends):
+    """It is valid when the edge connects, and ends while the tunnel is up."""
+    lasts, day = 20, 24 * 3600
+    cert, key = site.authority.issue("edge-short", "edge", days=1,
+                                     since=int(time.time()) + lasts - day)
+    hub = ends("hub", "hub")
+    edge = ends("edge", "edge", etc=replace(site, "edge-short", "edge", cert, key))
+    reachable(site.lab, "edge", "10.200.1.2", timeout=lasts - 5, ends=[hub, edge])
+    (warning,) = hub.status()["warnings"]
+    assert re.fullmatch(r"the certificate of peer edge/mpq1 expires in \d+s, at \S+Z", warning)
+    assert edge.wait_exit(lasts + 20) == CERT_TIME, edge.text()
+    hub.wait_line(r"peer edge/mpq1: down: .*expired")
+    assert hub.status()["peers"] == []
+    told = edge.ask("status", check=False).stdout
+    assert "not running: tunnel: giving up: " in told and "expired" in told
 
 
 def test_the_client_is_not_on_the_list(site, ends):

@@ -50,6 +50,7 @@ def test_a_client_tells_who_and_where_it_is(site):
     s = up(site.edge_end)
     assert (s["schema"], s["instance"], s["role"], s["state"], s["reason"]) == (
         1, "1", "client", "up", "")
+    assert s["down_since"] is None and s["paths"][0]["heard_s"] <= 10
     assert s["aead"] in ("ipsec-mb", "gnutls")
     assert s["server"]["address"] == f"{site.hub4}:45001" and s["server"]["name"] == "hub"
     assert s["server"]["certificate"]["subject"] == "hub"
@@ -121,6 +122,9 @@ def test_forged_packets_are_counted_under_their_reason(site):
         site.exec("edge", "ip", "address", "del", "192.0.2.99/32", "dev", "lo")
     assert (result.sent, result.received) == (3, 0)
     after = site.hub_end.status()
+    assert after["warnings"] == ["3 packets of peer edge/mpq1 dropped for a source that it may not "
+                                 "use, the last from 192.0.2.99"]
+    assert " BADSRC\n" in site.hub_end.ask("peers").stdout
     assert after["drops"]["source-not-allowed"] - before["drops"]["source-not-allowed"] == 3
     assert after["peers"][0]["bad_sources"] - before["peers"][0]["bad_sources"] == 3
     assert re.search(r"^  drops .*source-not-allowed \d", site.hub_end.ask("status").stdout, re.M)
@@ -254,6 +258,45 @@ def test_a_crowd_on_the_socket_does_not_disturb_the_tunnel(site):
         s.close()
 
 
+def forwarding(s):
+    return [w for w in s["warnings"] if "forwarded" in w]
+
+
+def test_what_is_not_forwarded_is_warned_of(site):
+    """Networks behind the peer are configured, and the kernel forwards nothing for them."""
+    def switch(value):
+        site.exec("hub", "sysctl", "-q", f"net.ipv4.ip_forward={value}",
+                  f"net.ipv6.conf.all.forwarding={value}")
+    assert forwarding(site.hub_end.status()) == []
+    switch(0)
+    try:
+        warnings = forwarding(site.hub_end.status())
+        text = site.hub_end.ask("status").stdout
+    finally:
+        switch(1)
+    assert [re.match(r"(IPv\d) packets .* not forwarded: sysctl net\.ipv\d", w).group(1)
+            for w in warnings] == ["IPv4"]  # it has no peer_prefixes of IPv6
+    assert len(re.findall(r"^  warning .*forwarded", text, re.M)) == 1
+    assert forwarding(site.hub_end.status()) == []
+
+
+def test_a_client_that_cannot_send_says_so_at_once(site):
+    """The kernel lets nothing out: the tunnel is not lost yet, but something is wrong."""
+    up(site.edge_end)
+    site.exec("edge", "nft", "add table inet stop; add chain inet stop out "
+              "{ type filter hook output priority 0; }; "
+              "add rule inet stop out udp dport 45001 drop")
+    try:
+        ping(site, "lan1", site.inet4, 1, 0.1, ["-W", "1"])
+        (warning,) = site.edge_end.status()["warnings"]
+    finally:
+        site.exec("edge", "nft", "delete", "table", "inet", "stop")
+    assert re.fullmatch(rf"nothing can be sent to {site.hub4}:45001, for \d+s: "
+                        "Operation not permitted", warning)
+    wait_until(lambda: site.edge_end.status()["warnings"] == [], 30, "the edge sends again")
+    reachable(site, "lan1", site.inet4)
+
+
 def test_a_client_that_waits_tells_for_what(site):
     """The WAN loses its address: not up, and the reason names what is missing."""
     up(site.edge_end)
@@ -266,6 +309,7 @@ def test_a_client_that_waits_tells_for_what(site):
     code, s = wait_until(idle, 20, "the edge is idle")
     assert code == NOT_UP
     assert s["reason"] == "waiting: no IPv4 address on enp7s3"
+    assert s["down_since"] and s["down_s"] >= 0
     assert s["paths"][0]["local"] == "" and s["paths"][0]["lanes"] == 0
     assert s["paths"][0]["interface"] == "enp7s3"
     assert s["tunnel"]["assigned"] == []

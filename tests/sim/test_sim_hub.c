@@ -544,6 +544,31 @@ static void other_networks_take_effect_at_once(void **state)
     peers_free(w);
 }
 
+/* --- time ----------------------------------------------------------------------------------- */
+
+static void a_certificate_that_ends_ends_the_session(void **state)
+{
+    struct peers *w = many_new(17);
+
+    w->tls_hub.ending = "b";
+    w->tls_hub.ending_s = 5000;
+    many_up(w, 3);
+    assert_int_equal(hub_expire(w->hub, w->sim->now_ns, 4000), 5000);
+    assert_int_equal(hub_expire(w->hub, w->sim->now_ns, 5000), 5000); /* its last second */
+    host_pump(w->hub_host);
+    assert_int_equal(w->downs, 0);
+    assert_true(hub_expire(w->hub, w->sim->now_ns, 5001) == INT64_MAX);
+    host_pump(w->hub_host);
+    assert_int_equal(w->downs, 1);
+    assert_non_null(strstr(w->down_why, "b/mpq: "));
+    assert_non_null(strstr(w->down_why, "expired"));
+    assert_int_equal(hub_peers(w->hub), 2);
+    assert_true(peers_wait_state(w, 1, EDGE_FAILED, 5 * NS_PER_S)); /* no retry can help */
+    assert_int_equal(w->edge[1].failure.quic.fail, QUIC_FAIL_REJECTED_EXPIRED);
+    assert_int_equal(edge_state(w->edge[0].edge), EDGE_UP);
+    peers_free(w);
+}
+
 /* --- nobody starves ----------------------------------------------------------------------------
  */
 
@@ -626,6 +651,7 @@ int main(void)
         cmocka_unit_test(a_fixed_address_moves_its_peer),
         cmocka_unit_test(a_fixed_address_is_given_by_a_hub_that_was_restarted),
         cmocka_unit_test(other_networks_take_effect_at_once),
+        cmocka_unit_test(a_certificate_that_ends_ends_the_session),
         cmocka_unit_test(slow_peers_leave_buffers_to_others),
         cmocka_unit_test(the_largest_path_sets_the_mtu),
     };

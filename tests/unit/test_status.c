@@ -35,6 +35,7 @@ static struct status_path a_path(void)
         .datagrams_rx = 800,
         .udp_payload_bytes = 1472,
         .packet_max_bytes = 1438,
+        .heard_s = 4,
         .mtu_known = true,
     };
 
@@ -209,7 +210,7 @@ static void json_of_peers_is_exact(void **state)
         "\"cwnd_bytes\":123456,\"in_flight_bytes\":1500,"
         "\"udp\":{\"rx_packets\":1,\"rx_bytes\":1200,\"tx_packets\":1500,\"tx_bytes\":2000000},"
         "\"datagrams\":{\"tx\":1000,\"acked\":990,\"lost\":5,\"rx\":800},"
-        "\"udp_payload_bytes\":1472,\"packet_max_bytes\":1438,\"mtu_known\":true}]},"
+        "\"udp_payload_bytes\":1472,\"packet_max_bytes\":1438,\"heard_s\":4,\"mtu_known\":true}]},"
         "{\"name\":\"edge-with-a-longer-name\",\"instance\":\"\",\"remote\":\"\",\"since\":null,"
         "\"age_s\":90061,\"certificate_until\":null,\"addresses\":[],\"prefixes\":[],\"learned\":[]"
         ","
@@ -251,6 +252,7 @@ static void text_of_a_client_is_exact(void **state)
         "  traffic       in 1 packet (84 B), out 20 packets (3.0 MiB)\n"
         "  queue         0 packets, 0 B of 1.0 MiB\n"
         "  path          192.0.2.5:41234 on enp7s3 to 203.0.113.1:45001, 1 lane\n"
+        "    last heard  4s ago\n"
         "    RTT         20.2 ms (latest 20.1, min 20.0, variance 0.3)\n"
         "    window      120.6 KiB, 1.5 KiB in flight\n"
         "    path MTU    UDP payload 1472 B, packets 1438 B\n"
@@ -267,6 +269,23 @@ static void text_of_a_client_is_exact(void **state)
     make_client(&s);
     text = text_of(&s, status_write_text);
     assert_string_equal(text, expected);
+    free(text);
+    status_done(&s);
+}
+
+/* Attempts come and go; how long the tunnel has been down is said beside them. */
+static void down_is_told_over_attempts(void **state)
+{
+    struct status s;
+    char *text;
+
+    make_client(&s);
+    set(s.state, "connecting");
+    s.state_age_s = 5;
+    s.down_since_s = s.now_s - 303;
+    s.down_s = 303;
+    text = text_of(&s, status_write_text);
+    assert_memory_equal(text, "six1: connecting for 5s, down for 5m 3s (client, ", 49);
     free(text);
     status_done(&s);
 }
@@ -325,6 +344,8 @@ static void text_of_a_waiting_client_tells_why(void **state)
     set(s.state, "idle");
     set(s.reason, "waiting: no IPv4 address on enp7s4");
     s.uptime_s = s.state_age_s = 90061;
+    s.down_since_s = 1;
+    s.down_s = 90061;
     s.server.present = true;
     set(s.server.host, "203.0.113.1");
     s.server.port = 45002;
@@ -347,11 +368,11 @@ static void text_of_peers_is_a_table(void **state)
     static const char expected[] =
         "mt1: 2 peers up\n"
         "  NAME                     INSTANCE  REMOTE              ADDRESSES    PREFIXES       "
-        "LEARNED  CONNECTED      RTT      IN      OUT    LOST\n"
+        "LEARNED  CONNECTED  HEARD      RTT      IN      OUT    LOST  BADSRC\n"
         "  edge                     cr5       198.51.100.2:50000  10.200.10.1  172.16.5.0/30  "
-        "      1      1m 0s  20.2 ms  1000 B  2.0 KiB  0.50 %\n"
+        "      1      1m 0s     4s  20.2 ms  1000 B  2.0 KiB  0.50 %       7\n"
         "  edge-with-a-longer-name  -         -                   -            -              "
-        "      -      1d 1h        -     0 B      0 B       -\n";
+        "      -      1d 1h      -        -     0 B      0 B       -       -\n";
     struct status s;
     char *text;
 
@@ -359,6 +380,11 @@ static void text_of_peers_is_a_table(void **state)
     text = text_of(&s, status_write_peers);
     assert_string_equal(text, expected);
     assert_true(status_is_up(&s));
+    free(text);
+    s.peers[0].bad_sources = 0; /* nobody has any: no column */
+    text = text_of(&s, status_write_peers);
+    assert_null(strstr(text, "BADSRC"));
+    assert_non_null(strstr(text, "0.50 %\n"));
     free(text);
     text = text_of(&s, status_write_text);
     assert_non_null(strstr(text, "\n  listening on  0.0.0.0:45010\n"));
@@ -521,7 +547,8 @@ static void expiry_is_warned_of(void **state)
 {
     expiry(14 * DAY, 14, NULL);
     expiry(14 * DAY - 1, 13, "it expires in 13 days, at 2026-01-15T11:59:59Z");
-    expiry(3, 0, "it expires in 0 days, at 2026-01-01T12:00:03Z");
+    expiry(DAY + 3, 1, "it expires in 1d 0h, at 2026-01-02T12:00:03Z");
+    expiry(3, 0, "it expires in 3s, at 2026-01-01T12:00:03Z");
     expiry(-1, -1, "it has expired at 2026-01-01T11:59:59Z");
     expiry(-DAY - 1, -2, "it has expired at 2025-12-31T11:59:59Z");
 }
@@ -599,6 +626,13 @@ static void the_schema_is_documented(void **state)
     for (line = strtok_r(schema, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
         if (!strstr(text, line))
             fail_msg("doc/status.md lacks the line: %s", line);
+    for (int i = 0; i < DROP_COUNT; i++) {
+        char row[256];
+
+        snprintf(row, sizeof(row), "\n| `%s` | %s |\n", drop_name(i), drop_meaning(i));
+        if (!strstr(text, row))
+            fail_msg("doc/status.md lacks the line: %s", row);
+    }
     free(text);
     free(schema);
 }
@@ -610,6 +644,7 @@ int main(void)
         cmocka_unit_test(json_is_in_its_usual_form),
         cmocka_unit_test(json_of_peers_is_exact),
         cmocka_unit_test(text_of_a_client_is_exact),
+        cmocka_unit_test(down_is_told_over_attempts),
         cmocka_unit_test(the_server_is_told_once),
         cmocka_unit_test(text_of_a_waiting_client_tells_why),
         cmocka_unit_test(text_of_peers_is_a_table),

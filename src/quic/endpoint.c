@@ -278,21 +278,23 @@ static void start_burst(struct quic_tx *tx, const struct quic_lane *lane,
     tx->len = tx->seg_size = len;
 }
 
+/* Byte by byte, because the burst's addresses were copied from such ones, and for each packet. */
+static bool same_addr(const ngtcp2_addr *a, const struct net_addr *b)
+{
+    return a->addrlen == b->len && !memcmp(a->addr, &b->ss, a->addrlen);
+}
+
 /* Put the packet at buf + len into the burst, or keep it as the beginning of the next one. True
  * when the burst can take more. */
 static bool add_to_burst(struct quic_endpoint *ep, struct quic_tx *tx, struct quic_lane *lane,
                          const ngtcp2_path_storage *ps, uint8_t ecn, size_t len)
 {
-    struct net_addr local, remote;
-
     if (!tx->len) {
         start_burst(tx, lane, ps, ecn, len);
         return true;
     }
-    to_net_addr(&ps->path.local, &local);
-    to_net_addr(&ps->path.remote, &remote);
-    if (len <= tx->seg_size && ecn == tx->ecn && net_addr_equal(&remote, &tx->remote) &&
-        net_addr_equal(&local, &tx->local)) {
+    if (len <= tx->seg_size && ecn == tx->ecn && same_addr(&ps->path.remote, &tx->remote) &&
+        same_addr(&ps->path.local, &tx->local)) {
         tx->len += len;
         return len == tx->seg_size;
     }
@@ -300,8 +302,8 @@ static bool add_to_burst(struct quic_endpoint *ep, struct quic_tx *tx, struct qu
     ep->carry_lane = lane;
     ep->carry_len = len;
     ep->carry_ecn = ecn;
-    ep->carry_local = local;
-    ep->carry_remote = remote;
+    to_net_addr(&ps->path.local, &ep->carry_local);
+    to_net_addr(&ps->path.remote, &ep->carry_remote);
     return false;
 }
 

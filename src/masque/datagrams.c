@@ -160,7 +160,7 @@ void datagrams_on_unsent(struct quic_lane *lane, struct pkt *pkt)
 {
     struct masque *m = masque_of(lane);
 
-    if (m && m->state == MASQUE_OPEN) {
+    if (m && m->state == MASQUE_OPEN && m->side->ops->unsent) {
         strip_prefix(m, pkt);
         m->side->ops->unsent(m, pkt);
     } else {

@@ -23,6 +23,7 @@ static void send_segment(struct host *h, const uint8_t *data, size_t len)
     d->src = s->local;
     d->dst = h->tx.remote;
     d->ecn = h->tx.ecn;
+    d->segment = (uint32_t)h->tx.seg_size;
     d->overhead = d->dst.sa.sa_family == AF_INET6 ? IP6_UDP_BYTES : IP4_UDP_BYTES;
     h->tx_dgrams++;
     s->out->put(s->out, d);

@@ -204,6 +204,14 @@ static void sent_fire(struct sim_event *ev)
         drop(l, d, LINK_DROP_OFF);
 }
 
+/* What the MTU is compared with. */
+static uint32_t mtu_bytes(const struct link *l, const struct sim_dgram *d)
+{
+    uint32_t len = l->opts.uncut_bursts ? MAX(d->len, d->segment) : d->len;
+
+    return len + d->overhead;
+}
+
 static void link_put(struct sim_sink *sink, struct sim_dgram *d)
 {
     struct link *l = container_of(sink, struct link, sink);
@@ -214,7 +222,7 @@ static void link_put(struct sim_sink *sink, struct sim_dgram *d)
     d->at_ns = l->sim->now_ns;
     if (!l->on) {
         drop(l, d, LINK_DROP_OFF);
-    } else if (sim_dgram_wire_bytes(d) > l->opts.mtu) {
+    } else if (mtu_bytes(l, d) > l->opts.mtu) {
         drop(l, d, LINK_DROP_MTU);
     } else if (l->filter && l->filter(l->filter_user, d)) {
         drop(l, d, LINK_DROP_FILTER);

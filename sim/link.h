@@ -22,6 +22,8 @@ struct link_opts {
                            * packets */
     uint32_t mtu;         /* largest packet including IP header; above it is silently dropped;
                            * 0 = 1500 */
+    bool uncut_bursts;    /* bursts arrive as one, as from a virtual machine: when their first
+                           * packet is too large, the others are dropped with it */
     uint32_t frame_bytes; /* takes rate and queue with each packet, but does not count against the
                            * MTU: 14 for an Ethernet header */
     double loss;          /* probability for each packet */

@@ -223,6 +223,7 @@ struct sim_dgram *sim_dgram_copy(struct sim *sim, const struct sim_dgram *d)
     c->src = d->src;
     c->dst = d->dst;
     c->overhead = d->overhead;
+    c->segment = d->segment;
     c->ecn = d->ecn;
     return c;
 }

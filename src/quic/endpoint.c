@@ -285,18 +285,19 @@ static bool same_addr(const ngtcp2_addr *a, const struct net_addr *b)
 }
 
 /* Put the packet at buf + len into the burst, or keep it as the beginning of the next one. True
- * when the burst can take more. */
+ * when the burst can take more: a probe of the path MTU ends it, because an interface for which the
+ * probe is too large, and which sees the burst before it is cut into packets, refuses all of it. */
 static bool add_to_burst(struct quic_endpoint *ep, struct quic_tx *tx, struct quic_lane *lane,
                          const ngtcp2_path_storage *ps, uint8_t ecn, size_t len)
 {
     if (!tx->len) {
         start_burst(tx, lane, ps, ecn, len);
-        return true;
+        return !lane->probe_out;
     }
     if (len <= tx->seg_size && ecn == tx->ecn && same_addr(&ps->path.remote, &tx->remote) &&
         same_addr(&ps->path.local, &tx->local)) {
         tx->len += len;
-        return len == tx->seg_size;
+        return len == tx->seg_size && !lane->probe_out;
     }
     memcpy(ep->carry, tx->buf + tx->len, len);
     ep->carry_lane = lane;
@@ -322,7 +323,7 @@ static void take_carry(struct quic_endpoint *ep, struct quic_tx *tx)
 static bool fill_burst(struct quic_endpoint *ep, struct quic_lane *lane, struct quic_tx *tx)
 {
     size_t budget = quic_lane_burst_bytes(lane);
-    bool more = true, wrote = false;
+    bool more = !(tx->len && lane->probe_out), wrote = false; /* the packet kept may be a probe */
 
     while (more && tx->len < budget && tx->len + QUIC_UDP_PAYLOAD_MAX <= sizeof(tx->buf) &&
            (!tx->len || tx->len / tx->seg_size < QUIC_BURST_SEGMENTS)) {

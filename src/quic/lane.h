@@ -73,6 +73,7 @@ struct quic_lane {
 
     uint32_t tag; /* its name in the path's bound */
     struct pmtu pmtu;
+    bool probe_out; /* the packet that lane_write() made last is a probe */
     size_t dgram_max_told;
     bool mtu_known_told;
     struct quic_lane_stats stats;

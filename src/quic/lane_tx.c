@@ -73,6 +73,17 @@ static ssize_t write_datagram(struct quic_lane *lane, struct packet *p, const ui
                                        0, id, &v, 1, lane->ep->now_ns);
 }
 
+/* Is a probe of that size to wait for acknowledgements, and datagrams behind it? They would
+ * otherwise use up what becomes free of a small window, and the search would never go on. One that
+ * does not fit into the whole window is made when that has grown. */
+static bool probe_waits(const struct quic_lane *lane, size_t want)
+{
+    ngtcp2_conn_info info;
+
+    ngtcp2_conn_get_conn_info(lane->conn, &info);
+    return want <= info.cwnd;
+}
+
 /* A probe of the size that the path MTU search wants. The packet number takes one to four bytes,
  * so the payload that makes the packet exactly that size is found by trying. */
 static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
@@ -82,9 +93,10 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
     size_t want = pmtu_want_probe(&lane->pmtu, now_ns);
     struct packet probe = *p;
 
-    if (!want || want > p->cap || !lane->path->ops->dgram_probe ||
-        ngtcp2_conn_get_cwnd_left(lane->conn) < want)
+    if (!want || want > p->cap || !lane->path->ops->dgram_probe)
         return TX_NOTHING;
+    if (ngtcp2_conn_get_cwnd_left(lane->conn) < want)
+        return probe_waits(lane, want) ? TX_BLOCKED : TX_NOTHING;
     probe.cap = want;
     for (size_t overhead = QUIC_DGRAM_OVERHEAD - 3; overhead <= QUIC_DGRAM_OVERHEAD; overhead++) {
         int accepted = 0;
@@ -97,6 +109,7 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
         if (n < 0)
             return n == NGTCP2_ERR_INVALID_ARGUMENT ? TX_NOTHING : fatal(lane, n);
         p->pi = probe.pi;
+        lane->probe_out = accepted;
         if (accepted)
             pmtu_on_probe_sent(&lane->pmtu, now_ns, want, ngtcp2_conn_get_pto(lane->conn));
         if (n > 0)
@@ -202,10 +215,12 @@ static ssize_t write_up(struct quic_lane *lane, struct packet *p, size_t cap)
         return n;
     p->cap = cap;
     n = write_probe(lane, p);
-    if (n)
+    if (n == TX_BLOCKED)
+        path_turn_pass(lane->path, lane);
+    else if (n)
         return n;
     p->cap = lane->pmtu.size;
-    if (lane->dgram_work || lane->stash) {
+    if (n != TX_BLOCKED && (lane->dgram_work || lane->stash)) {
         n = write_next_datagram(lane, p);
         if (n != TX_NOTHING && n != TX_BLOCKED)
             return n;
@@ -219,6 +234,7 @@ ssize_t lane_write(struct quic_lane *lane, uint8_t *buf, size_t cap, ngtcp2_path
     struct packet p = {.buf = buf, .cap = MIN(cap, lane->pmtu.size), .ps = ps};
     ssize_t n;
 
+    lane->probe_out = false;
     ngtcp2_path_storage_zero(ps);
     if (lane->state == LANE_HANDSHAKE || !lane->path || lane->path->closed)
         n = write_own(lane, &p);

@@ -178,6 +178,33 @@ static void finds_the_path_mtu(void **state)
     }
 }
 
+/* A search under way costs none of the packets that are sent meanwhile, though the interface that
+ * refuses a probe refuses all that comes in one burst with it. Nor do those packets keep the search
+ * from its end, though they take more than the whole congestion window. */
+static void a_search_costs_no_packet(void **state)
+{
+    struct link_opts line = scene_line(50000000, 40);
+    const struct cbr_opts flow = {.interval_ns = NS_PER_MS};
+    uint64_t probes;
+    struct cbr *c;
+    struct scene s;
+
+    line.mtu = 1400;
+    line.uncut_bursts = true;
+    start_up(&s, 1, &line, &(struct tunnel_opts){0});
+    c = tunnel_cbr(s.t, true, &flow);
+    sim_run_for(s.sim, PMTU_RAISE_NS - 2 * NS_PER_S);
+    cbr_start(c);
+    sim_run_for(s.sim, 6 * NS_PER_S);
+    probes = link_stats(s.wan.up)->drop[LINK_DROP_MTU];
+    assert_true(probes > 20);
+    sim_run_for(s.sim, 14 * NS_PER_S);
+    assert_int_equal(link_stats(s.wan.up)->drop[LINK_DROP_MTU], probes);
+    assert_int_equal(tunnel_edge_lane(s.t).dgram_lost, 0);
+    cbr_free(c);
+    scene_done(&s);
+}
+
 /* 1500 -> 1400 -> 1280 -> 1500 under way. Each time the path shrinks large packets vanish in
  * silence; the tunnel notices, and small ones never stop. */
 static void path_mtu_changes(void **state)
@@ -310,6 +337,7 @@ int main(void)
         cmocka_unit_test(damaged_datagrams),
         cmocka_unit_test(nat_rebinding),
         cmocka_unit_test(finds_the_path_mtu),
+        cmocka_unit_test(a_search_costs_no_packet),
         cmocka_unit_test(path_mtu_changes),
         cmocka_unit_test(transfer_survives_a_shrinking_path),
         cmocka_unit_test(loss_is_no_black_hole),

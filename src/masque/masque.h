@@ -102,8 +102,8 @@ struct masque_ops {
     struct pkt *(*pull)(struct masque *m, size_t max);
 
     /* What became of it: it went out under a number that ascends (on a path), it did not and will
-     * not on this lane, it was acknowledged, it was declared lost. sent and unsent consume it. Without
-     * unsent (NULL) it is dropped. */
+     * not on this lane, it was acknowledged, it was declared lost. sent and unsent consume it.
+     * Without unsent (NULL) it is dropped. */
     void (*sent)(struct masque *m, uint64_t id, struct pkt *pkt);
     void (*unsent)(struct masque *m, struct pkt *pkt);
     void (*acked)(struct masque *m, uint64_t id);

@@ -16,6 +16,7 @@ struct ask {
     bool json;           /* --json was given */
     bool named;          /* one NAME was given: JSON is an object, not an array */
     bool first;          /* nothing has been printed yet */
+    bool any;            /* the verb's own: some instance was one that it is about */
     bool all_configured; /* without NAME, those that are configured and do not run are meant too */
 
     /* An answer that is no error; prints it and returns the exit code. EXIT_CODE_INTERNAL when

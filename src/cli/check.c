@@ -4,6 +4,7 @@
 
 #include "base/exitcode.h"
 #include "base/place.h"
+#include "cli/checklinks.h"
 #include "cli/cli.h"
 #include "cli/service.h"
 #include "config/config.h"
@@ -40,6 +41,8 @@ static bool check_file(const char *file, bool look_at_files)
             &config, service_now_s(place_instance_name(file, name) ? NULL : name), &report);
         err = report.n_errors != 0;
     }
+    if (!err && look_at_files)
+        check_links(&config, &report);
     config_report_write(&report, file, stdout);
     if (!err)
         printf("%s: ok\n", file);
@@ -67,7 +70,8 @@ static int run(int argc, char **argv)
 
 static const struct cli_option options[] = {
     {'n', "no-files", NULL,
-     "Do not look at the certificate, key and token files that the configuration names."},
+     "Do not look at the certificate, key and token files that the configuration names, nor at the "
+     "interfaces of this machine."},
     {0},
 };
 
@@ -80,7 +84,8 @@ const struct cli_verb cli_check = {
             "errors is reported as ok. The files that a configuration names are looked at too: "
             "whether they are there, can be read and hold what they should, whether key and "
             "certificate belong together, whether a certificate has expired, will within 14 days, "
-            "or is not for this end. FILE \"-\" is standard "
+            "or is not for this end; and the interfaces: whether those that are named are there. "
+            "FILE \"-\" is standard "
             "input.",
     .options = options,
     .run = run,

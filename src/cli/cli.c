@@ -93,6 +93,24 @@ static const char *culprit(char **argv, char buf[static 3])
     return argv[optind - 1];
 }
 
+static void unknown_option(const struct cli_verb *verb, const char *given)
+{
+    const char *name = given + strspn(given, "-");
+    struct nearest near;
+    char word[64];
+
+    /* "--name=value": the value is not part of what was misspelt */
+    snprintf(word, sizeof(word), "%.*s", (int)strcspn(name, "="), name);
+    near = (struct nearest){.word = word};
+    for (const struct cli_option *o = verb->options; is_option(o); o++)
+        if (o->name && !strncmp(given, "--", 2))
+            nearest_offer(&near, o->name);
+    if (near.best)
+        cli_usage_error(verb, "unknown option %s; did you mean --%s?", given, near.best);
+    else
+        cli_usage_error(verb, "unknown option %s", given);
+}
+
 int cli_getopt(const struct cli_verb *verb, int argc, char **argv)
 {
     char letters[2 * OPTIONS_MAX + 2] = ":"; /* report a missing argument as ':' */
@@ -117,13 +135,12 @@ int cli_getopt(const struct cli_verb *verb, int argc, char **argv)
         return '?';
     }
     if (c == '?')
-        cli_usage_error(verb, "unknown option %s", culprit(argv, buf));
+        unknown_option(verb, culprit(argv, buf));
     return c;
 }
 
-/* argv[at] names the verb, or the sub-verb of `of`; none is called so. */
-static int unknown_verb(const struct cli_verb *of, const struct cli_verb *const *list,
-                        const char *name)
+int cli_unknown_verb(const struct cli_verb *of, const struct cli_verb *const *list,
+                     const char *name)
 {
     struct nearest near = {.word = name};
     const char *space = of ? " " : "", *head = of ? of->name : "";
@@ -153,7 +170,8 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
             cli_help_verb(verb, argc < 2 ? stderr : stdout);
             return argc < 2 ? EXIT_CODE_USAGE : EXIT_CODE_OK;
         }
-        return sub ? run_verb(sub, argc - 1, argv + 1) : unknown_verb(verb, verb->subs, argv[1]);
+        return sub ? run_verb(sub, argc - 1, argv + 1)
+                   : cli_unknown_verb(verb, verb->subs, argv[1]);
     }
     if (verb != &cli_help && argc > 1 && asks_help(argv[1])) {
         cli_help_verb(verb, stdout);
@@ -179,7 +197,7 @@ int cli_main(int argc, char **argv)
         name = "version";
     verb = cli_verb_find(cli_verbs, name);
     if (!verb)
-        return unknown_verb(NULL, cli_verbs, name);
+        return cli_unknown_verb(NULL, cli_verbs, name);
     code = run_verb(verb, argc - 1, argv + 1);
     if ((fflush(stdout) || ferror(stdout)) && code == EXIT_CODE_OK) {
         fprintf(stderr, "mpquic %s: cannot write the output: %s\n", verb->name, strerror(errno));

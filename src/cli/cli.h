@@ -52,6 +52,11 @@ void cli_help_verb(const struct cli_verb *verb, FILE *out);
 int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Say that name is no verb of the list, of = whose sub-verbs these are or NULL, and which may be
+ * meant. Returns EXIT_CODE_USAGE. */
+int cli_unknown_verb(const struct cli_verb *of, const struct cli_verb *const *list,
+                     const char *name);
+
 /* "usage: mpquic check [--no-files] FILE ...", wrapped, with a newline. Options show their long
  * form when they have one. */
 void cli_write_usage(const struct cli_verb *verb, FILE *out);

@@ -75,20 +75,21 @@ void cli_help_verb(const struct cli_verb *v, FILE *out)
 /* argc 0: the program was called without a verb, which is a usage error of its caller. */
 static int run(int argc, char **argv)
 {
-    const struct cli_verb *v;
+    const struct cli_verb *v, *sub;
 
     if (argc <= 1) {
         list_verbs(argc ? stdout : stderr);
         return EXIT_CODE_OK;
     }
     v = cli_verb_find(cli_verbs, argv[1]);
-    if (v && argc > 2 && v->subs)
-        v = cli_verb_find(v->subs, argv[2]);
-    else if (argc > 2)
-        return cli_usage_error(&cli_help, "one verb at a time");
     if (!v)
-        return cli_usage_error(&cli_help, "unknown verb '%s'", argv[argc - 1]);
-    cli_help_verb(v, stdout);
+        return cli_unknown_verb(NULL, cli_verbs, argv[1]);
+    if (argc > 3 || (argc > 2 && !v->subs))
+        return cli_usage_error(&cli_help, "one verb at a time");
+    sub = argc > 2 ? cli_verb_find(v->subs, argv[2]) : v;
+    if (!sub)
+        return cli_unknown_verb(v, v->subs, argv[2]);
+    cli_help_verb(sub, stdout);
     return EXIT_CODE_OK;
 }
 

@@ -22,6 +22,7 @@ static enum exit_code answer(struct ask *a, const char *name, const char *text, 
         fprintf(stderr, "mpquic peers: %s: cannot read the answer\n", name);
         return EXIT_CODE_INTERNAL;
     }
+    a->any |= !strcmp(s.role, "server");
     if (strcmp(s.role, "server") != 0) {
         code = skip_client(a, name);
     } else if (a->json) {
@@ -40,7 +41,12 @@ static int run(int argc, char **argv)
 {
     struct ask a = {.verb = &cli_peers, .cmd = CONTROL_PEERS, .answer = answer};
 
-    return ask_run(&a, argc, argv);
+    int code = ask_run(&a, argc, argv);
+
+    if (code != EXIT_CODE_OK || a.named || a.any)
+        return code;
+    fprintf(stderr, "mpquic peers: no server runs here: mpquic status tells of the clients\n");
+    return EXIT_CODE_NOT_RUNNING;
 }
 
 const struct cli_verb cli_peers = {

@@ -52,6 +52,16 @@ void instance_note_error(struct instance *inst, const char *text)
     h->error_ns = loop_now_ns(inst->loop);
 }
 
+void instance_error_mended(struct instance *inst, const char *beginning)
+{
+    struct instance_history *h = &inst->history;
+
+    if (strncmp(h->error, beginning, strlen(beginning)) != 0)
+        return;
+    h->error[0] = 0;
+    h->error_s = 0;
+}
+
 static void on_logged_error(void *user, const char *text)
 {
     instance_note_error(user, text);

@@ -44,6 +44,9 @@ struct instance_files {
 void instance_history_start(struct instance *inst);
 void instance_history_stop(struct instance *inst);
 void instance_note_error(struct instance *inst, const char *text);
+
+/* What was wrong is mended: forget the last error if it begins so. */
+void instance_error_mended(struct instance *inst, const char *beginning);
 void instance_note_state(struct instance *inst, enum edge_state state, const char *why);
 
 /* What the instance does has changed: let the service manager know, at most once a second. */

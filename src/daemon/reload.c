@@ -260,6 +260,11 @@ void instance_reload(struct instance *inst, struct reload_outcome *out)
     status_set_text(out->instance, sizeof(out->instance), helper_name(inst->helper));
     reload_outcome_set(out, reload(inst, out));
     log_outcome(out);
+    if (reload_outcome_result(out) == RELOAD_APPLIED ||
+        reload_outcome_result(out) == RELOAD_UNCHANGED)
+        instance_error_mended(inst, "reload: ");
+    if (reload_outcome_result(out) == RELOAD_APPLIED)
+        instance_error_mended(inst, "files: ");
     helper_notify(inst->helper, HELPER_NOTIFY_READY);
 }
 
@@ -293,6 +298,7 @@ static void take_files(struct instance *inst)
         return;
     }
     apply_credentials(inst, &cred);
+    instance_error_mended(inst, "files: ");
 }
 
 static void on_files(struct loop_timer *timer)

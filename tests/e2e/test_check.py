@@ -24,6 +24,7 @@ def check(mpquic, pki, tmp_path):
     def run(role, **keys):
         base = client_keys(1, "203.0.113.10") if role == "client" else server_keys(1)
         own = "edge" if role == "client" else "server"
+        base |= dict(bind_ip="if:lo" if role == "client" else "0.0.0.0")
         base |= dict(tls_cert_file=pki.directory / f"{own}.crt",
                      tls_key_file=pki.directory / f"{own}.key", tls_ca_file=pki.cert)
         file = write_config(tmp_path / "1.yaml", **(base | keys))
@@ -126,3 +127,17 @@ def test_two_peers_with_one_address(check, tmp_path, pki, mpquic):
     assert result.returncode == 1
     assert re.search(r"hub\.yaml:\d+:26: error: the address 10\.200\.10\.1 is given twice; "
                      r"the first time is in line \d+", result.stdout), result.stdout
+
+
+def test_an_interface_that_is_not_there(check):
+    one_line(check("client", bind_ip="if:wan77"), 0, "warning", "there is no interface 'wan77'")
+
+
+def test_a_tun_name_that_is_another_interface(check):
+    links = pathlib.Path("/sys/class/net")
+    others = [d.name for d in links.iterdir()
+              if (d / "ifindex").exists() and d.name != "lo" and not (d / "tun_flags").exists()]
+    if not others:
+        pytest.skip("this machine has no interface but lo")
+    one_line(check("client", tun_name=others[0]), 0, "warning",
+             f"'{others[0]}' is an interface .* not a TUN")

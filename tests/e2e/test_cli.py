@@ -47,6 +47,19 @@ def test_no_verb_and_a_misspelt_verb(cli):
     assert "tunel" in result.stderr and not result.stdout
 
 
+def test_what_may_be_meant(cli):
+    """Verbs, options and the arguments of help."""
+    for args, meant in ((["statsu"], "'status'"), (["help", "statu"], "'status'"),
+                        (["help", "pki", "cleint"], "'client'"), (["status", "--jsn"], "--json"),
+                        (["status", "--jsno=1"], "--json")):
+        result = cli(*args)
+        assert result.returncode == 2 and not result.stdout
+        assert f"did you mean {meant}?" in result.stderr, result.stderr
+    for args in (["status", "--frobnicate"], ["status", "-x"], ["help", "check", "it"]):
+        result = cli(*args)
+        assert result.returncode == 2 and "did you mean" not in result.stderr
+
+
 def test_tunnel_needs_a_readable_file(cli, tmp_path):
     assert cli("tunnel").returncode == 2
     result = cli("tunnel", "-c", tmp_path / "none.yaml")

@@ -171,6 +171,10 @@ def test_a_broken_file_changes_nothing(site):
     result = site.hub.ask("reload", check=False)
     assert result.returncode == CONFIG and "cannot read" in result.stderr
     same_sessions(before, steady(site))
+    assert site.hub.status()["last_error"]["text"].startswith("reload: ")
+    write(site, "hub")
+    assert reload(site.hub)[0] == 0
+    assert not (site.hub.status()["last_error"] or {"text": ""})["text"].startswith("reload: ")
 
 
 def test_a_hangup_signal_reloads(site):

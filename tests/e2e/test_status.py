@@ -150,6 +150,14 @@ def test_without_a_name_all_instances_are_asked(site):
     assert site.exec("edge", site.edge_end.program, "status").stdout.startswith("1: up for ")
 
 
+def test_an_edge_has_no_peers(site):
+    result = site.exec("edge", site.edge_end.program, "peers", check=False)
+    assert (result.returncode, result.stdout) == (NOT_RUNNING, "")
+    assert "no server runs here" in result.stderr
+    result = site.exec("edge", site.edge_end.program, "peers", "--json", check=False)
+    assert (result.returncode, json.loads(result.stdout)) == (NOT_RUNNING, [])
+
+
 def test_what_is_not_running_is_said_so(site):
     unknown = site.exec("edge", site.edge_end.program, "status", "nobody", check=False)
     assert (unknown.returncode, unknown.stdout) == (NOT_RUNNING, "nobody: not running\n")

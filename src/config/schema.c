@@ -183,8 +183,11 @@ static const struct config_key keys[] = {
             .example = "if:enp7s3",
             .help = "local address or interface of the UDP socket",
             .man = "With if:NAME the socket is bound to the interface NAME and follows the address "
-                   "that the interface has at the moment, as DHCP changes it. On a client this is "
-                   "what ties the tunnel to its WAN. A server may name 0.0.0.0 or :: to listen on "
+                   "that the interface has at the moment, as DHCP changes it. Of several addresses "
+                   "the one from which the kernel would send to the hub is tried first, and the "
+                   "others in turn when nothing comes back. On a client this is "
+                   "what ties the tunnel to its WAN. An interface that is deleted and made anew is "
+                   "bound again, on a server too. A server may name 0.0.0.0 or :: to listen on "
                    "every address.",
         },
     [CONFIG_KEY_REMOTE_ADDR] =

@@ -21,9 +21,9 @@ static void on_tell(struct loop_timer *timer)
 
     if (inst->stopping)
         return;
-    if (inst->hub)
+    if (inst->hub && !*inst->waiting_for)
         snprintf(text, sizeof(text), "listening, %u peer%s up", n, n == 1 ? "" : "s");
-    else if (h->state == EDGE_IDLE && *inst->waiting_for)
+    else if ((inst->hub || h->state == EDGE_IDLE) && *inst->waiting_for)
         snprintf(text, sizeof(text), "waiting: %s", inst->waiting_for);
     else
         snprintf(text, sizeof(text), "%s%s%.200s", edge_state_name(h->state), *h->why ? ": " : "",

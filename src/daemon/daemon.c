@@ -168,7 +168,7 @@ static void on_bind_retry(struct loop_timer *timer)
 {
     struct instance *inst = timer->user;
 
-    if (inst->remote.len)
+    if (inst->remote.len || inst->hub)
         instance_follow_addresses(inst);
     else
         instance_resolve(inst);
@@ -182,7 +182,7 @@ static void on_netlink_event(void *user, const struct netlink_event *ev)
     struct instance *inst = user;
 
     upkeep_on_event(inst, ev);
-    if (inst->edge && ev->type != NETLINK_EVENT_ROUTE_GONE)
+    if (ev->type != NETLINK_EVENT_ROUTE_GONE)
         instance_follow_addresses(inst);
 }
 

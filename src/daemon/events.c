@@ -21,9 +21,17 @@ static void addresses_str(const struct capsule_addrs *addrs, char *text, size_t 
 
 static void on_edge_state(void *user, enum edge_state state, const char *why)
 {
+    struct instance *inst = user;
+    bool was_up = inst->history.state == EDGE_UP;
+    struct ip_addr local = net_addr_ip(&inst->bound);
+
     instance_note_state(user, state, why);
+    if (state == EDGE_UP)
+        local_on_up(&inst->local, &local);
+    if (state == EDGE_PAUSE && !was_up && edge_heard_nothing(inst->edge))
+        local_on_silence(&inst->local);
     if (state == EDGE_PAUSE)
-        instance_resolve(user); /* the hub may have moved to another address */
+        instance_resolve(user); /* the hub may have moved to another address, or we have to */
     if (state != EDGE_FAILED)   /* that line is on_edge_failed()'s */
         log_info("tunnel: %s%s%s", edge_state_name(state), *why ? ": " : "", why);
 }

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "daemon/control.h"
 #include "daemon/credentials.h"
+#include "daemon/local.h"
 #include "daemon/resolve.h"
 #include "daemon/upkeep.h"
 #include "daemon/wallclock.h"
@@ -63,8 +64,9 @@ struct instance {
     struct upkeep upkeep;
 
     struct instance_socket sockets[INSTANCE_SOCKETS];
-    struct net_addr bound; /* client: local address in use, no family while waiting */
-    char device[16];       /* client: interface bound to */
+    struct net_addr bound;     /* client: local address in use, no family while waiting */
+    char device[16];           /* client: interface bound to */
+    struct local_choice local; /* client: which address of the interface */
     struct net_addr remote;
     struct resolve *resolve;
     struct loop_io resolve_io;
@@ -111,7 +113,8 @@ void instance_apply_mtu(struct instance *inst); /* the configuration has changed
 
 /* socket.c */
 enum exit_code instance_open_listeners(struct instance *inst);
-void instance_follow_addresses(struct instance *inst); /* client: (re)bind as the kernel says */
+void instance_follow_addresses(struct instance *inst); /* (re)bind as the kernel says */
+void instance_socket_lost(struct instance *inst);      /* its interface is gone: look soon */
 void instance_close_sockets(struct instance *inst);
 void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s);
 

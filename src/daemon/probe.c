@@ -9,9 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <linux/if_addr.h>
-#include <linux/rtnetlink.h>
-
 #include "base/clock.h"
 #include "daemon/instance.h"
 #include "loop/loop.h"
@@ -21,7 +18,7 @@
 #include "quic/tls.h"
 #include "udp/udp.h"
 
-enum { PROBE_POOL_SMALL = 64, PROBE_POOL_LARGE = 4, PROBE_ADDRESSES_MAX = 64 };
+enum { PROBE_POOL_SMALL = 64, PROBE_POOL_LARGE = 4 };
 #define PROBE_ANSWER_NS (10 * NS_PER_S)
 #define PROBE_MTU_NS (8 * NS_PER_S)
 #define PROBE_TURN_NS (100 * NS_PER_MS)
@@ -142,32 +139,27 @@ static enum exit_code resolve(struct probe *p)
 }
 
 /* An address of the interface that the hub's family needs. */
-static enum exit_code interface_address(struct probe *p, uint8_t family, struct ip_addr *ret)
+static enum exit_code interface_address(struct probe *p, const struct ip_addr *remote,
+                                        struct ip_addr *ret)
 {
     const char *name = p->opts->config->bind.ifname;
-    struct netlink_addr v[PROBE_ADDRESSES_MAX];
+    struct local_choice any = {0};
     struct netlink *nl = NULL;
     struct netlink_link link;
-    int n, rv = netlink_open(&nl);
+    int rv = netlink_open(&nl);
+    bool found;
 
     if (!rv)
         rv = netlink_link_by_name(nl, name, &link);
-    if (rv) {
-        netlink_close(nl);
+    found = !rv && local_address(&any, nl, link.index, remote, ret);
+    netlink_close(nl);
+    if (rv)
         return fail(p, EXIT_CODE_START, "interface %s: %s: ip link lists what there is", name,
                     strerror(-rv));
-    }
-    n = netlink_addr_list(nl, link.index, v, PROBE_ADDRESSES_MAX);
-    netlink_close(nl);
-    for (int i = 0; i < MIN(n, PROBE_ADDRESSES_MAX); i++) {
-        if (v[i].prefix.addr.family != family || v[i].scope != RT_SCOPE_UNIVERSE ||
-            v[i].flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED))
-            continue;
-        *ret = v[i].prefix.addr;
-        return EXIT_CODE_OK;
-    }
-    return fail(p, EXIT_CODE_START, "interface %s has no IPv%u address: is its cable or modem on?",
-                name, family);
+    return found ? EXIT_CODE_OK
+                 : fail(p, EXIT_CODE_START,
+                        "interface %s has no IPv%u address: is its cable or modem on?", name,
+                        remote->family);
 }
 
 static enum exit_code open_udp(struct probe *p)
@@ -179,7 +171,7 @@ static enum exit_code open_udp(struct probe *p)
     int rv;
 
     if (*b->ifname) {
-        code = interface_address(p, remote.family, &local);
+        code = interface_address(p, &remote, &local);
         if (code)
             return code;
         snprintf(p->device, sizeof(p->device), "%s", b->ifname);

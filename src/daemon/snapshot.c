@@ -5,8 +5,6 @@
 
 #include "daemon/instance.h"
 
-enum { ADDRESSES_MAX = 64 };
-
 static int add_prefix(struct status_strings *l, const struct ip_prefix *p)
 {
     char buf[IP_PREFIX_STR_MAX];
@@ -236,7 +234,8 @@ static int fill_hub(const struct instance *inst, struct status *s)
     int rv = fill_listen(inst, s);
     struct hub_peer_info info;
 
-    status_set_text(s->state, sizeof(s->state), "listening");
+    status_set_text(s->state, sizeof(s->state), *inst->waiting_for ? "waiting" : "listening");
+    status_set_text(s->reason, sizeof(s->reason), inst->waiting_for);
     s->traffic = counts_of(&sum);
     fill_handshakes(inst, &s->handshakes);
     if (rv || (n && !status_make_peers(s, n)))
@@ -288,17 +287,17 @@ static void fill_head(const struct instance *inst, struct status *s)
 /* The interface's addresses as the kernel has them, but for its link-local one. */
 static int fill_tunnel(const struct instance *inst, struct status_tunnel *t)
 {
-    struct netlink_addr v[ADDRESSES_MAX];
+    _cleanup_free_ struct netlink_addr *v = NULL;
     int n = 0, rv = 0;
 
     if (inst->tun)
-        n = netlink_addr_list(inst->netlink, tun_ifindex(inst->tun), v, ADDRESSES_MAX);
+        n = netlink_addr_all(inst->netlink, tun_ifindex(inst->tun), &v);
     t->exists = inst->tun != NULL;
     t->repairs = inst->upkeep.repairs;
     status_set_text(t->interface, sizeof(t->interface), inst->config->tun_name);
     t->mtu_bytes = inst->tun_mtu;
     t->mtu_automatic = !inst->config->mtu;
-    for (int i = 0; i < MIN(n, ADDRESSES_MAX) && !rv; i++)
+    for (int i = 0; i < n && !rv; i++)
         if (!ip_addr_is_linklocal(&v[i].prefix.addr))
             rv = add_prefix(&t->addresses, &v[i].prefix);
     return rv;

@@ -1,15 +1,13 @@
-/* UDP sockets: a server's listeners, and the client's one socket, which follows the address of
- * its interface as the kernel reports it. */
+/* UDP sockets: a server's listeners, and the client's one socket. Both follow what the kernel
+ * reports: the client's the address of its interface, and each its interface. One that is made anew
+ * has another index, and a socket that was bound to the old one hears and sends nothing any more.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <linux/if_addr.h>
-#include <linux/rtnetlink.h>
-
 #include "daemon/instance.h"
 
-enum { ADDRESSES_MAX = 64 };
 #define BIND_RETRY_NS (2 * NS_PER_S)
 
 static void warn_buffers(struct instance *inst, const struct udp_socket *s)
@@ -75,84 +73,26 @@ void instance_close_sockets(struct instance *inst)
     inst->tx_pending = false;
 }
 
-/* --- server ---------------------------------------------------------------------------- */
-
-static enum exit_code listen_on(struct instance *inst, unsigned slot, const struct ip_addr *addr,
-                                const char *device)
+/* After an error that no kernel event will end. */
+static void retry_later(struct instance *inst)
 {
-    struct net_addr bind = net_addr_make(addr, inst->config->remote_port);
-    char buf[NET_ADDR_STR_MAX];
-    int rv = open_socket(inst, slot, &bind, device);
-
-    net_addr_str(&bind, buf);
-    if (rv) {
-        log_error("udp %s: cannot listen: %s", buf, strerror(-rv));
-        return EXIT_CODE_START;
-    }
-    log_info("udp %s: listening", buf);
-    return EXIT_CODE_OK;
+    loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + BIND_RETRY_NS);
 }
 
-/* "::" or no bind_ip listens on both families, an address or "0.0.0.0" on its own. */
-enum exit_code instance_open_listeners(struct instance *inst)
+void instance_socket_lost(struct instance *inst)
 {
-    const struct config_bind *b = &inst->config->bind;
-    struct ip_addr any4 = {.family = 4}, any6 = {.family = 6};
-    enum exit_code code;
-
-    if (b->addr.family && !ip_addr_equal(&b->addr, &any6))
-        return listen_on(inst, 0, &b->addr, b->ifname);
-    code = listen_on(inst, 0, &any6, b->ifname);
-    return code ? code : listen_on(inst, 1, &any4, b->ifname);
+    if (!loop_timer_is_set(&inst->bind_retry))
+        loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop));
 }
 
-/* --- client ---------------------------------------------------------------------------- */
-
-static bool usable(const struct netlink_addr *a, uint8_t family)
+/* The socket is bound to an interface that is not the one of that name any more. */
+static bool is_deaf(struct instance *inst, const struct udp_socket *s, const char *device)
 {
-    return a->prefix.addr.family == family && a->scope == RT_SCOPE_UNIVERSE &&
-           !(a->flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED));
-}
-
-/* The interface's address of that family: the one in use if it is still there, else the first. */
-static bool interface_address(struct instance *inst, const struct netlink_link *link,
-                              uint8_t family, struct ip_addr *ret)
-{
-    struct netlink_addr v[ADDRESSES_MAX];
-    struct ip_addr current = net_addr_ip(&inst->bound);
-    int n = netlink_addr_list(inst->netlink, link->index, v, ADDRESSES_MAX);
-    bool found = false;
-
-    for (int i = 0; i < MIN(n, ADDRESSES_MAX); i++) {
-        if (!usable(&v[i], family))
-            continue;
-        if (ip_addr_equal(&v[i].prefix.addr, &current)) {
-            *ret = current;
-            return true;
-        }
-        if (!found)
-            *ret = v[i].prefix.addr;
-        found = true;
-    }
-    return found;
-}
-
-/* The name of the interface that holds an address: binding to it as well keeps policy routing
- * from sending our datagrams out of another one. "" when there is none. */
-static bool interface_of(struct instance *inst, const struct ip_addr *addr, char name[static 16])
-{
-    struct netlink_addr v[ADDRESSES_MAX];
+    int index = udp_socket_ifindex(s);
     struct netlink_link link;
-    int n = netlink_addr_list(inst->netlink, 0, v, ADDRESSES_MAX);
 
-    for (int i = 0; i < MIN(n, ADDRESSES_MAX); i++) {
-        if (!ip_addr_equal(&v[i].prefix.addr, addr) ||
-            netlink_link_by_index(inst->netlink, v[i].index, &link))
-            continue;
-        snprintf(name, 16, "%s", link.name);
-        return true;
-    }
-    return false;
+    return index && *device &&
+           (netlink_link_by_name(inst->netlink, device, &link) || link.index != index);
 }
 
 static void wait_for(struct instance *inst, const char *what)
@@ -162,9 +102,99 @@ static void wait_for(struct instance *inst, const char *what)
     if (strcmp(inst->waiting_for, what) != 0)
         log_info("path: waiting: %s", what);
     snprintf(inst->waiting_for, sizeof(inst->waiting_for), "%s", what);
-    edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &none, &inst->remote, 0);
+    if (inst->edge)
+        edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &none, &inst->remote, 0);
     instance_close_sockets(inst);
     inst->bound = none;
+}
+
+/* --- server ---------------------------------------------------------------------------- */
+
+static int listen_on(struct instance *inst, unsigned slot, const struct ip_addr *addr)
+{
+    struct net_addr bind = net_addr_make(addr, inst->config->remote_port);
+    char buf[NET_ADDR_STR_MAX];
+    int rv = open_socket(inst, slot, &bind, inst->config->bind.ifname);
+
+    if (!rv)
+        log_info("udp %s: listening", net_addr_str(&bind, buf));
+    return rv;
+}
+
+/* "::" or no bind_ip listens on both families, an address or "0.0.0.0" on its own. */
+static int listen_on_all(struct instance *inst)
+{
+    const struct config_bind *b = &inst->config->bind;
+    struct ip_addr any4 = {.family = 4}, any6 = {.family = 6};
+    int rv;
+
+    if (b->addr.family && !ip_addr_equal(&b->addr, &any6))
+        return listen_on(inst, 0, &b->addr);
+    rv = listen_on(inst, 0, &any6);
+    return rv ? rv : listen_on(inst, 1, &any4);
+}
+
+enum exit_code instance_open_listeners(struct instance *inst)
+{
+    const struct config_bind *b = &inst->config->bind;
+    char buf[IP_ADDR_STR_MAX] = "";
+    int rv = listen_on_all(inst);
+
+    if (!rv)
+        return EXIT_CODE_OK;
+    log_error("udp: cannot listen on %s%sport %u: %s",
+              *b->ifname       ? b->ifname
+              : b->addr.family ? ip_addr_str(&b->addr, buf)
+                               : "",
+              *b->ifname || b->addr.family ? ", " : "", inst->config->remote_port, strerror(-rv));
+    return EXIT_CODE_START;
+}
+
+/* Only listeners on an interface can lose it; what lost its own is closed until there is one. */
+static void follow_listeners(struct instance *inst)
+{
+    const char *device = inst->config->bind.ifname;
+    struct udp_socket *s = inst->sockets[0].udp;
+    struct netlink_link link;
+    char why[sizeof(inst->waiting_for)];
+    int rv;
+
+    if (!*device || (s && !is_deaf(inst, s, device)))
+        return;
+    instance_close_sockets(inst);
+    if (netlink_link_by_name(inst->netlink, device, &link)) {
+        snprintf(why, sizeof(why), "no interface %s", device);
+        wait_for(inst, why);
+        return;
+    }
+    rv = listen_on_all(inst);
+    if (rv) {
+        snprintf(why, sizeof(why), "cannot listen on %s: %s", device, strerror(-rv));
+        wait_for(inst, why);
+        retry_later(inst);
+        return;
+    }
+    inst->waiting_for[0] = 0;
+}
+
+/* --- client ---------------------------------------------------------------------------- */
+
+/* The name of the interface that holds an address: binding to it as well keeps policy routing
+ * from sending our datagrams out of another one. "" when there is none. */
+static bool interface_of(struct instance *inst, const struct ip_addr *addr, char name[static 16])
+{
+    _cleanup_free_ struct netlink_addr *v = NULL;
+    struct netlink_link link;
+    int n = netlink_addr_all(inst->netlink, 0, &v);
+
+    for (int i = 0; i < n; i++) {
+        if (!ip_addr_equal(&v[i].prefix.addr, addr) ||
+            netlink_link_by_index(inst->netlink, v[i].index, &link))
+            continue;
+        snprintf(name, 16, "%s", link.name);
+        return true;
+    }
+    return false;
 }
 
 /* What the configuration and the kernel say about where to send from. False: nothing now, and
@@ -173,7 +203,7 @@ static bool find_local(struct instance *inst, struct ip_addr *addr, char device[
                        char *why, size_t len)
 {
     const struct config_bind *b = &inst->config->bind;
-    uint8_t family = net_addr_ip(&inst->remote).family;
+    struct ip_addr remote = net_addr_ip(&inst->remote);
     struct netlink_link link;
 
     device[0] = 0;
@@ -188,12 +218,12 @@ static bool find_local(struct instance *inst, struct ip_addr *addr, char device[
             snprintf(why, len, "no carrier on %s", b->ifname);
             return false;
         }
-        if (interface_address(inst, &link, family, addr))
+        if (local_address(&inst->local, inst->netlink, link.index, &remote, addr))
             return true;
-        snprintf(why, len, "no IPv%u address on %s", family, b->ifname);
+        snprintf(why, len, "no IPv%u address on %s", remote.family, b->ifname);
         return false;
     }
-    addr->family = family;
+    addr->family = remote.family;
     if (!b->addr.family)
         return true; /* the kernel chooses */
     *addr = b->addr;
@@ -204,27 +234,22 @@ static bool find_local(struct instance *inst, struct ip_addr *addr, char device[
     return false;
 }
 
-/* After an error that no kernel event will end. */
-static void retry_later(struct instance *inst)
-{
-    loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + BIND_RETRY_NS);
-}
-
-void instance_follow_addresses(struct instance *inst)
+static void follow_address(struct instance *inst)
 {
     struct ip_addr addr;
     struct net_addr bind;
     char device[16], why[96], buf[NET_ADDR_STR_MAX], rbuf[NET_ADDR_STR_MAX];
     int rv;
 
-    if (!inst->remote.len || inst->stopping)
+    if (!inst->remote.len)
         return;
     if (!find_local(inst, &addr, device, why, sizeof(why))) {
         wait_for(inst, why);
         return;
     }
     bind = net_addr_make(&addr, 0);
-    if (inst->sockets[0].udp && !strcmp(device, inst->device)) {
+    if (inst->sockets[0].udp && !strcmp(device, inst->device) &&
+        !is_deaf(inst, inst->sockets[0].udp, device)) {
         struct ip_addr now = net_addr_ip(&inst->bound);
 
         if (ip_addr_equal(&now, &addr)) {
@@ -246,4 +271,18 @@ void instance_follow_addresses(struct instance *inst)
     log_info("path: %s%s%s to %s", net_addr_str(&inst->bound, buf), *device ? " on " : "", device,
              net_addr_str(&inst->remote, rbuf));
     edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &inst->bound, &inst->remote, 0);
+}
+
+void instance_follow_addresses(struct instance *inst)
+{
+    bool waited = *inst->waiting_for;
+
+    if (inst->stopping)
+        return;
+    if (inst->edge)
+        follow_address(inst);
+    else
+        follow_listeners(inst);
+    if (waited || *inst->waiting_for)
+        instance_tell_manager(inst);
 }

@@ -40,6 +40,8 @@ static void send_failed(struct instance *inst, struct instance_socket *s, int rv
     char buf[NET_ADDR_STR_MAX], more[LOG_MORE_MAX];
 
     drop_count(&inst->drops, DROP_UDP_SEND);
+    if (rv == -ENODEV)
+        instance_socket_lost(inst);
     if (log_limit_ok(&s->error_limit, loop_now_ns(inst->loop), ERROR_LINE_INTERVAL_NS, &held))
         log_info("udp: cannot send to %s: %s%s", net_addr_str(&inst->tx->remote, buf),
                  strerror(-rv), log_more_str(held, more));

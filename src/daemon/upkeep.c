@@ -21,7 +21,7 @@
 
 #include "daemon/instance.h"
 
-enum { ADDRESSES_MAX = 64, QUICK_REPAIRS = 3, PAUSE_MAX_S = 30, ROUTE_LINES_MAX = 4 };
+enum { QUICK_REPAIRS = 3, PAUSE_MAX_S = 30, ROUTE_LINES_MAX = 4 };
 #define CHECK_INTERVAL_NS (30 * NS_PER_S)
 #define CHECK_PAUSE_NS (50 * NS_PER_MS)
 #define QUIET_NS (10 * NS_PER_S)
@@ -113,15 +113,14 @@ static bool is_there(const struct netlink_addr *v, int n, const struct ip_prefix
 
 static int sync_addresses(struct instance *inst, enum reason why)
 {
-    struct netlink_addr v[ADDRESSES_MAX];
+    _cleanup_free_ struct netlink_addr *v = NULL;
     const struct ip_prefix *want;
     unsigned n_want = wanted_addresses(inst, &want);
-    int n = netlink_addr_list(inst->netlink, tun_ifindex(inst->tun), v, ADDRESSES_MAX), done = 0;
+    int n = netlink_addr_all(inst->netlink, tun_ifindex(inst->tun), &v), done = 0;
     char buf[IP_PREFIX_STR_MAX];
 
     if (n < 0)
         return n;
-    n = MIN(n, ADDRESSES_MAX);
     for (int i = 0; i < n; i++) {
         if (!v[i].ours || is_among(want, n_want, &v[i].prefix) ||
             helper_addr_del(inst->helper, &v[i].prefix))

@@ -64,8 +64,6 @@ static int fx_link_mtu(void *user, int ifindex, uint32_t mtu)
 
 /* --- addresses and routes -------------------------------------------------------------- */
 
-enum { ADDRESSES_MAX = 256 };
-
 static int fx_addr_add(void *user, int ifindex, const struct ip_prefix *p)
 {
     return netlink_addr_add(((struct effects *)user)->netlink, ifindex, p, NULL);
@@ -78,10 +76,10 @@ static int fx_addr_del(void *user, int ifindex, const struct ip_prefix *p)
 
 static int fx_addr_is_ours(void *user, int ifindex, const struct ip_prefix *p)
 {
-    struct netlink_addr v[ADDRESSES_MAX];
-    int n = netlink_addr_list(((struct effects *)user)->netlink, ifindex, v, ADDRESSES_MAX);
+    _cleanup_free_ struct netlink_addr *v = NULL;
+    int n = netlink_addr_all(((struct effects *)user)->netlink, ifindex, &v);
 
-    for (int i = 0; i < MIN(n, (int)ADDRESSES_MAX); i++)
+    for (int i = 0; i < n; i++)
         if (v[i].ours && ip_prefix_equal(&v[i].prefix, p))
             return 1;
     return MIN(n, 0);
@@ -102,13 +100,13 @@ static int fx_route_del(void *user, const struct netlink_route *r)
 static int fx_device_holds(void *user, const char *device, const struct ip_addr *a)
 {
     struct netlink *nl = ((struct effects *)user)->netlink;
-    struct netlink_addr v[ADDRESSES_MAX];
+    _cleanup_free_ struct netlink_addr *v = NULL;
     struct netlink_link link;
     int n = netlink_link_by_name(nl, device, &link);
 
     if (!n)
-        n = netlink_addr_list(nl, link.index, v, ADDRESSES_MAX);
-    for (int i = 0; i < MIN(n, (int)ADDRESSES_MAX); i++)
+        n = netlink_addr_all(nl, link.index, &v);
+    for (int i = 0; i < n; i++)
         if (ip_addr_equal(&v[i].prefix.addr, a))
             return 1;
     return MIN(n, 0);

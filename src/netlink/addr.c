@@ -62,6 +62,29 @@ int netlink_addr_list(struct netlink *nl, int index, struct netlink_addr *v, uns
     return r < 0 ? r : (int)l.n;
 }
 
+int netlink_addr_all(struct netlink *nl, int index, struct netlink_addr **ret)
+{
+    unsigned room = 64;
+    struct netlink_addr *v;
+    int n;
+
+    for (;;) {
+        v = calloc(room, sizeof(*v));
+        if (!v)
+            return -ENOMEM;
+        n = netlink_addr_list(nl, index, v, room);
+        if (n <= (int)room)
+            break;
+        free(v);
+        room = (unsigned)n + 16; /* some more may come meanwhile */
+    }
+    if (n < 0)
+        free(v);
+    else
+        *ret = v;
+    return n;
+}
+
 static void addr_request(union request *q, uint16_t type, uint16_t flags, int index,
                          const struct ip_prefix *p)
 {
@@ -83,11 +106,10 @@ static void addr_request(union request *q, uint16_t type, uint16_t flags, int in
 /* Is exactly this address on the interface? 1, 0 or -errno. */
 static int addr_is_there(struct netlink *nl, int index, const struct ip_prefix *p)
 {
-    enum { ENOUGH = 256 };
-    struct netlink_addr *v = calloc(ENOUGH, sizeof(*v));
-    int n = v ? netlink_addr_list(nl, index, v, ENOUGH) : -ENOMEM, found = n < 0 ? n : 0;
+    struct netlink_addr *v = NULL;
+    int n = netlink_addr_all(nl, index, &v), found = MIN(n, 0);
 
-    for (int i = 0; i < MIN(n, (int)ENOUGH) && !found; i++)
+    for (int i = 0; i < n && !found; i++)
         found = ip_prefix_equal(&v[i].prefix, p);
     free(v);
     return found;

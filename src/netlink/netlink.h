@@ -57,6 +57,10 @@ int netlink_link_set_mtu(struct netlink *nl, int index, uint32_t mtu);
  * undefined). An interface that does not exist has none. */
 int netlink_addr_list(struct netlink *nl, int index, struct netlink_addr *v, unsigned max);
 
+/* The same with all of them, however many there are, in *ret, which is to be freed. Returns their
+ * number or -errno. */
+int netlink_addr_all(struct netlink *nl, int index, struct netlink_addr **ret);
+
 /* Put an address on an interface. *ret_added (may be NULL) tells whether it was put there now
  * (true) or was there before. An IPv6 address is never tentative (there is nobody to ask for
  * duplicates behind a TUN): it can be bound and sent from at once, and the kernel receives for it
@@ -81,6 +85,11 @@ int netlink_route_add(struct netlink *nl, const struct netlink_route *r, bool *r
 
 /* Deletes only a route that carries our protocol. -ESRCH: there is none. */
 int netlink_route_del(struct netlink *nl, const struct netlink_route *r);
+
+/* The address that the kernel would send from to dst when it has to leave through the interface.
+ * -ENETUNREACH and the like: there is no route; -ENODATA: the kernel names no address. */
+int netlink_route_source(struct netlink *nl, const struct ip_addr *dst, int index,
+                         struct ip_addr *ret);
 
 /* Hand every route of our protocol that leads straight to the interface to cb, which must not use
  * nl. The table is never 0 here. Returns 0 or -errno; after an error cb may have got some. When the

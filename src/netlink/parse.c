@@ -155,3 +155,22 @@ int parse_route(const struct nlmsghdr *h, struct netlink_route *ret)
     *ret = r;
     return 0;
 }
+
+int parse_route_source(const struct nlmsghdr *h, struct ip_addr *ret)
+{
+    const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
+    const struct nlattr *v[RTA_PREFSRC + 1] = {0};
+    struct attr_table t = {v, RTA_PREFSRC, message_end(h)};
+    struct ip_addr a = {0};
+
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt) ||
+        (rt->rtm_family != AF_INET && rt->rtm_family != AF_INET6) ||
+        mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0)
+        return -EBADMSG;
+    a.family = rt->rtm_family == AF_INET ? 4 : 6;
+    if (!v[RTA_PREFSRC] || mnl_attr_get_payload_len(v[RTA_PREFSRC]) != ip_addr_bits(&a) / 8)
+        return -ENOMSG;
+    memcpy(a.b, mnl_attr_get_payload(v[RTA_PREFSRC]), ip_addr_bits(&a) / 8);
+    *ret = a;
+    return 0;
+}

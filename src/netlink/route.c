@@ -122,6 +122,38 @@ static int route_is_there(struct netlink *nl, const struct netlink_route *want)
     return r < 0 ? r : s.found;
 }
 
+/* --- where the kernel sends from ------------------------------------------------------- */
+
+static int on_source(const struct nlmsghdr *h, void *user)
+{
+    if (h->nlmsg_type == RTM_NEWROUTE)
+        parse_route_source(h, user);
+    return MNL_CB_OK;
+}
+
+int netlink_route_source(struct netlink *nl, const struct ip_addr *dst, int index,
+                         struct ip_addr *ret)
+{
+    union request q;
+    struct rtmsg *rt = request_start(&q, RTM_GETROUTE, NLM_F_ACK, sizeof(*rt));
+    struct ip_addr found = {0};
+    int r;
+
+    if (index <= 0 || !ip_addr_bits(dst))
+        return index <= 0 ? -ENODEV : -EINVAL;
+    rt->rtm_family = request_family(dst);
+    rt->rtm_dst_len = (uint8_t)ip_addr_bits(dst);
+    request_put_ip(&q, RTA_DST, dst);
+    mnl_attr_put_u32(&q.h, RTA_OIF, (uint32_t)index);
+    r = request_exchange(nl, &q, on_source, &found);
+    if (r < 0)
+        return r;
+    if (!found.family)
+        return -ENODATA;
+    *ret = found;
+    return 0;
+}
+
 /* --- add and delete -------------------------------------------------------------------- */
 
 int netlink_route_add(struct netlink *nl, const struct netlink_route *route, bool *ret_added)

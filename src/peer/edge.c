@@ -547,6 +547,11 @@ enum edge_state edge_state(const struct edge *e)
     return e->state;
 }
 
+bool edge_heard_nothing(const struct edge *e)
+{
+    return e->end.quic.fail == QUIC_FAIL_HANDSHAKE_TIMEOUT || e->end.quic.fail == QUIC_FAIL_IDLE;
+}
+
 const struct session *edge_session(const struct edge *e)
 {
     return &e->session;

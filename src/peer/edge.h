@@ -103,6 +103,9 @@ void edge_set_token(struct edge *e, const char *token);
 void edge_shutdown(struct edge *e, uint64_t now_ns);
 
 enum edge_state edge_state(const struct edge *e);
+
+/* In EDGE_PAUSE: the last attempt, or the tunnel, ended because nothing came from the hub. */
+bool edge_heard_nothing(const struct edge *e);
 const struct session *edge_session(const struct edge *e);
 
 /* The tunnel, to be looked at only; NULL unless the state is EDGE_UP. */

@@ -180,7 +180,8 @@ const struct field schema_status[] = {
     TEXT(struct status, aead, "library that protects packets: `ipsec-mb` or `gnutls`"),
     UINT(struct status, pid, "process that carries the packets"),
     TEXT(struct status, state,
-         "server: `listening`; client: `idle`, `connecting`, `up`, `pause` or `failed`"),
+         "server: `listening`, or `waiting` without its interface; client: `idle`, `connecting`, "
+         "`up`, `pause` or `failed`"),
     TEXT(struct status, reason, "why, when the state is not a working one"),
     NAMED("started", FIELD_TIME, struct status, started_s, "when the instance started"),
     UINT(struct status, uptime_s, "the same in seconds ago"),

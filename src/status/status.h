@@ -131,7 +131,8 @@ struct status {
     char version[STATUS_WORD_MAX];
     char aead[STATUS_WORD_MAX]; /* the library that protects packets */
     uint64_t pid;
-    char state[STATUS_WORD_MAX]; /* client: idle connecting up pause failed; server: listening */
+    char state[STATUS_WORD_MAX]; /* client: idle connecting up pause failed; server: listening
+                                    waiting */
     char reason[STATUS_TEXT_MAX];
     int64_t now_s, started_s;
     uint64_t uptime_s, state_age_s;

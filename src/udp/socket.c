@@ -197,6 +197,14 @@ int udp_socket_fd(const struct udp_socket *s)
     return s->fd;
 }
 
+int udp_socket_ifindex(const struct udp_socket *s)
+{
+    int index = 0;
+    socklen_t len = sizeof(index);
+
+    return getsockopt(s->fd, SOL_SOCKET, SO_BINDTOIFINDEX, &index, &len) ? 0 : index;
+}
+
 const struct net_addr *udp_socket_local(const struct udp_socket *s)
 {
     return &s->local;

@@ -62,6 +62,10 @@ void udp_socket_close(struct udp_socket *s);
 
 int udp_socket_fd(const struct udp_socket *s);
 
+/* The index of the interface that the socket is bound to; 0: to none, or the kernel does not tell.
+ * An interface that is made anew under its name has another: the socket is deaf then. */
+int udp_socket_ifindex(const struct udp_socket *s);
+
 /* The bound address with the real port. The address is unspecified when bound to any. */
 const struct net_addr *udp_socket_local(const struct udp_socket *s);
 

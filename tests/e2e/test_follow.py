@@ -7,6 +7,7 @@ change under traffic, full disks, and reconnects without number.
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -42,10 +43,10 @@ class Ends:
     """An edge and a hub that run, and what the tests ask of them."""
 
     def __init__(self, lab, interface="enp7s3", certificates=None, edge_clock=None, hub_clock=None,
-                 **more):
+                 hub_keys={}, **more):
         self.lab = lab
         etc = (certificates or lab.certificates).etc
-        self.hub = Tunnel(lab, "hub", write_config(lab.state / "h.yaml", **server_keys(1)),
+        self.hub = Tunnel(lab, "hub", write_config(lab.state / "h.yaml", **server_keys(1, **hub_keys)),
                           etc["hub"])
         keys = client_keys(1, lab.hub4, bind_ip=f"if:{interface}")
         self.edge = Tunnel(lab, "edge", write_config(lab.state / "e.yaml", **keys | more),
@@ -185,6 +186,65 @@ def test_a_second_address_changes_nothing(lab, ends):
         ip(lab, "edge", "address del 10.150.1.99/24 dev enp7s3")
 
 
+class Alias:
+    """The address of the modem's own network beside the one that leads anywhere."""
+
+    def __init__(self, lab):
+        self.lab = lab
+
+    def __enter__(self):
+        ip(self.lab, "edge", "address add 192.168.100.2/24 dev enp7s3")
+
+    def __exit__(self, *_):
+        self.lab.exec("edge", "ip", "address", "del", "192.168.100.2/24", "dev", "enp7s3", check=False)
+
+
+def dhcp_answers(lab):
+    ip(lab, "edge", "address add 10.150.1.2/24 dev enp7s3",
+       "route replace default via 10.150.1.1 dev enp7s3 metric 101")
+
+
+def test_an_alias_is_left_for_the_address_that_works(lab, ends):
+    with Alias(lab):
+        ip(lab, "edge", "address del 10.150.1.2/24 dev enp7s3")
+        try:
+            ends.edge.wait_line(r"path: 192\.168\.100\.2:\d+ on enp7s3")
+        finally:
+            dhcp_answers(lab)
+        ends.works(30)
+        # and back on the one that worked, whatever its place among the others is
+        assert "10.150.1.2" in ends.sockets()[0]
+
+
+def test_an_alias_is_there_before_the_address(lab):
+    with Alias(lab):
+        ip(lab, "edge", "address del 10.150.1.2/24 dev enp7s3")
+        ends = Ends(lab)
+        ends.start()
+        try:
+            ends.edge.wait_line(r"path: 192\.168\.100\.2:\d+ on enp7s3")
+            dhcp_answers(lab)
+            ends.works(30)
+        finally:
+            dhcp_answers(lab) if "10.150.1.2/" not in lab.exec(
+                "edge", "ip", "-br", "address", "show", "dev", "enp7s3").stdout else None
+            ends.__exit__()
+
+
+def test_the_hub_is_found_from_another_address_when_the_first_is_mute(lab):
+    """Both are there, and the kernel prefers the one from which nothing comes back."""
+    with Alias(lab):
+        ip(lab, "edge", "route replace default via 10.150.1.1 dev enp7s3 metric 101 src 192.168.100.2")
+        ends = Ends(lab)
+        ends.start()
+        try:
+            ends.edge.wait_line(r"path: 192\.168\.100\.2:\d+ on enp7s3")
+            ends.works()
+        finally:
+            ip(lab, "edge", "route replace default via 10.150.1.1 dev enp7s3 metric 101")
+            ends.__exit__()
+
+
 def test_the_address_disappears_and_returns(lab, ends):
     """The instance waits with its socket closed; no packet takes another WAN (R-2.9)."""
     with OtherWan(lab):
@@ -252,6 +312,57 @@ def test_started_without_the_interface(lab):
         ends.works()
     finally:
         ends.__exit__()
+
+
+def replug(lab):
+    """The modem is pulled out and put in again: another interface of the same name."""
+    ip(lab, "edge", "link del lte0")
+    modem(lab)
+
+
+@pytest.mark.parametrize("bind_ip", ["if:lte0", "10.160.1.2"])
+def test_replugged_while_nobody_looks(lab, bind_ip):
+    """The data plane does not run meanwhile: what it sees afterwards has the name and the address
+    that it knows."""
+    with Ends(lab, "lte0", bind_ip=bind_ip) as ends:
+        data_plane = family(ends.edge.process.pid)[1]
+        os.kill(data_plane, signal.SIGSTOP)
+        try:
+            replug(lab)
+        finally:
+            os.kill(data_plane, signal.SIGCONT)
+        ends.works(30)
+        assert len(ends.sockets()) == 1
+
+
+def wan_of_hub(lab):
+    for node, peer, name, address, address6 in (
+            ("hub", "core", "eth0", f"{lab.hub4}/24", f"{lab.hub6}/64"),
+            ("core", "hub", "hub", "203.0.113.1/24", "2001:db8:ff::1/64")):
+        if node == "hub":
+            ip(lab, "hub", f"link add eth0 type veth peer name hub netns {lab.ns(peer)}")
+        ip(lab, node, f"link set {name} up", f"address add {address} dev {name}",
+           f"address add {address6} dev {name} nodad")
+    ip(lab, "hub", "route add default via 203.0.113.1", "route add default via 2001:db8:ff::1")
+    ip(lab, "core", f"route add 172.16.0.0/16 via {lab.hub4}", f"route add fd16::/48 via {lab.hub6}")
+
+
+def test_the_interface_of_the_hub_is_made_anew(lab):
+    with Ends(lab, hub_keys={"bind_ip": "if:eth0"}) as ends:
+        ip(lab, "hub", "link del eth0")
+        try:
+            ends.hub.wait_line("path: waiting: no interface eth0")
+            status = ends.hub.status()
+            assert (status["state"], status["reason"], status["listen"]) == (
+                "waiting", "no interface eth0", [])
+        finally:
+            wan_of_hub(lab)
+        ends.works(60)
+        assert ends.hub.status()["state"] == "listening"
+        # and so fast that it is never seen to be gone
+        ip(lab, "hub", "link del eth0")
+        wan_of_hub(lab)
+        ends.works(60)
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])

@@ -17,6 +17,7 @@ static void parse(const struct nlmsghdr *h)
     struct netlink_link link;
     struct netlink_addr addr;
     struct netlink_route route;
+    struct ip_addr source;
 
     if (parse_link(h, &link) == 0) {
         check(link.index > 0);
@@ -25,6 +26,8 @@ static void parse(const struct nlmsghdr *h)
     }
     if (parse_addr(h, &addr) == 0)
         check(addr.prefix.len <= ip_addr_bits(&addr.prefix.addr));
+    if (parse_route_source(h, &source) == 0)
+        check(ip_addr_bits(&source));
     if (parse_route(h, &route) == 0)
         check(route.dst.len <= ip_addr_bits(&route.dst.addr));
 }

@@ -208,6 +208,64 @@ static void test_addr_list_bounds(void **state)
     assert_true(netlink_addr_list(f->nl, 0, NULL, 0) >= n + 2); /* with those of lo */
 }
 
+static void test_addr_all(void **state)
+{
+    enum { MANY = 300 };
+    struct fixture *f = *state;
+    struct netlink_addr *v = NULL;
+    unsigned seen = 0;
+    char text[32];
+    int n;
+
+    for (int i = 0; i < MANY; i++) {
+        struct ip_prefix p;
+
+        snprintf(text, sizeof(text), "10.9.%d.%d/16", i / 200, i % 200 + 1);
+        p = prefix(text);
+        assert_int_equal(netlink_addr_add(f->nl, f->index, &p, NULL), 0);
+    }
+    n = netlink_addr_all(f->nl, f->index, &v);
+    assert_in_range(n, MANY, MANY + 2); /* and a link-local one */
+    for (int i = 0; i < n; i++)
+        seen += v[i].prefix.addr.family == 4 && v[i].prefix.addr.b[1] == 9;
+    assert_int_equal(seen, MANY);
+    free(v);
+    /* one of the last is known to be there already */
+    {
+        struct ip_prefix p = prefix(text);
+        bool added = true;
+
+        assert_int_equal(netlink_addr_add(f->nl, f->index, &p, &added), 0);
+        assert_false(added);
+    }
+}
+
+static void test_route_source(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix alias = prefix("192.168.9.2/24"), own = prefix("10.9.0.1/24");
+    struct ip_prefix six = prefix("fd00:9::1/64");
+    struct ip_addr dst, got = {.family = 9};
+
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &alias, NULL), 0);
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &own, NULL), 0);
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &six, NULL), 0);
+    assert_int_equal(ip_addr_parse("10.9.0.7", &dst), 0);
+    assert_int_equal(netlink_route_source(f->nl, &dst, f->index, &got), 0);
+    assert_true(ip_addr_equal(&got, &own.addr));
+    assert_int_equal(ip_addr_parse("192.168.9.77", &dst), 0);
+    assert_int_equal(netlink_route_source(f->nl, &dst, f->index, &got), 0);
+    assert_true(ip_addr_equal(&got, &alias.addr));
+    assert_int_equal(ip_addr_parse("fd00:9::7", &dst), 0);
+    assert_int_equal(netlink_route_source(f->nl, &dst, f->index, &got), 0);
+    assert_true(ip_addr_equal(&got, &six.addr));
+    got.family = 9;
+    assert_int_equal(ip_addr_parse("2001:db8::1", &dst), 0);
+    assert_true(netlink_route_source(f->nl, &dst, f->index, &got) < 0);
+    assert_int_equal(netlink_route_source(f->nl, &dst, 0, &got), -ENODEV);
+    assert_int_equal(got.family, 9);
+}
+
 static void test_route_add_del(void **state)
 {
     struct fixture *f = *state;
@@ -471,6 +529,8 @@ int main(void)
         T(test_addr_add_list_del),
         T(test_addr_errors),
         T(test_addr_list_bounds),
+        T(test_addr_all),
+        T(test_route_source),
         T(test_route_add_del),
         T(test_route_foreign_is_left_alone),
         T(test_monitor_addresses),

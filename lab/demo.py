@@ -137,7 +137,7 @@ class Demo:
                 failure.append(error)
 
         worker = threading.Thread(target=work, daemon=True)
-        say(f"    {what}")
+        say(f"    {what}: packets in and out of each interface of the edge, and rates, each second")
         before, then = traffic.counters(lab, "edge"), time.monotonic()
         worker.start()
         for second in range(1, seconds + 2):
@@ -216,7 +216,7 @@ class Demo:
 
 
 def look_around(lab, wan):
-    lan = f"lan{wan}"
+    lan, mpquic = f"lan{wan}", os.path.relpath(lab.build / "mpquic")
     tool = os.path.relpath(os.path.join(os.path.dirname(__file__), "lab.py"))
     hints = [
         (f"{tool} exec demo {lan} ping {lab.inet4}", "LAN to Internet, in the tunnel"),
@@ -226,6 +226,8 @@ def look_around(lab, wan):
         (f"{tool} wan demo {wan}", "the link's counters"),
         (f"{tool} wan demo {wan} set both delay=80ms loss=2%", "change the link while it runs"),
         (f"tail -f {lab.state}/edge-client.log", "what the edge says"),
+        (f"{tool} exec demo edge {mpquic} status", "how the edge does"),
+        (f"{tool} exec demo hub {mpquic} peers", "who is at the hub"),
     ]
     say("\nThe laboratory stays up. To look around:")
     for command, what in hints:

@@ -109,6 +109,7 @@ struct tunnel_config {
     uint32_t max_peers; /* server: connected at a time */
 
     enum config_cc congestion_control;
+    bool session_extension; /* false: plain RFC 9484 with everybody */
     enum log_level log_level;
 
     bool multipath_enabled;

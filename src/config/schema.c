@@ -555,6 +555,18 @@ static const struct config_key keys[] = {
             .man = "bbr keeps its rate on links that lose packets; cubic takes every loss for "
                    "congestion.",
         },
+    [CONFIG_KEY_SESSION_EXTENSION] =
+        {
+            .name = "session_extension",
+            .type = CONFIG_TYPE_BOOL,
+            .roles = CONFIG_FOR_BOTH,
+            FIELD(tunnel_config, session_extension),
+            .def = "true",
+            .example = "true",
+            .help = "speak the session extension with peers that do",
+            .man = "With false, or with a peer that does not speak it, the tunnel is plain RFC 9484: "
+                   "each packet in a datagram of its own. To look for the cause of a fault.",
+        },
     [CONFIG_KEY_LOG_LEVEL] =
         {
             .name = "log_level",

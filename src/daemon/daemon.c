@@ -253,6 +253,7 @@ static int make_edge(struct instance *inst)
     struct edge_opts o = {.authority = inst->authority,
                           .token = *inst->cred.token ? inst->cred.token : NULL,
                           .instance = inst->instance_id,
+                          .plain = !c->session_extension,
                           .events = &instance_edge_events,
                           .user = inst};
 
@@ -268,7 +269,8 @@ static int make_edge(struct instance *inst)
 static int make_hub(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
-    struct hub_opts o = {.events = &instance_hub_events, .user = inst};
+    struct hub_opts o = {
+        .plain = !c->session_extension, .events = &instance_hub_events, .user = inst};
     struct hub_rule *rules =
         instance_hub_policy(c, inst->cred.tokens, inst->cred.n_tokens, &o.policy);
     int rv;

@@ -110,12 +110,15 @@ def site(build, mpquic, lab_name):
 
 
 class Pair:
-    """Both ends, in a kernel that refuses what is named."""
+    """Both ends, in a kernel that refuses what is named. They speak plain RFC 9484, where each packet
+    is a datagram, or the session extension."""
 
-    def __init__(self, lab, library=None, refused="", mtu=None):
+    def __init__(self, lab, library=None, refused="", wire="plain", mtu=None):
         self.lab = lab
-        files = {"hub": write_config(lab.state / "server.yaml", **server_keys(1, mtu=mtu)),
-                 "edge": write_config(lab.state / "client.yaml", **client_keys(1, lab.hub4, mtu=mtu))}
+        keys = dict(mtu=mtu, session_extension=wire != "plain")
+        files = {"hub": write_config(lab.state / "server.yaml", **server_keys(1, **keys)),
+                 "edge": write_config(lab.state / "client.yaml",
+                                      **client_keys(1, lab.hub4, **keys))}
         self.ends = {node: Tunnel(lab, node, file, lab.certificates.etc[node])
                      for node, file in files.items()}
         if refused:
@@ -160,12 +163,16 @@ class Pair:
                 for name, n in end.status()["drops"].items() if n and name != "link-local"}
 
 
+WIRES = pytest.mark.parametrize("wire", ["plain", "packed"])
+
+
+@WIRES
 @pytest.mark.parametrize("hosts", ["on", "off"])
-def test_bytes_arrive(site, hosts):
+def test_bytes_arrive(site, hosts, wire):
     """From a LAN, forwarded by both ends: TCP both ways, UDP in single datagrams and in bursts."""
     lab = site
     set_host_offload(lab, hosts)
-    with Pair(lab) as pair:
+    with Pair(lab, wire=wire) as pair:
         for target in (lab.inet4, lab.inet6):
             pair.tcp("lan1", target)
             for size, each in ((1200, 1), (1200, 40), (160, 64), (1, 8)):
@@ -201,13 +208,14 @@ def test_too_large_for_the_path(site):
         assert not {"bad-super", "malformed", "no-buffer", "tun-write"} & drops.keys()
 
 
-@pytest.mark.parametrize("tos", [0, 1, 2, 3, 0xb9])
-def test_ecn_is_kept(site, tos):
+@WIRES
+def test_ecn_is_kept(site, wire):
     lab = site
-    with Pair(lab) as pair:
-        for target in (lab.inet4, lab.inet6):
-            pair.udp("lan1", target, 1000, 30, tos)
-            pair.udp("lan1", target, 1000, 1, tos)
+    with Pair(lab, wire=wire) as pair:
+        for tos in (0, 1, 2, 3, 0xb9):
+            for target in (lab.inet4, lab.inet6):
+                pair.udp("lan1", target, 1000, 30, tos)
+                pair.udp("lan1", target, 1000, 1, tos)
 
 
 @pytest.mark.parametrize("refused, pattern", [
@@ -217,11 +225,12 @@ def test_ecn_is_kept(site, tos):
     ("gso-opt,gro", r"udp: no (?:segmentation|receive) offload"),
     ("force", r"udp: (?:receive|send) buffer is \d+ bytes only: raise sysctl net.core.[rw]mem_max"),
     ("uso,tso,gso,gro", r"no (?:segmentation|receive) offload")])
-def test_a_kernel_that_has_less(site, refuse, refused, pattern):
+@WIRES
+def test_a_kernel_that_has_less(site, refuse, wire, refused, pattern):
     """Everything arrives all the same, and one line says what is missing."""
     lab = site
     set_host_offload(lab, "on")
-    with Pair(lab, refuse, refused) as pair:
+    with Pair(lab, refuse, refused, wire) as pair:
         for target in (lab.inet4, lab.inet6):
             pair.tcp("lan1", target)
             pair.udp("lan1", target, 1200, 40)

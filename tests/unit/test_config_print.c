@@ -72,6 +72,7 @@ static void print_is_exact(void **state)
                         "tls_insecure_skip_verify: false\n"
                         "token_file: \"/etc/my \\\"token\\\" \\\\\"\n"
                         "congestion_control: bbr\n"
+                        "session_extension: true\n"
                         "log_level: info\n"
                         "multipath_enabled: false\n"
                         "multipath_policy: priority\n"
@@ -386,6 +387,7 @@ static void random_config(struct rng *r, struct tunnel_config *c)
         c->tun_addr[c->n_tun_addr++] = random_ifaddr(r, family == 4 ? 6 : 4);
     c->mtu = chance(r) ? 0 : 1280 + (uint32_t)rng_below(r, 64256);
     c->congestion_control = (enum config_cc)rng_below(r, 2);
+    c->session_extension = chance(r);
     c->log_level = (enum log_level)rng_below(r, LOG_LEVEL_COUNT);
     (c->role == CONFIG_ROLE_SERVER ? random_server : random_client)(r, c);
 }
@@ -473,6 +475,7 @@ static void each_key_counts(void **state)
         [CONFIG_KEY_ALLOWED_CLIENTS] = "other",
         [CONFIG_KEY_PEER_PREFIXES] = "10.9.0.0/16",
         [CONFIG_KEY_CONGESTION_CONTROL] = "cubic",
+        [CONFIG_KEY_SESSION_EXTENSION] = "false",
         [CONFIG_KEY_LOG_LEVEL] = "debug",
         [CONFIG_KEY_MULTI_CONN_ENABLED] = "true",
         [CONFIG_KEY_MULTIPATH_ENABLED] = "true",

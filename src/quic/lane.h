@@ -19,6 +19,7 @@
 enum {
     LANE_CID_BYTES = 8,
     LANE_CLOSE_PKT_MAX = 256,
+    LANE_DGRAM_HEAD = 3,        /* of QUIC_DGRAM_OVERHEAD: what counts as part of the frame */
     LANES_LINGERING_MAX = 4096, /* closed ones that still answer stragglers */
     ANSWERS_MAX = 1024,         /* stateless answers waiting to be sent */
     ANSWER_BYTES_MAX = 256

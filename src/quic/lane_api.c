@@ -119,9 +119,10 @@ size_t quic_lane_dgram_max(const struct quic_lane *lane)
         return 0;
     if (peer->max_udp_payload_size < lane->pmtu.size)
         max = (size_t)peer->max_udp_payload_size - QUIC_DGRAM_OVERHEAD;
-    /* The frame's type and two-byte length count towards the peer's limit. */
-    if (peer->max_datagram_frame_size < max + 3)
-        max = peer->max_datagram_frame_size > 3 ? (size_t)peer->max_datagram_frame_size - 3 : 0;
+    if (peer->max_datagram_frame_size < max + LANE_DGRAM_HEAD)
+        max = peer->max_datagram_frame_size > LANE_DGRAM_HEAD
+                  ? (size_t)peer->max_datagram_frame_size - LANE_DGRAM_HEAD
+                  : 0;
     return max;
 }
 

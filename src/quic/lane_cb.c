@@ -1,6 +1,21 @@
 /* What ngtcp2 reports about a connection, handed on to the layer above. */
 #include "quic/lane.h"
 
+/* What the peer does not take cannot be probed: the search would never end. The DATAGRAM of a probe
+ * is larger than others in a packet of that size, by as much as its packet number may be shorter.
+ */
+static void limit_mtu(struct quic_lane *lane)
+{
+    enum { PN_SPARED = 3, OVERHEAD = QUIC_DGRAM_OVERHEAD - PN_SPARED - LANE_DGRAM_HEAD };
+    const ngtcp2_transport_params *peer = ngtcp2_conn_get_remote_transport_params(lane->conn);
+
+    if (!peer)
+        return;
+    pmtu_limit(&lane->pmtu, (size_t)MIN(peer->max_udp_payload_size, (uint64_t)UINT16_MAX));
+    pmtu_limit(&lane->pmtu,
+               (size_t)MIN(peer->max_datagram_frame_size, (uint64_t)UINT16_MAX) + OVERHEAD);
+}
+
 static int on_handshake_completed(ngtcp2_conn *conn, void *user)
 {
     struct quic_lane *lane = user;
@@ -9,6 +24,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user)
     void *path_user;
 
     lane->state = LANE_UP;
+    limit_mtu(lane);
     if (ep->opts.server) {
         lane_handshake_over(lane);
         ep->stats.completed++;

@@ -10,6 +10,12 @@ void pmtu_init(struct pmtu *p, size_t base, size_t max)
     p->settled = !p->searching;
 }
 
+void pmtu_limit(struct pmtu *p, size_t max)
+{
+    if (max < p->max)
+        pmtu_init(p, p->base, MAX(max, p->base));
+}
+
 /* The size the search asks for next: the maximum first, then halfway. */
 static size_t next_size(const struct pmtu *p)
 {

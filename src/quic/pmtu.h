@@ -41,6 +41,9 @@ struct pmtu {
 
 void pmtu_init(struct pmtu *p, size_t base, size_t max);
 
+/* The peer takes nothing larger than this, whatever the path carries: before the first probe. */
+void pmtu_limit(struct pmtu *p, size_t max);
+
 /* The size to probe now, or 0. Once the packet is out, say so with pmtu_on_probe_sent(). */
 size_t pmtu_want_probe(struct pmtu *p, uint64_t now_ns);
 void pmtu_on_probe_sent(struct pmtu *p, uint64_t now_ns, size_t bytes, uint64_t pto_ns);

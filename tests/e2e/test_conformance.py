@@ -269,6 +269,33 @@ def test_ping_of_the_ipv6_minimum_mtu(tunnel):
     client.ping(x, EDGE6, HUB6, bytes(1280 - 48), timeout=0.5, tries=20)
 
 
+@pytest.mark.parametrize("limit", [{"max_datagram_frame_size": 1400},
+                                   {"max_udp_payload_size": 1350}], ids=["datagram", "udp"])
+def test_the_peer_limits_the_path_mtu(hub, limit):
+    """What the peer takes is found, and used, although it is less than the path carries."""
+    with hub.connected(extra_params=limit) as c:
+        x = c.connect_ip()
+        c.request_addresses(x, ANY4)
+        c.ping(x, EDGE4, HUB4, bytes(1250 - 28), timeout=0.5, tries=20)
+
+
+@pytest.mark.parametrize("limit, most", [({"max_datagram_frame_size": 600}, 600),
+                                         ({"max_udp_payload_size": 1200}, 1170)],
+                         ids=["datagram", "udp"])
+def test_a_peer_with_small_packets_gets_fragments(hub, limit, most):
+    with hub.connected(extra_params=limit) as c:
+        x = c.connect_ip()
+        c.request_addresses(x, ANY4)
+        request = ippkt.echo_request(EDGE4, HUB4, 80, 1, bytes(1250 - 28))
+        c.send_datagram(x, request)
+        got = 0
+        while got < 1230:
+            piece = c.recv_datagram(x, match=lambda p: p[0] >> 4 == 4)
+            assert len(piece) <= most and int.from_bytes(piece[6:8]) & 0x1fff == got // 8
+            got += len(piece) - 20
+        assert got == 1230
+
+
 def test_ping_before_the_answer(hub):
     """Optimistic packets may be dropped, and must do no harm (RFC 9484 7.1)."""
     with hub.connected() as c:

@@ -129,6 +129,25 @@ static void nothing_to_search(void **state)
     assert_int_equal(pmtu_want_probe(&p, NS_PER_S), 0);
 }
 
+/* What the peer takes bounds the search, and ends it where there is nothing left to search. */
+static void the_peer_limits_the_search(void **state)
+{
+    struct path x;
+
+    path_init(&x, MAX_SIZE, 0, 1);
+    pmtu_limit(&x.p, 2 * MAX_SIZE);
+    pmtu_limit(&x.p, 1350);
+    assert_int_equal(pmtu_want_probe(&x.p, x.now_ns), 1350);
+    round_trip(&x, 0, 0);
+    assert_int_equal(x.p.size, 1350);
+    assert_true(x.p.settled);
+    path_init(&x, MAX_SIZE, 0, 1);
+    pmtu_limit(&x.p, 86);
+    assert_int_equal(x.p.size, BASE);
+    assert_true(x.p.settled);
+    assert_int_equal(pmtu_want_probe(&x.p, x.now_ns), 0);
+}
+
 /* A search that ended below the maximum is made again later, and finds the larger size. */
 static void raises_after_a_while(void **state)
 {
@@ -275,6 +294,7 @@ int main(void)
         cmocka_unit_test(finds_every_size),
         cmocka_unit_test(random_loss_rarely_deceives),
         cmocka_unit_test(nothing_to_search),
+        cmocka_unit_test(the_peer_limits_the_search),
         cmocka_unit_test(raises_after_a_while),
         cmocka_unit_test(shrinking_path_is_noticed),
         cmocka_unit_test(smaller_packets_hide_no_black_hole),

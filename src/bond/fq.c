@@ -411,13 +411,18 @@ static bool judge(struct fq *q, struct fq_flow *f, struct pkt *pkt, uint64_t now
     return true;
 }
 
+static bool is_stale(const struct fq *q, const struct pkt *pkt, uint64_t now_ns)
+{
+    return now_ns > pkt->queued_ns + q->opts.max_age_ns;
+}
+
 /* The first packet of the flow that may go. */
 static struct pkt *first_good(struct fq *q, struct fq_flow *f, uint64_t now_ns)
 {
     struct pkt *pkt;
 
     while ((pkt = f->head)) {
-        if (now_ns - pkt->queued_ns > q->opts.max_age_ns) {
+        if (is_stale(q, pkt, now_ns)) {
             drop(q, take_first(q, f), DROP_STALE);
             continue;
         }
@@ -449,6 +454,23 @@ static void on_empty(struct fq *q, struct fq_flow *f, uint64_t now_ns)
 static struct fq_flow *first_flow(const struct fq *q)
 {
     return q->fresh.head ? q->fresh.head : q->old.head;
+}
+
+void fq_age(struct fq *q, uint64_t now_ns)
+{
+    for (int i = 0; i < 2; i++) {
+        for (struct fq_flow *f = i ? q->old.head : q->fresh.head, *next; f; f = next) {
+            next = f->next;
+            while (f->head && is_stale(q, f->head, now_ns))
+                drop(q, take_first(q, f), DROP_STALE);
+            if (f->head)
+                continue;
+            fq_codel_on_empty(&f->codel);
+            give_back(q, f, now_ns);
+        }
+    }
+    if (!q->n)
+        q->drain_since_ns = 0;
 }
 
 struct pkt *fq_front(struct fq *q, uint64_t now_ns)

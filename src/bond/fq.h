@@ -147,6 +147,9 @@ void fq_push(struct fq *q, uint64_t now_ns, struct pkt *pkt, const struct ip_vie
 /* Back in front of its flow with a packet that was popped: consumes it, keeps its queued_ns. */
 void fq_unpop(struct fq *q, uint64_t now_ns, struct pkt *pkt);
 
+/* Drop what is older than max_age_ns although nobody takes packets. Looks at every flow. */
+void fq_age(struct fq *q, uint64_t now_ns);
+
 /* The packet whose turn it is; it stays in the queue. NULL when all have gone or been dropped
  * (stale, codel). What the caller then takes of it, it takes by one of the two functions below,
  * before any other call that changes the queue; it may also take nothing.

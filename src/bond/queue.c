@@ -19,6 +19,7 @@ int queue_push(struct queue *q, struct pkt *pkt)
     q->tail = pkt;
     q->bytes += pkt->len;
     q->n++;
+    q->n_class[pkt->pool_class]++;
     return 0;
 }
 
@@ -30,6 +31,7 @@ void queue_push_front(struct queue *q, struct pkt *pkt)
         q->tail = pkt;
     q->bytes += pkt->len;
     q->n++;
+    q->n_class[pkt->pool_class]++;
 }
 
 struct pkt *queue_peek(const struct queue *q)
@@ -48,6 +50,7 @@ struct pkt *queue_pop(struct queue *q)
         q->tail = NULL;
     q->bytes -= pkt->len;
     q->n--;
+    q->n_class[pkt->pool_class]--;
     pkt->next = NULL;
     return pkt;
 }

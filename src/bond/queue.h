@@ -11,7 +11,7 @@
 struct queue {
     struct pkt *head, *tail;
     size_t bytes, max_bytes;
-    unsigned n;
+    unsigned n, n_class[PKT_CLASSES]; /* all, and those of each size class (pkt.h) */
 };
 
 void queue_init(struct queue *q, size_t max_bytes);

@@ -90,13 +90,33 @@ unsigned session_queued(const struct session *s)
     return s->queue.n + s->pieces.n + s->held.n;
 }
 
-/* As many as there may be beside what the flow queue does not know of. */
+/* How many packets of its size class may wait in fq, beside those that it does not know of. */
 static unsigned queue_packets(const struct session *s, const struct pkt *pkt)
 {
     unsigned share = pkt_pool_left(s->opts.pool, pkt) / SESSION_POOL_SHARE + 1;
-    unsigned aside = s->pieces.n + s->held.n;
+    unsigned aside = s->pieces.n_class[pkt->pool_class] + s->held.n_class[pkt->pool_class];
 
-    return share > aside ? MIN(share - aside, (unsigned)FQ_PACKETS_MAX) : 1;
+    return share > aside ? MIN(share - aside, (unsigned)FQ_PACKETS_MAX) : 0;
+}
+
+static bool is_stale(const struct pkt *pkt, uint64_t now_ns)
+{
+    return now_ns > pkt->queued_ns + SESSION_AGE_MAX_NS;
+}
+
+/* Those in front are the oldest. */
+static void drop_stale(struct session *s, struct queue *q, uint64_t now_ns)
+{
+    while (queue_peek(q) && is_stale(queue_peek(q), now_ns))
+        drop(s, queue_pop(q), DROP_STALE);
+}
+
+bool session_age(struct session *s, uint64_t now_ns)
+{
+    drop_stale(s, &s->pieces, now_ns);
+    drop_stale(s, &s->held, now_ns);
+    fq_age(&s->queue, now_ns);
+    return session_queued(s) > 0;
 }
 
 void session_send(struct session *s, uint64_t now_ns, struct pkt *pkt)
@@ -156,6 +176,7 @@ static void fragment(struct session *s, struct pkt *pkt, const struct ip_view *v
 {
     struct pkt_batch batch = {0};
     uint64_t queued_ns = pkt->queued_ns, flow = pkt->flow;
+    unsigned room = queue_packets(s, pkt) + 1;
     int rv = frag_ipv4(s->opts.pool, pkt, v, (uint32_t)max, &batch);
 
     if (rv) {
@@ -165,7 +186,7 @@ static void fragment(struct session *s, struct pkt *pkt, const struct ip_view *v
     for (unsigned i = 0; i < batch.n; i++) {
         batch.v[i]->queued_ns = queued_ns;
         batch.v[i]->flow = flow;
-        if (queue_push(&s->pieces, batch.v[i]))
+        if (batch.n > room || queue_push(&s->pieces, batch.v[i]))
             drop(s, batch.v[i], DROP_QUEUE_FULL);
     }
 }
@@ -206,10 +227,12 @@ static void oversize(struct session *s, uint64_t now_ns, struct pkt *pkt, size_t
 }
 
 /* While the search for the path MTU goes on, a round trip or a few, what may yet fit waits aside
- * and lets smaller packets pass. */
-static void hold(struct session *s, struct pkt *pkt)
+ * and lets smaller packets pass. The peer decides how long that takes: so what waits here counts
+ * towards the session's share of the buffers, and becomes stale as in the queue. */
+static void hold(struct session *s, uint64_t now_ns, struct pkt *pkt)
 {
-    if (queue_push(&s->held, pkt))
+    drop_stale(s, &s->held, now_ns);
+    if (!queue_packets(s, pkt) || queue_push(&s->held, pkt))
         drop(s, pkt, DROP_QUEUE_FULL);
 }
 
@@ -279,7 +302,7 @@ struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mt
         if (mtu_known)
             oversize(s, now_ns, pkt, max);
         else
-            hold(s, pkt);
+            hold(s, now_ns, pkt);
     }
     if (pkt) {
         s->stats.tx_packets++;

@@ -118,6 +118,9 @@ void session_stats_add(struct session_stats *sum, const struct session_stats *s)
 /* Packets that wait. */
 unsigned session_queued(const struct session *s);
 
+/* Drop what has waited too long, though nobody pulls. True when something waits still. */
+bool session_age(struct session *s, uint64_t now_ns);
+
 /* The next packet of at most max bytes for the tunnel, or NULL. The caller takes it. */
 struct pkt *session_pull(struct session *s, uint64_t now_ns, size_t max, bool mtu_known);
 

@@ -242,10 +242,25 @@ bool hub_tx(struct hub *h, uint64_t now_ns, struct quic_tx *tx)
     return quic_endpoint_tx(h->ep, now_ns, tx);
 }
 
+/* What waits for a peer that does not take it, and is never asked for again, gives the buffers of
+ * all back. */
+static void age_queues(struct hub *h, uint64_t now_ns)
+{
+    bool waits = false;
+
+    if (!h->age_ns || now_ns < h->age_ns)
+        return;
+    for (unsigned i = 0; i < h->n_members; i++)
+        waits |= session_age(&h->members[i]->session, now_ns);
+    h->age_ns = waits ? now_ns + SESSION_AGE_MAX_NS : 0;
+}
+
 uint64_t hub_deadline_ns(const struct hub *h)
 {
     uint64_t at = MIN(quic_endpoint_deadline_ns(h->ep), masque_deadline_ns(&h->side));
 
+    if (h->age_ns)
+        at = MIN(at, h->age_ns);
     return heap_top(&h->waiting) ? MIN(at, heap_top(&h->waiting)->key_ns) : at;
 }
 
@@ -255,6 +270,7 @@ void hub_timeout(struct hub *h, uint64_t now_ns)
     masque_timeout(&h->side, now_ns);
     while (heap_top(&h->waiting) && heap_top(&h->waiting)->key_ns <= now_ns)
         member_timeout(container_of(heap_top(&h->waiting), struct member, timer), now_ns);
+    age_queues(h, now_ns);
 }
 
 void hub_shutdown(struct hub *h, uint64_t now_ns)
@@ -292,6 +308,8 @@ void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt)
         p = receiver(h, &v, &why);
     if (p) {
         session_send_view(&p->session, now_ns, pkt, &v);
+        if (!h->age_ns)
+            h->age_ns = now_ns + SESSION_AGE_MAX_NS;
         return;
     }
     drop_count(h->opts.quic.drops, why);

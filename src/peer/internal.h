@@ -50,6 +50,7 @@ struct hub {
     unsigned n_members, cap_members;
     struct session_stats gone; /* what the sessions of former peers counted */
     size_t packet_max;         /* told last */
+    uint64_t age_ns;           /* when to look for packets that wait too long; 0: none wait */
     uint64_t recheck_until_ns; /* a lane that asks for a tunnel before may have been let in by
                                 * credentials that hold no longer */
     struct hub_peer_id bad_id; /* of the last packet with a bad source */

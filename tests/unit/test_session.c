@@ -287,6 +287,77 @@ static void checksums_are_completed(void **state)
     expect_drop(f, DROP_MALFORMED);
 }
 
+/* --- a peer that does not take what it is sent ------------------------------------------- */
+
+/* What is too large for the path as far as it is known waits aside, as a share of the buffers: not
+ * by its bytes, of which small packets have few. */
+static void what_is_held_is_a_share_of_the_buffers(void **state)
+{
+    struct fixture *f = *state;
+    unsigned least = BUFFERS;
+
+    for (unsigned i = 0; i < 2 * BUFFERS; i++) {
+        send4(f, 60, 0);
+        assert_null(session_pull(&f->s, T0, 57, false));
+        least = MIN(least, BUFFERS - pkt_pool_in_use(f->pool));
+    }
+    assert_true(least >= BUFFERS * 3 / 4);
+    assert_int_equal(pkt_pool_in_use(f->pool) + f->drops.n[DROP_QUEUE_FULL], 2 * BUFFERS);
+}
+
+static void what_is_held_becomes_stale(void **state)
+{
+    struct fixture *f = *state;
+    struct pkt *pkt;
+
+    for (unsigned i = 0; i < 10; i++)
+        send4(f, MAX, 0x4000);
+    assert_null(session_pull(&f->s, T0, 1200, false));
+    assert_int_equal(session_queued(&f->s), 10);
+    assert_true(session_age(&f->s, T0 + SESSION_AGE_MAX_NS));
+    assert_int_equal(f->drops.n[DROP_STALE], 0);
+    send4(f, 100, 0);
+    pkt = session_pull(&f->s, T0 + NS_PER_MS, 1200, false);
+    assert_int_equal(pkt->len, 100);
+    pkt_free(f->pool, pkt);
+    assert_false(session_age(&f->s, T0 + SESSION_AGE_MAX_NS + 1));
+    assert_int_equal(f->drops.n[DROP_STALE], 10);
+    assert_int_equal(pkt_pool_in_use(f->pool), 0);
+}
+
+/* Nobody pulls: a lane whose peer acknowledges nothing. */
+static void the_queue_becomes_stale_unasked(void **state)
+{
+    struct fixture *f = *state;
+
+    send4(f, 1600, 0);
+    send6(f, 700);
+    pkt_free(f->pool, pull(f, 800)); /* the first piece; the others are next */
+    assert_int_equal(session_queued(&f->s), 3);
+    assert_true(session_age(&f->s, T0 + SESSION_AGE_MAX_NS));
+    assert_false(session_age(&f->s, T0 + SESSION_AGE_MAX_NS + 1));
+    assert_int_equal(f->drops.n[DROP_STALE], 3);
+    assert_int_equal(pkt_pool_in_use(f->pool), 0);
+    send4(f, 100, 0);
+    pkt_free(f->pool, pull(f, MAX));
+}
+
+/* One packet makes many pieces where datagrams are tiny. */
+static void pieces_are_a_share_of_the_buffers(void **state)
+{
+    struct fixture *f = *state;
+    struct pkt *others[BUFFERS - 60];
+
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+        others[i] = pkt_new(f->pool, 100);
+    send4(f, 1400, 0);
+    assert_null(pull(f, 68)); /* 29 of them */
+    assert_int_equal(f->drops.n[DROP_QUEUE_FULL], 29);
+    assert_int_equal(session_queued(&f->s), 0);
+    for (unsigned i = 0; i < ARRAY_LEN(others); i++)
+        pkt_free(f->pool, others[i]);
+}
+
 /* --- too large ------------------------------------------------------------------------- */
 
 static void a_packet_of_the_maximum_passes(void **state)
@@ -722,6 +793,10 @@ int main(void)
         T(scopes_stay_out),
         T(what_is_no_packet_is_dropped),
         T(checksums_are_completed),
+        T(what_is_held_is_a_share_of_the_buffers),
+        T(what_is_held_becomes_stale),
+        T(the_queue_becomes_stale_unasked),
+        T(pieces_are_a_share_of_the_buffers),
         T(a_packet_of_the_maximum_passes),
         T(df_is_answered_with_the_mtu),
         T(ipv6_is_answered_with_the_mtu),

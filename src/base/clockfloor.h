@@ -7,6 +7,7 @@
 #ifndef BASE_CLOCKFLOOR_H
 #define BASE_CLOCKFLOOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct clock_floor {
@@ -16,6 +17,14 @@ struct clock_floor {
 
 /* The date of the sources that this program was made of, in seconds since 1970; 0: unknown. */
 int64_t clock_source_date_s(void);
+
+/* Whether a saved time can be true, when the system's clock says clock_s and the own certificate is
+ * valid from from_s until until_s (both 0: there is none). A clock that was wrong once may have
+ * been saved, and must not lock us out for ever. It is not believed
+ * - when by it our own certificate has ended, and by all else that is known it has not;
+ * - when it is more than two years ahead of all else that is known: the system's clock, the date of
+ *   the sources, and the begin of our certificate. */
+bool clock_saved_is_credible(int64_t saved_s, int64_t clock_s, int64_t from_s, int64_t until_s);
 
 /* Start at now_ns with the later of the saved time (0: there is none; one past the year 9999 is not
  * believed) and the date of the sources. */

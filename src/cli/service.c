@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/clockfloor.h"
 #include "base/util.h"
 #include "control/client.h"
 #include "daemon/wallclock.h"
@@ -63,6 +64,8 @@ int64_t service_now_s(const char *name)
 
     if (name)
         files_time_load(name, &saved_s);
+    if (!clock_saved_is_credible(saved_s, clock_real_s(), 0, 0))
+        saved_s = 0;
     wallclock_set(saved_s);
     return wallclock_now_s();
 }

@@ -328,6 +328,14 @@ static enum exit_code out_of(const char *what)
     return EXIT_CODE_INTERNAL;
 }
 
+static void start_clock(struct instance *inst)
+{
+    struct quic_tls_cert_info own;
+    bool has = !quic_tls_creds_info(inst->cred.tls, &own);
+
+    wallclock_start(&inst->wallclock, inst->helper, has ? &own : NULL);
+}
+
 static enum exit_code setup(struct instance *inst)
 {
     enum exit_code code;
@@ -339,11 +347,11 @@ static enum exit_code setup(struct instance *inst)
     if (!inst->loop || !inst->pool || !inst->tx)
         return out_of("out of memory");
     instance_history_start(inst);
-    wallclock_start(&inst->wallclock, inst->helper);
     instance_files_note(inst);
     code = instance_load_credentials(inst);
     if (code)
         return code;
+    start_clock(inst);
     rv = open_netlink(inst);
     if (rv)
         return out_of(strerror(-rv));

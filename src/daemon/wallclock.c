@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/clockfloor.h"
 #include "base/log.h"
-#include "quic/tls.h"
+#include "status/status.h"
 
 #define SAVE_INTERVAL_NS (3600 * NS_PER_S)
 
@@ -21,17 +21,29 @@ void wallclock_set(int64_t saved_s)
     quic_tls_set_clock(wallclock_now_s);
 }
 
-void wallclock_start(struct wallclock *w, struct helper *h)
+int64_t wallclock_behind_s(void)
 {
-    int64_t saved_s = 0, behind_s;
+    return wallclock_now_s() - clock_real_s();
+}
+
+void wallclock_start(struct wallclock *w, struct helper *h, const struct quic_tls_cert_info *own)
+{
+    int64_t saved_s = 0, clock_s = clock_real_s();
+    char when[STATUS_WORD_MAX];
 
     *w = (struct wallclock){0};
     helper_time_load(h, &saved_s);
+    if (!clock_saved_is_credible(saved_s, clock_s, own ? own->not_before_s : 0,
+                                 own ? own->not_after_s : 0)) {
+        log_error("clock: the time saved last, %s, is too far ahead to be true: not used",
+                  status_time_str(saved_s, when));
+        w->distrusted_s = saved_s;
+        saved_s = 0;
+    }
     wallclock_set(saved_s);
-    behind_s = bound.least_s - clock_real_s();
-    if (behind_s > 0)
+    if (bound.least_s > clock_s)
         log_info("clock: is %lld s behind %s: certificates are checked by that",
-                 (long long)behind_s,
+                 (long long)(bound.least_s - clock_s),
                  bound.least_s == saved_s ? "the time saved last" : "the date of this program");
 }
 
@@ -40,5 +52,6 @@ void wallclock_tick(struct wallclock *w, struct helper *h, uint64_t now_ns, bool
     if (!has_peer || (w->saved_ns && now_ns < w->saved_ns + SAVE_INTERVAL_NS))
         return;
     w->saved_ns = now_ns;
+    w->distrusted_s = 0; /* it is written over */
     helper_time_save(h, wallclock_now_s());
 }

@@ -8,7 +8,7 @@
 
 #include "daemon/instance.h"
 
-enum { PEER_LINES_MAX = 4, ROUTE_TABLE_MAIN = 254 };
+enum { PEER_LINES_MAX = 4, ROUTE_TABLE_MAIN = 254, CLOCK_BEHIND_WARN_S = 3600 };
 
 #define BAD_SOURCE_RECENT_NS (600 * NS_PER_S)
 
@@ -22,6 +22,32 @@ static int warn_send(const struct instance *inst, struct status *s)
     snprintf(text, sizeof(text), "nothing can be sent to %s, for %s: %s",
              net_addr_str(&inst->remote, to), status_duration_str(age_ns / NS_PER_S, age),
              strerror(-inst->send_error));
+    return status_add_string(&s->warnings, text);
+}
+
+/* --- the clock ------------------------------------------------------------------------- */
+
+/* A clock that is behind, or a time in it that was wrong once: certificates are not valid yet or
+ * not any more by it, and nobody would look for that there. */
+static int warn_clock(const struct instance *inst, struct status *s)
+{
+    int64_t behind_s = wallclock_behind_s();
+    char text[STATUS_TEXT_MAX], when[STATUS_WORD_MAX], span[STATUS_WORD_MAX];
+    int rv = 0;
+
+    if (inst->wallclock.distrusted_s) {
+        snprintf(text, sizeof(text),
+                 "the time saved last, %s, is too far ahead to be true, and not used",
+                 status_time_str(inst->wallclock.distrusted_s, when));
+        rv = status_add_string(&s->warnings, text);
+    }
+    if (rv || behind_s < CLOCK_BEHIND_WARN_S)
+        return rv;
+    snprintf(text, sizeof(text),
+             "the clock is %s behind what is known of the time: certificates are checked by %s; if "
+             "the clock is right, remove %.64s.time in the state directory and restart",
+             status_duration_str((uint64_t)behind_s, span),
+             status_time_str(wallclock_now_s(), when), helper_name(inst->helper));
     return status_add_string(&s->warnings, text);
 }
 
@@ -130,6 +156,8 @@ int instance_warn(const struct instance *inst, struct status *s)
 {
     int rv = warn_send(inst, s);
 
+    if (!rv)
+        rv = warn_clock(inst, s);
     if (!rv)
         rv = warn_forwarding(inst, s);
     if (!rv && inst->hub)

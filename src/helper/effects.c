@@ -276,6 +276,11 @@ static uint64_t fx_now_ns(void *user)
     return clock_mono_ns();
 }
 
+static int64_t fx_real_s(void *user)
+{
+    return clock_real_s();
+}
+
 const struct server_effects effects_real = {
     .tun_open = fx_tun_open,
     .tun_is_alive = fx_tun_is_alive,
@@ -298,6 +303,7 @@ const struct server_effects effects_real = {
     .time_save = fx_time_save,
     .close = fx_close,
     .now_ns = fx_now_ns,
+    .real_s = fx_real_s,
 };
 
 int effects_init(struct effects *e, const struct sandbox_user *user)

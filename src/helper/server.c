@@ -10,6 +10,9 @@
 #include "helper/last.h"
 #include "helper/policy.h"
 
+/* Two readings of one clock. */
+enum { SAVE_AHEAD_MAX_S = 60 };
+
 #define REFUSED_LINE_INTERVAL_NS (10 * NS_PER_S)
 
 void server_init(struct server *s, const struct helper_opts *opts, const struct server_effects *fx,
@@ -17,6 +20,7 @@ void server_init(struct server *s, const struct helper_opts *opts, const struct 
 {
     *s = (struct server){
         .opts = opts, .config = opts->config, .fx = fx, .fx_user = fx_user, .tun_fd = -1};
+    clock_floor_init(&s->known, 0, fx->now_ns(fx_user));
 }
 
 static void config_free(struct tunnel_config *c)
@@ -225,12 +229,25 @@ static int commit_op(struct server *s, uint32_t commit)
 
 /* --- time ------------------------------------------------------------------------------ */
 
-/* A disk that is full stays so for a while: one line, until it works again. */
+static int load_op(struct server *s, int64_t *ret)
+{
+    int r = s->fx->time_load(s->fx_user, s->opts->name, ret);
+
+    if (!r && !s->time_loaded) /* once: what is saved later is no more than that */
+        clock_floor_init(&s->known, *ret, s->fx->now_ns(s->fx_user));
+    s->time_loaded |= !r;
+    return r;
+}
+
+/* Nobody has a time to save that is ahead of the system's clock and of what was saved before.
+ * A disk that is full stays so for a while: one line, until it works again. */
 static int save_op(struct server *s, int64_t now_s)
 {
     int r;
 
-    if (now_s < 0)
+    if (now_s < 0 ||
+        now_s > clock_floor_now_s(&s->known, s->fx->real_s(s->fx_user), s->fx->now_ns(s->fx_user)) +
+                    SAVE_AHEAD_MAX_S)
         return -EPERM;
     r = s->fx->time_save(s->fx_user, s->opts->name, now_s);
     if (r && !s->save_failed)
@@ -302,7 +319,7 @@ static int dispatch(struct server *s, const struct helper_request *q, struct ser
                    ? s->fx->notify(s->fx_user, (enum helper_notify)q->which)
                    : -EPERM;
     case HELPER_OP_TIME_LOAD:
-        return s->fx->time_load(s->fx_user, s->opts->name, &ret->answer.time_s);
+        return load_op(s, &ret->answer.time_s);
     case HELPER_OP_TIME_SAVE:
         return save_op(s, q->time_s);
     default:

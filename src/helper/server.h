@@ -4,6 +4,7 @@
 #ifndef HELPER_SERVER_H
 #define HELPER_SERVER_H
 
+#include "base/clockfloor.h"
 #include "base/log.h"
 #include "helper/message.h"
 #include "netlink/netlink.h"
@@ -34,6 +35,7 @@ struct server_effects {
     int (*time_save)(void *user, const char *name, int64_t now_s);
     void (*close)(void *user, int fd);
     uint64_t (*now_ns)(void *user);
+    int64_t (*real_s)(void *user); /* the system's clock */
 };
 
 enum { SERVER_ASSIGNED_MAX = 2 * HELPER_AUTO_ADDRS_MAX };
@@ -49,7 +51,9 @@ struct server {
     unsigned n_assigned;
     struct log_limit refused_limit;
     char end[HELPER_TEXT_MAX]; /* why the data plane is about to end, as it says; "" */
-    bool save_failed;          /* a line about it has been logged */
+    struct clock_floor known;  /* of the time, with what had been saved before */
+    bool time_loaded;
+    bool save_failed; /* a line about it has been logged */
 };
 
 struct server_reply {

@@ -17,7 +17,7 @@ DAC_READ_SEARCH, NET_BIND_SERVICE, NET_ADMIN, NET_RAW = 2, 10, 12, 13
 @pytest.fixture(scope="module")
 def site(build, mpquic, lab_name):
     with Lab(lab_name, build=build, wans=1, profiles=["bare"]) as lab:
-        certificates = Site(lab)
+        certificates = lab.certificates = Site(lab)
         files = {"hub": write_config(lab.state / "server.yaml", **server_keys(1)),
                  "edge": write_config(lab.state / "client.yaml", **client_keys(1, lab.hub4))}
         lab.ends = {node: Tunnel(lab, node, file, certificates.etc[node]).start()
@@ -94,20 +94,65 @@ def test_a_signal_to_the_helper_ends_both_well(site):
 def test_the_time_is_saved_and_never_goes_back(site):
     """The edge's clock stands for one that has stopped: by the saved time its hub's certificate has
     expired (exit 21)."""
-    end = site.ends["edge"]
+    end, hub = site.ends["edge"], site.ends["hub"]
     file = site.directories("edge")["MPQUIC_STATE_DIR"] / f"{end.config.stem}.time"
     reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
     assert end.stop() == 0
     saved = int(file.read_text())
     assert abs(saved - time.time()) < 60
-    file.write_text(f"{saved + 100 * 365 * 86400}\n")
+    tls = hub.etc / "mpquic" / "tls"
+    lasting = {name: (tls / name).read_bytes() for name in ("server.crt", "server.key")}
+    for path in site.certificates.authority.issue("brief", "hub", server=True, days=10,
+                                                  hosts=[site.hub4, site.hub6]):
+        (tls / f"server{path.suffix}").write_bytes(path.read_bytes())
+    hub.stop()
+    hub.start()
+    file.write_text(f"{saved + 20 * 86400}\n")
     end.start()
     assert end.wait_exit() == 21, end.text()
+    for name, data in lasting.items():
+        (tls / name).write_bytes(data)
+    hub.stop()
+    hub.start()
     for text in ("", "x\n", "-5\n", "99999999999999999999999\n"):  # not ours, or half written
         file.write_text(text)
         end.start()
         reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
         assert end.stop() == 0
+    end.start()
+
+
+@pytest.mark.parametrize("node", ["edge", "hub"])
+@pytest.mark.parametrize("days", [40, 3650, 10**9])
+def test_a_time_far_ahead_is_not_believed(site, days, node):
+    """A clock that was wrong once has been saved: by it our own certificate has ended, and so has
+    everybody's. Nobody is locked out, and it is said until it is written over."""
+    end = site.ends[node]
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+    assert end.stop() == 0
+    file = site.directories(node)["MPQUIC_STATE_DIR"] / f"{end.config.stem}.time"
+    file.write_text(f"{int(time.time()) + days * 86400}\n")
+    end.log.unlink()
+    end.start()
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+    assert "too far ahead to be true" in end.text()
+    assert any("too far ahead to be true" in w for w in end.status()["warnings"])
+    assert end.stop() == 0
+    assert abs(int(file.read_text()) - time.time()) < 60
+    end.start()
+
+
+def test_a_time_ahead_is_a_warning(site):
+    """It may be the clock that is wrong: the time is believed, and status says by what it checks."""
+    end = site.ends["edge"]
+    assert end.stop() == 0
+    file = site.directories("edge")["MPQUIC_STATE_DIR"] / f"{end.config.stem}.time"
+    file.write_text(f"{int(time.time()) + 5 * 86400}\n")
+    end.start()
+    reachable(site, "edge", "10.200.1.2", ends=site.ends.values())
+    assert any("behind what is known of the time" in w for w in end.status()["warnings"])
+    assert end.stop() == 0
+    file.unlink()
     end.start()
 
 

@@ -31,6 +31,10 @@ enum fake_call {
 
 enum { FAKE_IFINDEX = 7, FAKE_FD = 1000 };
 
+/* The system's clock, and how far the time that was saved is ahead of it. */
+#define FAKE_CLOCK_S 4000000000
+enum { FAKE_SAVED_AHEAD_S = 5000 };
+
 /* What the last effect was asked for. */
 struct fakes {
     enum fake_call call;
@@ -212,7 +216,7 @@ static int fake_notify_status(void *user, const char *text)
 
 static int fake_time_load(void *user, const char *name, int64_t *ret)
 {
-    *ret = 1;
+    *ret = FAKE_CLOCK_S + FAKE_SAVED_AHEAD_S;
     return fake_note(user, FAKE_TIME_LOAD);
 }
 
@@ -232,6 +236,11 @@ static void fake_close(void *user, int fd)
 static uint64_t fake_now_ns(void *user)
 {
     return 0;
+}
+
+static int64_t fake_real_s(void *user)
+{
+    return FAKE_CLOCK_S;
 }
 
 static const struct server_effects fake_effects = {
@@ -256,6 +265,7 @@ static const struct server_effects fake_effects = {
     .time_save = fake_time_save,
     .close = fake_close,
     .now_ns = fake_now_ns,
+    .real_s = fake_real_s,
 };
 
 static const char fake_server_text[] =

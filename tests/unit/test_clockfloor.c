@@ -63,6 +63,33 @@ static void an_absurd_saved_time_is_not_believed(void **state)
     assert_int_equal(clock_floor_now_s(&f, 0, BOOT_NS), source_s);
 }
 
+#define NOW_S (source_s + 100 * (int64_t)DAY_S)
+#define YEAR_S (365 * (int64_t)DAY_S)
+
+static void a_saved_time_far_ahead_is_not_credible(void **state)
+{
+    assert_true(clock_saved_is_credible(NOW_S, NOW_S, 0, 0));
+    assert_true(clock_saved_is_credible(0, NOW_S, 0, 0));
+    assert_true(clock_saved_is_credible(NOW_S + YEAR_S, NOW_S, 0, 0));
+    assert_false(clock_saved_is_credible(NOW_S + 10 * YEAR_S, NOW_S, 0, 0));
+    assert_false(clock_saved_is_credible(INT64_MAX, NOW_S, 0, 0));
+    assert_false(clock_saved_is_credible(INT64_MAX, INT64_MAX, 0, 0));
+    /* a clock that has stopped: the date of the sources, or of the certificate, is later */
+    assert_true(clock_saved_is_credible(source_s + YEAR_S, 0, 0, 0));
+    assert_false(clock_saved_is_credible(source_s + 3 * YEAR_S, 0, 0, 0));
+    assert_true(clock_saved_is_credible(source_s + 3 * YEAR_S, 0, source_s + 2 * YEAR_S,
+                                        source_s + 20 * YEAR_S));
+}
+
+static void a_saved_time_after_our_own_end_is_not_credible(void **state)
+{
+    assert_true(clock_saved_is_credible(NOW_S + 29 * DAY_S, NOW_S, NOW_S, NOW_S + 30 * DAY_S));
+    assert_false(clock_saved_is_credible(NOW_S + 31 * DAY_S, NOW_S, NOW_S, NOW_S + 30 * DAY_S));
+    /* it has ended by the clock too */
+    assert_true(
+        clock_saved_is_credible(NOW_S + 31 * DAY_S, NOW_S + 31 * DAY_S, NOW_S, NOW_S + 30 * DAY_S));
+}
+
 static int setup(void **state)
 {
     source_s = clock_source_date_s();
@@ -77,6 +104,8 @@ int main(void)
         cmocka_unit_test(time_passes),
         cmocka_unit_test(a_clock_ahead_counts),
         cmocka_unit_test(an_absurd_saved_time_is_not_believed),
+        cmocka_unit_test(a_saved_time_far_ahead_is_not_credible),
+        cmocka_unit_test(a_saved_time_after_our_own_end_is_not_credible),
     };
 
     return cmocka_run_group_tests(tests, setup, NULL);

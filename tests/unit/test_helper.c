@@ -404,6 +404,22 @@ static void test_the_rest_has_bounds(void **state)
     assert_int_equal(ASK(f, .op = HELPER_OP_CONTROL_SOCKET), 0);
 }
 
+/* A data plane that went astray cannot push the time into the future, and lock us out by it. */
+static void test_the_time_to_save_is_bounded(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(ASK(f, .op = HELPER_OP_TIME_SAVE, .time_s = FAKE_CLOCK_S), 0);
+    assert_refused(f, .op = HELPER_OP_TIME_SAVE, .time_s = FAKE_CLOCK_S + 3600);
+    assert_refused(f, .op = HELPER_OP_TIME_SAVE, .time_s = INT64_MAX);
+    /* the clock is behind what was saved before */
+    assert_int_equal(ASK(f, .op = HELPER_OP_TIME_LOAD), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TIME_SAVE, .time_s = FAKE_CLOCK_S + FAKE_SAVED_AHEAD_S),
+                     0);
+    assert_refused(f, .op = HELPER_OP_TIME_SAVE,
+                   .time_s = FAKE_CLOCK_S + FAKE_SAVED_AHEAD_S + 3600);
+}
+
 static void tell(struct fixture *f, uint32_t which, const char *text, int expected)
 {
     struct helper_text_request q = {.op = HELPER_OP_TEXT, .which = which};
@@ -475,6 +491,7 @@ int main(void)
         HUB(test_a_staged_configuration_allows_nothing_yet),
         HUB(test_a_configuration_with_errors_is_not_staged),
         HUB(test_the_rest_has_bounds),
+        HUB(test_the_time_to_save_is_bounded),
         HUB(test_texts_are_one_line),
         HUB(test_errors_of_the_kernel_are_passed_on),
     };

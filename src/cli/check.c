@@ -1,9 +1,11 @@
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/exitcode.h"
 #include "base/place.h"
+#include "base/util.h"
 #include "cli/checklinks.h"
 #include "cli/cli.h"
 #include "cli/service.h"
@@ -13,16 +15,40 @@
 #include "daemon/checkcreds.h"
 #include "daemon/daemon.h"
 
+/* The place of the key whose file a complaint begins with. */
+static struct config_where place_of(const struct tunnel_config *c, const char *complaint,
+                                    const struct config_report *report)
+{
+    const struct {
+        enum config_key_id key;
+        const char *path;
+    } files[] = {{CONFIG_KEY_TLS_CRL_FILE, c->tls_crl_file},
+                 {CONFIG_KEY_TLS_KEY_FILE, c->tls_key_file},
+                 {CONFIG_KEY_TLS_CA_FILE, c->tls_ca_file},
+                 {CONFIG_KEY_TOKEN_FILE, c->token_file},
+                 {CONFIG_KEY_TOKENS_FILE, c->tokens_file}};
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        size_t n = strlen(files[i].path);
+
+        if (n && !strncmp(complaint, files[i].path, n) && complaint[n] == ':')
+            return report->where[files[i].key];
+    }
+    return report->where[CONFIG_KEY_TLS_CERT_FILE];
+}
+
 /* What `mpquic tunnel` would find when it loads the certificate and its key. */
 static int check_credentials(const struct tunnel_config *config, struct config_report *report)
 {
-    struct config_where at = report->where[CONFIG_KEY_TLS_CERT_FILE];
+    struct config_where at;
     char err[512];
     int rv = daemon_check_credentials(config, err, sizeof(err));
 
-    if (rv)
-        report_add(report, true, at.line ? at : report->where[CONFIG_KEY_TLS_CA_FILE],
-                   "mpquic pki show FILE tells what a file holds", "%s", err);
+    if (!rv)
+        return 0;
+    at = place_of(config, err, report);
+    report_add(report, true, at.line ? at : report->where[CONFIG_KEY_TLS_CA_FILE],
+               "mpquic pki show FILE tells what a file holds", "%s", err);
     return rv;
 }
 

@@ -16,6 +16,9 @@
 /* As much as is read of a file when an instance starts. */
 enum { READ_BYTES_MAX = 1024 * 1024 };
 
+/* As much as a message holds of a path: its end. */
+enum { PATH_TOLD_MAX = 60 };
+
 static const struct {
     const char *marker; /* text that a file of this kind holds, or NULL */
     const char *what;
@@ -101,10 +104,14 @@ static void check_file(size_t i, const char *path, struct config_where at,
     /* O_NONBLOCK: a FIFO must not hold the check up */
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
-    char hint[64];
+    char hint[64], quoted[REPORT_QUOTE_MAX];
 
     if (fd < 0 || fstat(fd, &st)) {
-        report_add(report, true, at, NULL, "%s: cannot read the file: %s", name, strerror(errno));
+        int err = errno;
+        size_t len = strlen(path), cut = len < PATH_TOLD_MAX ? 0 : len - PATH_TOLD_MAX;
+
+        report_add(report, true, at, NULL, "%s: cannot read %s%s: %s", name, cut ? "..." : "",
+                   report_quote(path + cut, len - cut, quoted), strerror(err));
         return;
     }
     if (!S_ISREG(st.st_mode)) {

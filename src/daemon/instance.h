@@ -65,6 +65,7 @@ struct instance {
 
     struct instance_socket sockets[INSTANCE_SOCKETS];
     struct net_addr bound;     /* client: local address in use, no family while waiting */
+    struct net_addr source;    /* client bound to any address: what the last datagrams came to */
     char device[16];           /* client: interface bound to */
     struct local_choice local; /* client: which address of the interface */
     struct net_addr remote;

@@ -112,14 +112,27 @@ static void fill_server(const struct instance *inst, struct status_server *v)
     set_net_addr(v->address, &inst->remote);
 }
 
+static bool is_any(const struct net_addr *a)
+{
+    struct ip_addr ip = net_addr_ip(a), any = {.family = ip.family};
+
+    return a->len && ip_addr_equal(&ip, &any);
+}
+
 static int fill_edge_path(const struct instance *inst, struct status *s, struct status_path *p)
 {
     struct quic_tls_cert_info info;
     const struct config_bind *b = &inst->config->bind;
     const struct masque *tunnel = edge_tunnel(inst->edge);
+    struct net_addr local = inst->bound;
     struct quic_lane_stats st;
 
-    set_net_addr(p->local, &inst->bound);
+    if (tunnel && is_any(&local) && inst->source.len) {
+        struct ip_addr from = net_addr_ip(&inst->source);
+
+        local = net_addr_make(&from, net_addr_port(&inst->bound));
+    }
+    set_net_addr(p->local, &local);
     set_net_addr(p->remote, &inst->remote);
     status_set_text(p->interface, sizeof(p->interface), inst->bound.len ? inst->device : b->ifname);
     if (!tunnel || !edge_lane_stats(inst->edge, &st))

@@ -132,6 +132,8 @@ static void on_socket(struct loop_io *io, uint32_t events)
             send_burst(inst);
     }
     n = udp_recv_batch(s->udp, msgs, MESSAGES_PER_TURN);
+    if (n > 0 && inst->edge)
+        inst->source = msgs[n - 1].local;
     for (int i = 0; i < n && s->udp; i++)
         take_message(inst, (unsigned)(s - inst->sockets), &msgs[i]);
     if (n < 0) {

@@ -129,6 +129,20 @@ def test_two_peers_with_one_address(check, tmp_path, pki, mpquic):
                      r"the first time is in line \d+", result.stdout), result.stdout
 
 
+def test_a_file_that_cannot_be_read_is_named(check, tmp_path):
+    code, text = check("client", tls_ca_file=tmp_path / "nothing.pem")
+    assert code == 1
+    assert re.search(r"1\.yaml:\d+:\d+: error: tls_ca_file: cannot read .*nothing\.pem: ", text), text
+
+
+def test_a_list_of_another_authority_is_told_at_its_line(check, tmp_path):
+    crl = Authority(tmp_path / "other", "another").revoke()
+    result = check("server", tls_crl_file=crl)
+    assert result[0] == 1
+    line = (tmp_path / "1.yaml").read_text().splitlines().index(f"tls_crl_file: {crl}") + 1
+    assert re.search(rf"1\.yaml:{line}:\d+: error: .*revocation list", result[1]), result[1]
+
+
 def test_an_interface_that_is_not_there(check):
     one_line(check("client", bind_ip="if:wan77"), 0, "warning", "there is no interface 'wan77'")
 

@@ -305,6 +305,37 @@ def test_a_client_that_cannot_send_says_so_at_once(site):
     reachable(site, "lan1", site.inet4)
 
 
+def test_the_service_manager_is_told_the_state(site):
+    """As sd_notify(3) has it, and with the source that the kernel has chosen for an unbound edge."""
+    text = (EXAMPLES / "client" / "1.yaml").read_text()
+    for old, new in (("mpq1", "mpq8"), ("10.200.1.1/30", "10.200.8.1/30"),
+                     ("fd00:200:1::1", "fd00:200:8::1"), ("bind_ip: if:enp7s3\n", "")):
+        assert old in text
+        text = text.replace(old, new)
+    config = site.state / "told.yaml"
+    config.write_text(text)
+    manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    manager.bind(str(site.state / "notify"))
+    manager.settimeout(20)
+    told = []
+    site.edge_end.stop()  # the hub of 1.yaml has room for one
+    end = Tunnel(site, "edge", config, site.edge_end.etc)
+    end.process = site.popen("edge", "env", f"NOTIFY_SOCKET={site.state}/notify", end.program,
+                             "tunnel", "-c", config, log=end.log, etc=end.etc)
+    try:
+        while ["STATUS=up"] not in told:
+            told.append(manager.recv(4096).decode().splitlines())
+        assert ["READY=1"] in told
+        local = end.status()["paths"][0]["local"]
+        assert re.fullmatch(r"10\.150\.1\.2:\d+", local), local
+        assert end.stop() == 0
+    finally:
+        end.stop()
+        manager.close()
+        site.edge_end.start()
+    up(site.edge_end)
+
+
 def test_a_client_that_waits_tells_for_what(site):
     """The WAN loses its address: not up, and the reason names what is missing."""
     up(site.edge_end)

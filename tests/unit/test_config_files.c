@@ -104,10 +104,12 @@ static void files_in_order(void **state)
 static void a_missing_file(void **state)
 {
     struct fixture *f = *state;
+    char text[CONFIG_PATH_MAX + 64];
 
     unlink(f->client.tls_ca_file);
-    expect_one(f, &f->client, CONFIG_KEY_TLS_CA_FILE, true,
-               "cannot read the file: No such file or directory");
+    snprintf(text, sizeof(text), "cannot read %s: No such file or directory",
+             f->client.tls_ca_file);
+    expect_one(f, &f->client, CONFIG_KEY_TLS_CA_FILE, true, text);
 }
 
 static void a_directory(void **state)

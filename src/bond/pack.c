@@ -86,6 +86,44 @@ static struct pack_flow *number_of(struct pack *p, uint64_t now_ns, uint64_t has
     return f;
 }
 
+/* --- what is kept ----------------------------------------------------------------------- */
+
+static void keep_not(struct pack *p, const struct pkt *dgram)
+{
+    p->kept -= dgram->cap;
+    p->n_kept--;
+}
+
+static void forget(struct pack *p, struct pkt *dgram)
+{
+    keep_not(p, dgram);
+    pkt_free(p->opts.pool, dgram);
+}
+
+static void keep(struct pack *p, const struct pkt *dgram)
+{
+    p->kept += dgram->cap;
+    p->n_kept++;
+}
+
+/* Too much is kept: more than may be, or more than is left for everybody else. */
+static bool keeps_too_much(const struct pack *p, const struct pkt *dgram)
+{
+    return p->kept > PACK_AGAIN_BYTES || p->n_kept > pkt_pool_left(p->opts.pool, dgram);
+}
+
+/* Keep the oldest that the lane has on its way no longer. False when there is none. */
+static bool forget_oldest(struct pack *p, struct pack_lane *lane)
+{
+    struct pkt *dgram = flight_take_oldest(&lane->flight);
+
+    if (!dgram)
+        return false;
+    p->stats.forgotten++;
+    forget(p, dgram);
+    return true;
+}
+
 /* --- a datagram that is being filled ---------------------------------------------------- */
 
 struct filling {
@@ -100,9 +138,12 @@ static size_t room(const struct filling *d)
     return d->max - d->out->len;
 }
 
-static bool begin(struct pack *p, struct filling *d, uint64_t now_ns, size_t max)
+static bool begin(struct pack *p, struct pack_lane *lane, struct filling *d, uint64_t now_ns,
+                  size_t max)
 {
     d->out = pkt_new(p->opts.pool, max);
+    if (!d->out && forget_oldest(p, lane)) /* what is new goes before what may be lost */
+        d->out = pkt_new(p->opts.pool, max);
     d->max = max;
     d->empty = true;
     if (!d->out)
@@ -308,17 +349,6 @@ static void fill_new(struct pack *p, struct pack_lane *lane, struct filling *d, 
 
 /* --- what was lost ---------------------------------------------------------------------- */
 
-static void forget(struct pack *p, struct pkt *dgram)
-{
-    p->kept -= dgram->cap;
-    pkt_free(p->opts.pool, dgram);
-}
-
-static void keep(struct pack *p, struct pkt *dgram)
-{
-    p->kept += dgram->cap;
-}
-
 static uint8_t class_of_dgram(const struct pkt *dgram)
 {
     struct packed_reader r;
@@ -468,11 +498,11 @@ struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, s
 
     if (again && !p->recut.p && again->len <= max) {
         queue_pop(&p->again);
-        p->kept -= again->cap;
+        keep_not(p, again);
         p->stats.again++;
         return again;
     }
-    if ((!p->opts.fq->n && !pack_pending(p, lane)) || !begin(p, &d, now_ns, max))
+    if ((!p->opts.fq->n && !pack_pending(p, lane)) || !begin(p, lane, &d, now_ns, max))
         return NULL;
     if (again) {
         d.out->queued_ns = again->queued_ns;
@@ -492,6 +522,7 @@ static bool worth_keeping(const struct pack *p, const struct pkt *dgram)
 
 void pack_sent(struct pack *p, struct pack_lane *lane, uint64_t id, struct pkt *dgram)
 {
+    const struct pkt like = {.pool_class = dgram->pool_class};
     struct pkt *out;
 
     if (!worth_keeping(p, dgram)) {
@@ -500,12 +531,12 @@ void pack_sent(struct pack *p, struct pack_lane *lane, uint64_t id, struct pkt *
     }
     keep(p, dgram);
     out = flight_add(&lane->flight, id, dgram);
-    if (!out && p->kept > PACK_AGAIN_BYTES)
-        out = flight_take_oldest(&lane->flight);
     if (out) {
         p->stats.forgotten++;
         forget(p, out);
     }
+    while (keeps_too_much(p, &like) && forget_oldest(p, lane))
+        ;
 }
 
 void pack_unsent(struct pack *p, uint64_t now_ns, struct pkt *dgram)
@@ -541,7 +572,7 @@ void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns)
     while (lane->unit) {
         struct filling d;
 
-        if (!begin(p, &d, now_ns, ORPHAN_MAX)) {
+        if (!begin(p, lane, &d, now_ns, ORPHAN_MAX)) {
             pkt_free(p->opts.pool, lane->unit);
             break;
         }

@@ -8,7 +8,8 @@
  * A datagram holds whole packets and ranges of units, all of one class; a unit that does not fit
  * goes on in the next datagram of the same lane. What was lost goes before what is new, in the
  * datagram that it was in, or cut anew where that is too large now. When its deadline has passed it
- * is not sent again: GONE says so, and the receiver waits no longer.
+ * is not sent again: GONE says so, and the receiver waits no longer. No more is kept than buffers
+ * of that size are left for all others, the newest before the oldest.
  *
  * No system call, no clock, no allocation per packet. */
 #ifndef BOND_PACK_H
@@ -71,7 +72,8 @@ struct pack {
     struct packed_frame gone[PACK_GONE_MAX];
     uint8_t gone_class[PACK_GONE_MAX];
     unsigned n_gone;
-    size_t kept; /* bytes of whole buffers in all flights and in again */
+    size_t kept;     /* bytes of whole buffers in all flights and in again */
+    unsigned n_kept; /* ... and how many */
     struct pack_stats stats;
 };
 

@@ -112,12 +112,14 @@ static struct reasm_unit *take_unit(struct reasm_pool *pool)
 static void hold_bytes(struct reasm *r, const struct pkt *pkt)
 {
     r->bytes += pkt->cap;
+    r->held[pkt->pool_class]++;
     r->opts.pool->bytes += pkt->cap;
 }
 
 static void release_bytes(struct reasm *r, const struct pkt *pkt)
 {
     r->bytes -= pkt->cap;
+    r->held[pkt->pool_class]--;
     r->opts.pool->bytes -= pkt->cap;
 }
 
@@ -543,10 +545,24 @@ static void give_up(struct reasm *r, uint64_t now_ns, struct reasm_flow *f)
         skip_to(r, now_ns, f, f->top);
 }
 
+/* Too much is held: more than may be, or more buffers of a size than are left for everybody else.
+ */
+static bool holds_too_much(const struct reasm *r)
+{
+    if (r->bytes > r->opts.max_bytes || r->opts.pool->bytes > r->opts.pool->max_bytes)
+        return true;
+    for (unsigned i = 0; i < PKT_CLASSES; i++) {
+        const struct pkt like = {.pool_class = (uint8_t)i};
+
+        if (r->held[i] > 1 && r->held[i] > pkt_pool_left(r->opts.pkts, &like))
+            return true;
+    }
+    return false;
+}
+
 static void keep_bounds(struct reasm *r, uint64_t now_ns)
 {
-    while (heap_top(&r->heap) &&
-           (r->bytes > r->opts.max_bytes || r->opts.pool->bytes > r->opts.pool->max_bytes)) {
+    while (heap_top(&r->heap) && holds_too_much(r)) {
         r->stats.evicted++;
         give_up(r, now_ns, container_of(heap_top(&r->heap), struct reasm_flow, timer));
     }

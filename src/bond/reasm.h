@@ -77,8 +77,9 @@ struct reasm {
     struct reasm_class class[PACKED_CLASSES];
     struct reasm_place *place; /* by flow number */
     unsigned n_places;
-    struct heap heap; /* of flows, by the time at which something is to be given up */
-    size_t bytes;     /* held */
+    struct heap heap;           /* of flows, by the time at which something is to be given up */
+    size_t bytes;               /* held, */
+    unsigned held[PKT_CLASSES]; /* in so many buffers of each size */
     struct reasm_stats stats;
 };
 

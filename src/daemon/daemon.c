@@ -10,7 +10,7 @@
 #include "daemon/cipher.h"
 #include "daemon/instance.h"
 
-enum { POOL_SMALL = 4096, POOL_LARGE = 256 };
+enum { POOL_SMALL = 16384, POOL_LARGE = 256 };
 #define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
 #define RESOLVE_RETRY_NS (5 * NS_PER_S)
 

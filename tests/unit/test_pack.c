@@ -447,13 +447,50 @@ static void without_a_number(void **state)
     x->pack.n_flows = 0;
 }
 
+/* A peer that acknowledges nothing gets no more of the pool than is left to others, and sending
+ * goes on without a free buffer. */
+static void kept_within_a_share(void **state)
+{
+    struct super_spec s = {.version = 4, .proto = IP_PROTO_UDP, .payload = 1300};
+    struct fixture *x = *state;
+    const struct pkt small = {.pool_class = 0};
+    struct pkt *others = NULL, *pkt;
+
+    while (pkt_pool_left(x->pkts, &small) > 40) {
+        pkt = pkt_new(x->pkts, 100);
+        pkt->next = others;
+        others = pkt;
+    }
+    for (unsigned i = 0; i < 200; i++, s.first++) {
+        send_packet(x, &s, 0);
+        assert_true(pull(x, 0, 1438, 0));
+        x->n_flight = 0;
+        assert_true(x->pack.n_kept <= 20);
+    }
+    assert_true(x->pack.stats.forgotten >= 180);
+    while (pkt_pool_left(x->pkts, &small) > 1) {
+        pkt = pkt_new(x->pkts, 100);
+        pkt->next = others;
+        others = pkt;
+    }
+    for (unsigned i = 0; i < 20; i++, s.first++) {
+        send_packet(x, &s, 0);
+        assert_true(pull(x, 0, 1438, 0));
+        x->n_flight = 0;
+    }
+    while ((pkt = others)) {
+        others = pkt->next;
+        pkt_free(x->pkts, pkt);
+    }
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(everything_comes_through), T(little_is_added),  T(small_packets_share_a_datagram),
-        T(only_bulk_is_cut),         T(too_late_is_gone), T(numbers_are_lent_again),
-        T(without_a_number),
+        T(everything_comes_through), T(little_is_added),     T(small_packets_share_a_datagram),
+        T(only_bulk_is_cut),         T(too_late_is_gone),    T(numbers_are_lent_again),
+        T(without_a_number),         T(kept_within_a_share),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

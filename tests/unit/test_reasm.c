@@ -374,6 +374,29 @@ static void memory_is_bounded(void **state)
     assert_int_equal(x->drops.n[DROP_INCOMPLETE], x->r.stats.evicted);
 }
 
+/* A peer that begins units and ends none holds no more buffers than are left to others. */
+static void held_within_a_share(void **state)
+{
+    struct fixture *x = *state;
+    const struct pkt small = {.pool_class = 0};
+    struct pkt *others = NULL, *pkt;
+
+    while (pkt_pool_left(x->pkts, &small) > 40) {
+        pkt = pkt_new(x->pkts, 100);
+        pkt->next = others;
+        others = pkt;
+    }
+    for (unsigned i = 0; i < 300; i++) {
+        give_range(x, i, i % 40, i / 40, 1400, 0, 1000);
+        assert_true(pkt_pool_left(x->pkts, &small) >= 19);
+    }
+    assert_true(x->r.stats.evicted >= 250);
+    while ((pkt = others)) {
+        others = pkt->next;
+        pkt_free(x->pkts, pkt);
+    }
+}
+
 static void without_flows_whole_units_go_on(void **state)
 {
     struct fixture *x = *state;
@@ -565,6 +588,7 @@ int main(void)
         T(numbers_wrap),
         T(the_window_moves_on),
         T(memory_is_bounded),
+        T(held_within_a_share),
         T(without_flows_whole_units_go_on),
         T(a_run_is_cut_at_whole_segments),
         T(random_arrivals_against_a_model),

@@ -72,8 +72,8 @@ def kernel_threads():
 class Window:
     """What the processors did inside the with block: `machine` seconds in all, `ends` seconds of
     the two ends of the carrier, and `foreign`, the share of all processors in per cent that
-    neither this program with its children nor the kernel itself used; 100 when the emulated line
-    was not what it should have been."""
+    neither this program with its children nor the kernel itself used. On an emulated line, where
+    others do not disturb, it is 0, or 100 when the line was not what it should have been."""
 
     def __init__(self, carrier):
         self.carrier = carrier
@@ -96,6 +96,8 @@ class Window:
         self.wall, self.machine = d['wall'], d['busy']
         self.ends = {side: d[side] for side in 'ab'}
         self.foreign = max(0, 100 * d['others'] / (d['wall'] * os.cpu_count()))
+        if self.carrier.link.sheltered:
+            self.foreign = 0
         if exc[0] is None and not self.carrier.link.held():
             self.foreign = 100
 

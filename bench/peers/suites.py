@@ -99,8 +99,8 @@ def udp_seconds(o):
 
 # ---- over a line ----
 
-def line_link(words):
-    return lambda o: Line(o.build / 'lab/wanemu', o.where, words)
+def line_link(words, shelter=True):
+    return lambda o: Line(o.build / 'lab/wanemu', o.where, words, shelter)
 
 
 def line_run(carrier, o):
@@ -185,7 +185,7 @@ SUITES = {s.name: s for s in [
           line_link('rate=5m delay=10ms queue=200ms'), line_run, line_seconds, LINE_FIGURES,
           ON_LINES),
     Suite('paced', 'A line of 300 Mbit/s, 4 ms, with a buffer of 20 ms',
-          line_link('rate=300m delay=2ms queue=20ms'), paced_run,
+          line_link('rate=300m delay=2ms queue=20ms', shelter=False), paced_run,
           lambda o: 5 + 2 * o.line_seconds, PACED_FIGURES, ON_LINES),
     Suite('idle', 'Connected, without traffic', lambda o: Direct(),
           lambda c, o: [lambda: idle(c, o)], lambda o: 5 + o.idle_seconds, IDLE_FIGURES, TUNNELS),

@@ -1,6 +1,7 @@
 /* The file that an edge gets: put together from the authority's directory. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -159,6 +160,26 @@ static int set_table(const char *text, uint32_t *ret, struct pki_error *e)
     return 0;
 }
 
+/* Where a link leads to; the path itself when it is none. A link may lead to a device, such as
+ * /dev/stdout: then moving a file into its place would destroy the link. */
+static int resolve_out(const char *path, char ret[static FILE_PATH_MAX], struct pki_error *e)
+{
+    _cleanup_free_ char *real = NULL;
+    struct stat st;
+
+    if (stat(path, &st))
+        real = strdup(path);
+    else if (!S_ISREG(st.st_mode))
+        return pki_error_set(
+            e, -EINVAL, "%.200s: not a regular file: --out - writes to the standard output", path);
+    else
+        real = realpath(path, NULL);
+    if (!real || strlen(real) >= FILE_PATH_MAX)
+        return pki_error_set(e, -ENAMETOOLONG, "%.200s: the path is too long", path);
+    strcpy(ret, real);
+    return 0;
+}
+
 int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bundle_opts *opts,
                      struct bundle *ret, struct config_peer *ret_fixed, struct pki_error *e)
 {
@@ -166,9 +187,12 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
     unsigned n_routes = opts->routes.n ? opts->routes.n : ARRAY_LEN(default_routes);
     struct bundle b = {.created = p->now_s};
     struct config_peer fixed = {0};
+    char out[FILE_PATH_MAX];
     struct hub_file hub;
     int rv;
 
+    if (opts->out && strcmp(opts->out, "-") != 0 && resolve_out(opts->out, out, e))
+        return -EINVAL;
     if (!bundle_name_ok(name))
         return pki_error_set(e, -EINVAL,
                              "'%.80s' cannot be the name of a tunnel: take up to %d letters, "
@@ -197,11 +221,15 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
 }
 
 /* Into the directory that the path names. */
-static int write_out(const char *path, const struct file_text *text, struct pki_error *e)
+static int write_out(const char *out, const struct file_text *text, struct pki_error *e)
 {
-    char dir[FILE_PATH_MAX];
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char dir[FILE_PATH_MAX], path[FILE_PATH_MAX];
+    int rv = resolve_out(out, path, e);
+    const char *slash = rv ? NULL : strrchr(path, '/'), *name = slash ? slash + 1 : path;
     size_t n = slash ? (size_t)(slash - path) : 1;
+
+    if (rv)
+        return rv;
 
     if (!*name || n >= sizeof(dir))
         return pki_error_set(e, -EINVAL, "%.200s: not the name of a file", path);

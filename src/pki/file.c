@@ -210,6 +210,14 @@ static int temp_path(char dst[static FILE_PATH_MAX], const char *dir, const char
     return file_path(dst, dir, temp, e);
 }
 
+/* A device or a FIFO would be gone when a file is moved into its place. */
+static bool is_replaceable(const char *path)
+{
+    struct stat st;
+
+    return lstat(path, &st) || S_ISREG(st.st_mode) || S_ISLNK(st.st_mode);
+}
+
 int file_write(const char *dir, const char *name, mode_t mode, const struct file_text *text,
                struct pki_error *e)
 {
@@ -220,6 +228,8 @@ int file_write(const char *dir, const char *name, mode_t mode, const struct file
         rv = temp_path(temp, dir, name, e);
     if (rv)
         return rv;
+    if (!is_replaceable(path))
+        return pki_error_set(e, -EINVAL, "%s: not a regular file", path);
     unlink(temp); /* what a crash left */
     rv = write_new(temp, mode, text);
     if (!rv && rename(temp, path)) {
@@ -231,12 +241,18 @@ int file_write(const char *dir, const char *name, mode_t mode, const struct file
     return rv ? file_error(e, -rv, "write", path) : 0;
 }
 
-/* Remove a directory and the files in it. */
+/* Remove a directory and the files in it. A link to one is removed itself: what it leads to is
+ * somebody else's. */
 static void remove_dir(const char *path)
 {
-    DIR *d = opendir(path);
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
 
+    if (fd >= 0 && !d)
+        close(fd);
+    if (fd < 0)
+        unlink(path);
     while (d && (entry = readdir(d)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
             unlinkat(dirfd(d), entry->d_name, 0);

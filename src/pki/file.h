@@ -51,7 +51,8 @@ int file_make_dir(const char *path, mode_t mode, struct pki_error *e);
  * -errno. */
 int file_lock_dir(const char *dir, unsigned timeout_ms, struct pki_error *e);
 
-/* Write dir/name, replacing what is there. Returns 0, or -errno with nothing changed. */
+/* Write dir/name, replacing a file or a link that is there. Returns 0, or -errno with nothing
+ * changed; -EINVAL for what is neither. */
 int file_write(const char *dir, const char *name, mode_t mode, const struct file_text *text,
                struct pki_error *e);
 

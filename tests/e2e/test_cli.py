@@ -1,4 +1,5 @@
 """The command line, without a network: what it prints and how it ends."""
+import os
 import re
 import subprocess
 
@@ -38,6 +39,28 @@ def test_help_names_every_verb_and_each_has_its_own(cli):
             texts.append(more.stdout)
     assert len(texts) > len(verbs) + 6  # pki has six
     assert max(len(line) for text in texts for line in text.splitlines()) < 80
+
+
+def test_a_bundle_replaces_files_only(cli, tmp_path):
+    """A device or what a link to one leads to is refused before a certificate is made."""
+    authority = tmp_path / "pki"
+    assert cli("pki", "init", "--dir", authority).returncode == 0
+    fifo, link, file = tmp_path / "fifo", tmp_path / "link", tmp_path / "file"
+    os.mkfifo(fifo)
+    link.symlink_to(fifo)
+    def client(out):
+        return cli("pki", "client", "edge1", "--dir", authority, "--bundle", "--hub", "192.0.2.1",
+                   "--out", out)
+    for out in (fifo, link):
+        result = client(out)
+        assert result.returncode and "not a regular file" in result.stderr, result.stderr
+        assert fifo.is_fifo() and link.is_symlink()
+        assert not (authority / "client" / "edge1").exists()
+    file.write_text("old")
+    link.unlink()
+    link.symlink_to(file)
+    assert client(link).returncode == 0
+    assert link.is_symlink() and file.read_text().startswith("mpquic-bundle")
 
 
 def test_no_verb_and_a_misspelt_verb(cli):

@@ -108,6 +108,40 @@ static void test_write_dir(void **state)
     assert_int_equal(pki_dir_mode(dir, ".x.new"), -1);
 }
 
+/* A link in the place of the temporary directory: what it leads to stays as it is. */
+static void test_a_planted_link(void **state)
+{
+    struct file_text k = text_of("key");
+    struct file_item item = {"key.pem", 0600, &k};
+    char link[FILE_PATH_MAX], target[FILE_PATH_MAX];
+
+    assert_int_equal(file_path(target, dir, "victim", &e), 0);
+    assert_int_equal(mkdir(target, 0755), 0);
+    put("victim/precious", "precious\n");
+    assert_int_equal(file_path(link, dir, ".x.new", &e), 0);
+    assert_int_equal(symlink(target, link), 0);
+    assert_int_equal(file_write_dir(dir, "x", &item, 1, true, &e), 0);
+    assert_content("x/key.pem", "key");
+    assert_content("victim/precious", "precious\n");
+    assert_int_equal(pki_dir_mode(dir, "victim/key.pem"), -1);
+    assert_int_equal(access(link, F_OK), -1);
+}
+
+static void test_only_files_are_replaced(void **state)
+{
+    struct file_text two = text_of("two\n");
+    char path[FILE_PATH_MAX];
+    struct stat st;
+
+    assert_int_equal(file_path(path, dir, "fifo", &e), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(file_write(dir, "fifo", 0600, &two, &e), -EINVAL);
+    assert_non_null(strstr(e.text, "not a regular file"));
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISFIFO(st.st_mode));
+    assert_int_equal(pki_dir_mode(dir, ".fifo.new"), -1);
+}
+
 static void test_reading(void **state)
 {
     _cleanup_text_ struct file_text t = {0};
@@ -150,7 +184,13 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_write), T(test_leftovers), T(test_write_dir), T(test_reading), T(test_directories),
+        T(test_write),
+        T(test_leftovers),
+        T(test_write_dir),
+        T(test_a_planted_link),
+        T(test_only_files_are_replaced),
+        T(test_reading),
+        T(test_directories),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -50,7 +50,8 @@ static bool check_token(const char *token, const char *where, struct config_wher
     }
     if (len < TOKEN_SHORT)
         report_add(report, false, at, make_one,
-                   "%s: the token has only %zu characters and can be guessed", where, len);
+                   "%s: the token has only %zu character%s and can be guessed", where, len,
+                   len == 1 ? "" : "s");
     return true;
 }
 

@@ -129,11 +129,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     data++;
     size--;
     while (size) {
-        /* A record that begins with 0xff is one byte too short, one with 0xfe has the size of a
+        /* A record that begins with 0xff is one byte too short, one behind 0xfe has the size of a
          * text. */
-        size_t len = *data == 0xfe ? sizeof(struct helper_text_request)
-                                   : sizeof(struct helper_request) - (*data == 0xff);
+        bool text = *data == 0xfe;
+        size_t len = text ? sizeof(struct helper_text_request)
+                          : sizeof(struct helper_request) - (*data == 0xff);
 
+        data += text;
+        size -= text;
         if (len > size)
             len = size;
         one_request(&server, &fakes, hub, data, len);

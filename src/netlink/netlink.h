@@ -97,6 +97,17 @@ int netlink_route_source(struct netlink *nl, const struct ip_addr *dst, int inde
 typedef void netlink_route_cb(void *user, const struct netlink_route *r);
 int netlink_route_each(struct netlink *nl, int index, netlink_route_cb *cb, void *user);
 
+/* The interface that the kernel would send a packet to that address by now. Returns 0;
+ * -ENETUNREACH, -EHOSTUNREACH and the like: there is no route; -ENODEV: it leads to no interface.
+ */
+int netlink_route_get(struct netlink *nl, const struct ip_addr *to, int *ret_index);
+
+/* The route to exactly dst in the table, whoever made it; the one of the smallest metric where
+ * there are several. Only dst and table of want are looked at. The index is 0 where the route has
+ * no interface, or several. -ESRCH: there is none. */
+int netlink_route_find(struct netlink *nl, const struct netlink_route *want,
+                       struct netlink_route *ret);
+
 enum netlink_event_type {
     NETLINK_EVENT_LINK,      /* a link appeared or changed */
     NETLINK_EVENT_LINK_GONE, /* a link was removed (its addresses went before) */

@@ -125,34 +125,30 @@ static bool is_our_route(const struct rtmsg *rt)
            !(rt->rtm_flags & RTM_F_CLONED);
 }
 
-int parse_route(const struct nlmsghdr *h, struct netlink_route *ret)
+/* Destination, table, metric and interface of a route; the interface is 0 where there is not
+ * exactly one. *ret_gateway: whether it goes by way of another router. */
+static int parse_fields(const struct nlmsghdr *h, struct netlink_route *ret, bool *ret_gateway)
 {
     const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[RTA_TABLE + 1] = {0};
     struct attr_table t = {v, RTA_TABLE, message_end(h)};
-    struct netlink_route r = {0};
-    unsigned bytes;
+    unsigned bytes = rt->rtm_family == AF_INET ? 4 : 16;
+    struct netlink_route r = {.dst.len = rt->rtm_dst_len};
 
-    if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt))
-        return -EBADMSG;
-    if (!is_our_route(rt))
-        return -ENOMSG;
-    bytes = rt->rtm_family == AF_INET ? 4 : 16;
     if (mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0 || rt->rtm_dst_len > bytes * 8)
         return -EBADMSG;
     if (rt->rtm_dst_len && (!v[RTA_DST] || mnl_attr_get_payload_len(v[RTA_DST]) != bytes))
         return -EBADMSG;
-    if (!valid(v[RTA_OIF], MNL_TYPE_U32) || v[RTA_GATEWAY])
-        return -ENOMSG;
-    r.index = (int)mnl_attr_get_u32(v[RTA_OIF]);
+    if (valid(v[RTA_OIF], MNL_TYPE_U32))
+        r.index = (int)mnl_attr_get_u32(v[RTA_OIF]);
     r.dst.addr.family = bytes == 4 ? 4 : 6;
-    r.dst.len = rt->rtm_dst_len;
     if (rt->rtm_dst_len)
         memcpy(r.dst.addr.b, mnl_attr_get_payload(v[RTA_DST]), bytes);
     r.table = valid(v[RTA_TABLE], MNL_TYPE_U32) ? mnl_attr_get_u32(v[RTA_TABLE]) : rt->rtm_table;
     if (valid(v[RTA_PRIORITY], MNL_TYPE_U32))
         r.metric = mnl_attr_get_u32(v[RTA_PRIORITY]);
     *ret = r;
+    *ret_gateway = v[RTA_GATEWAY];
     return 0;
 }
 
@@ -173,4 +169,36 @@ int parse_route_source(const struct nlmsghdr *h, struct ip_addr *ret)
     memcpy(a.b, mnl_attr_get_payload(v[RTA_PREFSRC]), ip_addr_bits(&a) / 8);
     *ret = a;
     return 0;
+}
+
+int parse_route(const struct nlmsghdr *h, struct netlink_route *ret)
+{
+    const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
+    struct netlink_route r;
+    bool gateway;
+    int rv;
+
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt))
+        return -EBADMSG;
+    if (!is_our_route(rt))
+        return -ENOMSG;
+    rv = parse_fields(h, &r, &gateway);
+    if (rv)
+        return rv;
+    if (!r.index || gateway)
+        return -ENOMSG;
+    *ret = r;
+    return 0;
+}
+
+int parse_any_route(const struct nlmsghdr *h, struct netlink_route *ret)
+{
+    const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
+    bool gateway;
+
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt))
+        return -EBADMSG;
+    if (rt->rtm_family != AF_INET && rt->rtm_family != AF_INET6)
+        return -ENOMSG;
+    return parse_fields(h, ret, &gateway);
 }

@@ -25,4 +25,7 @@ int parse_route(const struct nlmsghdr *h, struct netlink_route *ret);
  * -ENOMSG: it names none; -EBADMSG. */
 int parse_route_source(const struct nlmsghdr *h, struct ip_addr *ret);
 
+/* The same for a route of anybody; its interface is 0 where there is not exactly one. */
+int parse_any_route(const struct nlmsghdr *h, struct netlink_route *ret);
+
 #endif

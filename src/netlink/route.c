@@ -105,19 +105,27 @@ static void compare_route(void *user, const struct netlink_route *r)
                     ip_prefix_equal(&r->dst, &s->want.dst);
 }
 
+/* As the kernel stores it: a network, a table, a metric. */
+static struct netlink_route as_stored(const struct netlink_route *r)
+{
+    struct netlink_route s = *r;
+
+    s.dst = ip_prefix_network(&r->dst);
+    if (!s.table)
+        s.table = RT_TABLE_MAIN;
+    if (!s.metric && s.dst.addr.family == 6)
+        s.metric = 1024; /* IPv6 has no metric 0: the kernel makes it IP6_RT_PRIO_USER */
+    return s;
+}
+
 /* Is a route of ours with this destination, metric and interface in the table? 1, 0, -errno. */
 static int route_is_there(struct netlink *nl, const struct netlink_route *want)
 {
-    struct route_search s = {.want = *want};
+    struct route_search s = {.want = as_stored(want)};
     struct route_walk w = {.index = want->index, .cb = compare_route, .user = &s};
     bool v4 = want->dst.addr.family == 4;
     int r;
 
-    s.want.dst = ip_prefix_network(&want->dst);
-    if (!s.want.table)
-        s.want.table = RT_TABLE_MAIN;
-    if (!s.want.metric && !v4)
-        s.want.metric = 1024; /* IPv6 has no metric 0: the kernel makes it IP6_RT_PRIO_USER */
     r = walk(nl, &w, v4, !v4);
     return r < 0 ? r : s.found;
 }
@@ -151,6 +159,72 @@ int netlink_route_source(struct netlink *nl, const struct ip_addr *dst, int inde
     if (!found.family)
         return -ENODATA;
     *ret = found;
+    return 0;
+}
+
+/* --- of others ------------------------------------------------------------------------- */
+
+static int on_answer(const struct nlmsghdr *h, void *user)
+{
+    struct netlink_route r;
+
+    if (h->nlmsg_type == RTM_NEWROUTE && !parse_any_route(h, &r))
+        *(int *)user = r.index;
+    return MNL_CB_STOP; /* there is no more than this one */
+}
+
+int netlink_route_get(struct netlink *nl, const struct ip_addr *to, int *ret_index)
+{
+    union request q;
+    struct rtmsg *rt = request_start(&q, RTM_GETROUTE, 0, sizeof(*rt));
+    int index = 0, r;
+
+    if (!ip_addr_bits(to))
+        return -EINVAL;
+    rt->rtm_family = request_family(to);
+    rt->rtm_dst_len = (uint8_t)ip_addr_bits(to);
+    request_put_ip(&q, RTA_DST, to);
+    r = request_exchange(nl, &q, on_answer, &index);
+    if (r || !index)
+        return r ? r : -ENODEV;
+    *ret_index = index;
+    return 0;
+}
+
+static int on_any_route(const struct nlmsghdr *h, void *user)
+{
+    struct route_search *s = user;
+    struct netlink_route r;
+
+    if (h->nlmsg_type != RTM_NEWROUTE || parse_any_route(h, &r) || r.table != s->want.table ||
+        !ip_prefix_equal(&r.dst, &s->want.dst) || (s->found && r.metric >= s->want.metric))
+        return MNL_CB_OK;
+    s->found = true;
+    s->want = r;
+    return MNL_CB_OK;
+}
+
+int netlink_route_find(struct netlink *nl, const struct netlink_route *want,
+                       struct netlink_route *ret)
+{
+    struct route_search s = {.want = as_stored(want)};
+    int r = -EINTR;
+
+    if (!request_prefix_is_valid(&want->dst))
+        return -EINVAL;
+    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && r == -EINTR; i++) {
+        union request q;
+        struct rtmsg *rt = request_start(&q, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt));
+
+        rt->rtm_family = request_family(&want->dst.addr);
+        mnl_attr_put_u32(&q.h, RTA_TABLE, s.want.table);
+        r = request_exchange(nl, &q, on_any_route, &s);
+    }
+    if (r == -ENOENT) /* the table was never used */
+        return -ESRCH;
+    if (r || !s.found)
+        return r ? r : -ESRCH;
+    *ret = s.want;
     return 0;
 }
 

@@ -519,6 +519,40 @@ static void test_parse_addr_peer(void **state)
     assert_int_equal(a.flags, IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE);
 }
 
+/* Where the kernel would send, and whose route that is, made by whomever. */
+static void test_route_of_others(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_prefix own = prefix("10.200.1.1/24");
+    struct netlink_route want = {.dst = prefix("10.200.1.0/24")}, got = {.index = -7};
+    struct netlink_route far = {.dst = prefix("10.9.0.0/16"), .index = f->index, .table = 104};
+    struct ip_prefix to = prefix("10.200.1.9/32"), nowhere = prefix("192.0.2.1/32");
+    int index = -7;
+
+    assert_int_equal(netlink_route_get(f->nl, &nowhere.addr, &index), -ENETUNREACH);
+    assert_int_equal(netlink_route_find(f->nl, &want, &got), -ESRCH);
+    assert_int_equal(netlink_route_find(f->nl, &far, &got), -ESRCH);
+    assert_int_equal(index, -7);
+    assert_int_equal(got.index, -7);
+
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &own, NULL), 0);
+    assert_int_equal(netlink_route_get(f->nl, &to.addr, &index), 0);
+    assert_int_equal(index, f->index);
+    assert_int_equal(netlink_route_find(f->nl, &want, &got), 0); /* the kernel's own */
+    assert_int_equal(got.index, f->index);
+    assert_int_equal(got.table, RT_TABLE_MAIN);
+
+    far.metric = 4096;
+    assert_int_equal(netlink_route_add(f->nl, &far, NULL), 0);
+    far.metric = 50;
+    assert_int_equal(netlink_route_add(f->nl, &far, NULL), 0);
+    far.metric = 0;
+    assert_int_equal(netlink_route_find(f->nl, &far, &got), 0);
+    assert_int_equal(got.metric, 50);
+    far.table = 105;
+    assert_int_equal(netlink_route_find(f->nl, &far, &got), -ESRCH);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +567,7 @@ int main(void)
         T(test_route_source),
         T(test_route_add_del),
         T(test_route_foreign_is_left_alone),
+        T(test_route_of_others),
         T(test_monitor_addresses),
         T(test_monitor_vanish_and_return),
         T(test_monitor_overrun),

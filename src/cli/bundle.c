@@ -144,22 +144,6 @@ static int set_tunnel_networks(const struct hub_file *hub, const struct cli_bund
     return 0;
 }
 
-static int set_table(const char *text, uint32_t *ret, struct pki_error *e)
-{
-    unsigned long long v;
-    char *end;
-
-    *ret = ROUTE_TABLE;
-    if (!text)
-        return 0;
-    errno = 0;
-    v = strtoull(text, &end, 10);
-    if (errno || *end || !*text || *text == '-' || v > UINT32_MAX)
-        return pki_error_set(e, -EINVAL, "--route-table: '%.80s' is not a number of a table", text);
-    *ret = (uint32_t)v;
-    return 0;
-}
-
 /* Where a link leads to; the path itself when it is none. A link may lead to a device, such as
  * /dev/stdout: then moving a file into its place would destroy the link. */
 static int resolve_out(const char *path, char ret[static FILE_PATH_MAX], struct pki_error *e)
@@ -185,7 +169,7 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
 {
     const char *const *routes = opts->routes.n ? opts->routes.v : default_routes;
     unsigned n_routes = opts->routes.n ? opts->routes.n : ARRAY_LEN(default_routes);
-    struct bundle b = {.created = p->now_s};
+    struct bundle b = {.created = p->now_s, .route_table = ROUTE_TABLE};
     struct config_peer fixed = {0};
     char out[FILE_PATH_MAX];
     struct hub_file hub;
@@ -212,7 +196,7 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
     if (!rv)
         rv = set_networks("route", routes, n_routes, b.route, BUNDLE_ROUTES_MAX, &b.n_route, e);
     if (!rv)
-        rv = set_table(opts->table, &b.route_table, e);
+        rv = opts->table ? cli_table("route-table", opts->table, &b.route_table, e) : 0;
     if (rv)
         return rv;
     *ret = b;

@@ -236,7 +236,7 @@ static enum exit_code init(struct init *x, const char *address)
         service_tell_start(x->dir, x->name);
         code = EXIT_CODE_OK;
     } else {
-        code = service_start(&cli_init, x->dir, x->name, x->changed, true);
+        code = service_start(&cli_init, x->dir, x->name, x->changed, SERVICE_WAIT_S);
     }
     if (!code)
         printf("hub: %s (UDP): next, for each edge: mpquic pki client NAME --bundle\n", x->hub);

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <linux/rtnetlink.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,22 +8,28 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "cli/beside.h"
+#include "cli/change.h"
 #include "cli/cli.h"
+#include "cli/pki.h"
 #include "cli/service.h"
+#include "cli/uplink.h"
+#include "control/client.h"
 #include "daemon/probe.h"
 #include "pki/bundle.h"
 #include "pki/cert.h"
+#include "status/reload.h"
 
-enum { LOCK_WAIT_MS = 10000, CLOCK_SLACK_S = 300, PACKET_MIN = 1280 };
-
-#define TLS_DIR "tls"
-#define CA_FILE "ca.pem"
-#define CERT_FILE "cert.pem"
-#define KEY_FILE "key.pem"
+enum { CLOCK_SLACK_S = 300, PACKET_MIN = 1280, WAIT_MAX_S = 3600 };
+#define RELOAD_TIMEOUT_NS (10 * NS_PER_S)
 
 struct join {
-    const char *file, *name, *bind, *tunnel, *config_dir;
+    const char *file, *name, *bind, *tunnel, *table, *config_dir;
     bool force, no_check, no_start;
+    bool renews;      /* the instance is there: only its key and certificates are replaced */
+    char old_tun[16]; /* of the instance that is replaced; "" = none, or the same */
+    unsigned wait_s;
+    char uplink[sizeof("if:") + UPLINK_NAME_MAX]; /* what `bind` was set to here */
     struct bundle bundle;
     struct file_text yaml;
     struct tunnel_config config;
@@ -100,10 +108,10 @@ static void write_yaml(const struct join *j, FILE *f)
     if (!b->n_addr)
         write_list(f, "tun_network", b->network, b->n_network);
     write_list(f, "routes", b->route, b->n_route);
-    if (b->route_table)
+    if (b->route_table && b->n_route)
         fprintf(f, "route_table: %u\n", b->route_table);
     fprintf(f, "tls_cert_file: %s/%s\ntls_key_file: %s/%s\ntls_ca_file: %s/%s\n", j->tls_dir,
-            CERT_FILE, j->tls_dir, KEY_FILE, j->tls_dir, CA_FILE);
+            CHANGE_CERT_FILE, j->tls_dir, CHANGE_KEY_FILE, j->tls_dir, CHANGE_CA_FILE);
     if (*b->server_name)
         fprintf(f, "tls_server_name: \"%s\"\n", b->server_name);
 }
@@ -115,6 +123,10 @@ static int make_config(struct join *j, struct pki_error *e)
     FILE *f;
     int rv;
 
+    file_text_done(&j->yaml); /* it may be made anew, with another bind */
+    if (j->have_config)
+        config_done(&j->config);
+    j->have_config = false;
     /* what goes into the text must not end its line or its quotes */
     if ((j->bind && j->bind[strcspn(j->bind, "\"\\\r\n")]) ||
         (j->tunnel && j->tunnel[strcspn(j->tunnel, "\"\\:#\r\n ")]))
@@ -150,15 +162,71 @@ static int place(struct join *j, struct pki_error *e)
     snprintf(file, sizeof(file), "%s.yaml", j->name);
     rv = file_path(j->path, j->dir, file, e);
     if (!rv)
-        rv = file_path(parent, j->dir, TLS_DIR, e);
-    if (!rv)
-        rv = file_path(j->tls_dir, parent, j->name, e);
-    if (!rv && !j->force && (file_exists(j->path) || file_exists(j->tls_dir)))
-        rv = pki_error_set(e, -EEXIST,
-                           "%s is there already: add --force to replace it, or --name "
-                           "NAME for another tunnel beside it",
-                           file_exists(j->path) ? j->path : j->tls_dir);
-    return rv;
+        rv = file_path(parent, j->dir, CHANGE_TLS_DIR, e);
+    return rv ? rv : file_path(j->tls_dir, parent, j->name, e);
+}
+
+/* --- an instance that is there --------------------------------------------------------- */
+
+static bool same_path(const char *path, const char *dir, const char *name)
+{
+    size_t n = strlen(dir);
+
+    return !strncmp(path, dir, n) && path[n] == '/' && !strcmp(path + n + 1, name);
+}
+
+/* Whether the certificate that the instance has names the same edge. */
+static bool same_identity(const struct join *j)
+{
+    _cleanup_text_ struct file_text text = {0};
+    struct cert_info old, new;
+    struct pki_error ignored;
+
+    return !file_read(j->config.tls_cert_file, &text, &ignored) &&
+           !cert_read(&text, &old, &ignored) && !cert_read(&j->bundle.cert, &new, &ignored) &&
+           !strcmp(old.name, new.name);
+}
+
+/* What keeps the bundle from being a renewal of the instance that is there; NULL: nothing. */
+static const char *why_no_renewal(const struct join *j)
+{
+    const struct tunnel_config *c = &j->config;
+
+    if (c->role != CONFIG_ROLE_CLIENT)
+        return "is no edge";
+    if (strcmp(c->remote_addr, j->bundle.hub) != 0 || c->remote_port != j->bundle.port)
+        return "is of another hub";
+    if (!same_path(c->tls_cert_file, j->tls_dir, CHANGE_CERT_FILE) ||
+        !same_path(c->tls_key_file, j->tls_dir, CHANGE_KEY_FILE) ||
+        !same_path(c->tls_ca_file, j->tls_dir, CHANGE_CA_FILE))
+        return "has its certificates elsewhere";
+    if (!same_identity(j))
+        return "is of another edge";
+    if (j->bind || j->tunnel || j->table)
+        return "would be changed: edit it, or give no options to replace only key and certificates";
+    return NULL;
+}
+
+/* The instance is there already. Returns 0 when this is a renewal of it; -EEXIST. */
+static int look_at_present(struct join *j, struct pki_error *e)
+{
+    struct config_report report = {0};
+    const char *why = "cannot be read, or has errors";
+
+    if (file_exists(j->path) && !config_load(j->path, &j->config, &report)) {
+        j->have_config = true;
+        why = why_no_renewal(j);
+    }
+    config_report_done(&report);
+    if (!why) {
+        j->renews = true;
+        return 0;
+    }
+    return pki_error_set(e, -EEXIST,
+                         "%s is there already and %s: add --force to replace it, of which a copy "
+                         "is kept, or --name NAME for another tunnel beside it",
+                         file_exists(j->path) ? j->path : j->tls_dir,
+                         file_exists(j->path) ? why : "has no configuration");
 }
 
 /* --- checks ---------------------------------------------------------------------------- */
@@ -252,27 +320,151 @@ static enum exit_code check_hub(const struct join *j)
     return EXIT_CODE_OK;
 }
 
-/* --- writing --------------------------------------------------------------------------- */
+/* --- where the tunnel's own packets go -------------------------------------------------- */
 
-static int write_files(const struct join *j, struct pki_error *e)
+static void warn_main(const struct tunnel_config *c)
 {
-    const struct bundle *b = &j->bundle;
-    const struct file_item items[] = {
-        {KEY_FILE, 0600, &b->key}, {CERT_FILE, 0644, &b->cert}, {CA_FILE, 0644, &b->ca}};
-    char tls[FILE_PATH_MAX], name[BUNDLE_NAME_MAX + sizeof(".yaml")];
-    _cleanup_close_ int lock = -1;
-    int rv = file_path(tls, j->dir, TLS_DIR, e);
+    bool wide = false;
 
-    if (!rv)
-        rv = file_make_dir(tls, 0755, e);
-    if (rv)
+    for (unsigned i = 0; i < c->n_routes; i++)
+        wide |= c->routes[i].len <= 1;
+    if (wide && (!c->route_table || c->route_table == RT_TABLE_MAIN))
+        printf("note: what this machine itself sends goes through the hub from now on, the answers "
+               "to a login from outside too\n");
+}
+
+/* A tunnel that would carry its own packets cuts the machine off: it is bound to the interface by
+ * which the hub is reached now. */
+static int bind_uplink(struct join *j, struct pki_error *e)
+{
+    char name[UPLINK_NAME_MAX];
+    int rv = uplink_find(&j->config, name, e);
+
+    if (rv || !*name)
         return rv;
-    lock = file_lock_dir(j->dir, LOCK_WAIT_MS, e);
-    if (lock < 0)
-        return lock;
-    snprintf(name, sizeof(name), "%s.yaml", j->name);
-    rv = file_write_dir(tls, j->name, items, ARRAY_LEN(items), j->force, e);
-    return rv ? rv : file_write(j->dir, name, 0644, &j->yaml, e);
+    snprintf(j->uplink, sizeof(j->uplink), "if:%s", name);
+    j->bind = j->uplink;
+    rv = make_config(j, e);
+    if (!rv)
+        printf("bind: %s, by which the hub is reached: the routes hold its own address\n", j->bind);
+    return rv;
+}
+
+static void find_old_tun(struct join *j)
+{
+    struct config_report report = {0};
+    struct tunnel_config old;
+
+    if (!config_load(j->path, &old, &report)) {
+        if (strcmp(old.tun_name, j->config.tun_name) != 0)
+            snprintf(j->old_tun, sizeof(j->old_tun), "%s", old.tun_name);
+        config_done(&old);
+    }
+    config_report_done(&report);
+}
+
+/* Everything that is to be; nothing is written. */
+static int plan(struct join *j, struct pki_error *e)
+{
+    unsigned table = j->bundle.route_table;
+    int rv = place(j, e);
+
+    if (!rv && !j->force && (file_exists(j->path) || file_exists(j->tls_dir))) {
+        rv = look_at_present(j, e);
+        if (rv || j->renews)
+            return rv;
+    }
+    if (!rv && j->table)
+        rv = cli_table("route-table", j->table, &table, e);
+    j->bundle.route_table = table;
+    if (!rv)
+        rv = make_config(j, e);
+    if (!rv && file_exists(j->path))
+        find_old_tun(j);
+    if (!rv)
+        rv = beside_check(j->dir, j->name, &j->config, *j->old_tun ? j->old_tun : NULL, e);
+    return rv ? rv : bind_uplink(j, e);
+}
+
+/* --- doing it -------------------------------------------------------------------------- */
+
+/* Only key and certificates; a running instance takes them over. */
+static enum exit_code renew(struct join *j)
+{
+    char until[PKI_TIME_STR_MAX], *text;
+    struct reload_outcome o = {0};
+    struct cert_info info;
+    struct change change;
+    struct pki_error e;
+    bool taken = false;
+    size_t len;
+
+    if (cert_read(&j->bundle.cert, &info, &e) ||
+        change_begin(&change, j->dir, j->name, j->config.tun_name, &e) ||
+        change_write(&change, &j->bundle, NULL, false, &e))
+        return failed(NULL, &e);
+    printf("%s: has a new certificate, valid until %s; %s stays as it is\n", j->tls_dir,
+           pki_time_str(info.not_after, until), j->path);
+    if (!control_ask(j->name, CONTROL_RELOAD, RELOAD_TIMEOUT_NS, &text, &len)) {
+        taken =
+            !reload_outcome_from_json(text, len, &o) && reload_outcome_result(&o) <= RELOAD_APPLIED;
+        free(text);
+        reload_outcome_done(&o);
+        printf(taken ? "%s: the running tunnel has taken it over\n"
+                     : "%s: the running tunnel has not taken it over: mpquic reload tells why\n",
+               j->name);
+        return taken ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
+    }
+    if (!j->no_start)
+        return service_start(&cli_join, j->dir, j->name, false, j->wait_s);
+    service_tell_start(j->dir, j->name);
+    return EXIT_CODE_OK;
+}
+
+static void take_back(struct change *change)
+{
+    struct pki_error e;
+
+    if (change_undo(change, &e))
+        fprintf(stderr, "mpquic join: not everything could be taken back: %s\n", e.text);
+    else
+        fprintf(stderr, "mpquic join: taken back: this machine is as it was before\n");
+}
+
+static enum exit_code start(struct join *j, struct change *change)
+{
+    enum exit_code code;
+
+    if (j->no_start) {
+        service_tell_start(j->dir, j->name);
+        return EXIT_CODE_OK;
+    }
+    /* The login that this runs in may be what the tunnel cuts off. */
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN);
+    if (*j->old_tun && service_manager_runs(j->dir))
+        change_drop_tun(change, j->old_tun);
+    code = service_start(&cli_join, j->dir, j->name, true, j->wait_s);
+    if (code)
+        take_back(change);
+    return code;
+}
+
+static enum exit_code make(struct join *j)
+{
+    struct change change;
+    struct pki_error e;
+
+    warn_main(&j->config);
+    if (change_begin(&change, j->dir, j->name, j->config.tun_name, &e) ||
+        change_write(&change, &j->bundle, &j->yaml, j->force, &e))
+        return failed(NULL, &e);
+    printf("wrote %s and %s\n", j->path, j->tls_dir);
+    if (*change.old_config)
+        printf("what was there is now %s/%s\n", j->dir, change.old_config);
+    if (*change.old_keys)
+        printf("what was there is now %s/%s\n", change.tls, change.old_keys);
+    return start(j, &change);
 }
 
 /* Everything is checked before anything is written. */
@@ -283,26 +475,19 @@ static enum exit_code join(struct join *j)
 
     if (code)
         return code;
-    if (place(j, &e) || make_config(j, &e))
+    if (plan(j, &e))
         return failed(NULL, &e);
     code = check_clock(j);
     if (!code && !j->no_check)
         code = check_hub(j);
     if (code)
         return code;
-    if (write_files(j, &e))
-        return failed(NULL, &e);
-    printf("wrote %s and %s\n", j->path, j->tls_dir);
-    if (j->no_start) {
-        service_tell_start(j->dir, j->name);
-        return EXIT_CODE_OK;
-    }
-    return service_start(&cli_join, j->dir, j->name, true, true);
+    return j->renews ? renew(j) : make(j);
 }
 
 static int run(int argc, char **argv)
 {
-    struct join j = {0};
+    struct join j = {.wait_s = SERVICE_WAIT_S};
     enum exit_code code;
     int c;
 
@@ -316,6 +501,13 @@ static int run(int argc, char **argv)
             break;
         case 't':
             j.tunnel = optarg;
+            break;
+        case 'r':
+            j.table = optarg;
+            break;
+        case 'w':
+            if (cli_number(&cli_join, "wait", optarg, WAIT_MAX_S, &j.wait_s))
+                return EXIT_CODE_USAGE;
             break;
         case 'c':
             j.config_dir = optarg;
@@ -345,9 +537,15 @@ static const struct cli_option options[] = {
     {'n', "name", "NAME", "Name of the instance; otherwise the one in the bundle."},
     {'b', "bind", "WAN",
      "The WAN to use: if:NAME binds the tunnel to an interface and follows its address. Otherwise "
-     "the kernel's routes decide."},
+     "the kernel's routes decide, unless they lead into the tunnel itself."},
     {'t', "tunnel", "IFNAME", "Name of the TUN interface; otherwise the one in the bundle."},
-    {'f', "force", NULL, "Replace an instance of this name, its keys included."},
+    {'r', "route-table", "N",
+     "The routing table for what is routed into the tunnel, 0 is main; otherwise the one in the "
+     "bundle."},
+    {'f', "force", NULL,
+     "Replace an instance of this name, its keys included. What was there is kept beside it, with "
+     ".~1~ behind its name, or the next number."},
+    {'w', "wait", "SECONDS", "How long the tunnel may take to come up; otherwise 30."},
     {'s', "no-start", NULL, "Do not start it."},
     {'k', "no-check", NULL, "Do not connect to the hub first."},
     {'c', "config-dir", "DIR", "Where the configurations are; otherwise /etc/mpquic."},
@@ -364,7 +562,13 @@ const struct cli_verb cli_join = {
         "the bundle, and finds how large packets may be. When all is well it writes "
         "/etc/mpquic/NAME.yaml and the key and certificates below /etc/mpquic/tls/NAME, has "
         "systemd start the tunnel now and at every boot, and waits until it is up. When a check "
-        "fails nothing is written.\n\n"
+        "fails nothing is written, and when the tunnel does not come up everything is taken "
+        "back.\n\n"
+        "When the instance is there already and is of the same edge and hub, only its key and "
+        "certificates are replaced, which a running tunnel takes over: so a renewed certificate "
+        "gets to its edge. The configuration stays as it is.\n\n"
+        "When the routes hold the hub's own address, the tunnel is bound to the interface by which "
+        "the hub is reached now, because it would carry its own packets otherwise.\n\n"
         "What is routed into the tunnel stands in the routing table 100, so that the traffic of "
         "this machine stays as it is: ip-rule(8) says what looks there. The unit "
         "lan-to-tunnel@.service among the examples does it for a LAN.\n\n"

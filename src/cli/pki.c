@@ -85,6 +85,19 @@ int cli_network(const char *option, const char *text, struct ip_prefix *ret, str
     return 0;
 }
 
+int cli_table(const char *option, const char *text, uint32_t *ret, struct pki_error *e)
+{
+    unsigned long long v;
+    char *end;
+
+    errno = 0;
+    v = strtoull(text, &end, 10);
+    if (errno || *end || *text < '0' || *text > '9' || v > UINT32_MAX)
+        return pki_error_set(e, -EINVAL, "--%s: '%.80s' is not a number of a table", option, text);
+    *ret = (uint32_t)v;
+    return 0;
+}
+
 #define OPTION_DIR                                                                           \
     {                                                                                        \
         'd', "dir", "DIR",                                                                   \

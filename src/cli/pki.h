@@ -32,6 +32,9 @@ int cli_number(const struct cli_verb *verb, const char *option, const char *text
 /* The network that an option names, ADDRESS/LENGTH without host bits. Returns 0 or -EINVAL. */
 int cli_network(const char *option, const char *text, struct ip_prefix *ret, struct pki_error *e);
 
+/* The number of a routing table, 0 is main. Returns 0 or -EINVAL. */
+int cli_table(const char *option, const char *text, uint32_t *ret, struct pki_error *e);
+
 /* What goes into a bundle, besides the certificates. */
 struct cli_bundle_opts {
     const char *out;         /* file to write; NULL = NAME.mpquic; "-" = standard output */

@@ -16,11 +16,13 @@
 #include "control/client.h"
 #include "daemon/wallclock.h"
 #include "helper/effects.h"
+#include "helper/last.h"
 #include "status/status.h"
 
-#define WAIT_NS (30 * NS_PER_S)
 #define ASK_TIMEOUT_NS (2 * NS_PER_S)
 #define ASK_PAUSE_NS (200 * NS_PER_MS)
+
+enum { UNIT_MAX = sizeof("mpquic@.service") + CONFIG_NAME_MAX };
 
 extern char **environ;
 
@@ -204,20 +206,21 @@ static int ended_with(const char *unit)
     return (int)strtol(status, NULL, 10);
 }
 
-static enum exit_code not_up(const struct cli_verb *verb, const char *unit,
+static enum exit_code not_up(const struct cli_verb *verb, const char *unit, unsigned wait_s,
                              const struct last_word *said)
 {
-    fprintf(stderr,
-            "mpquic %s: it is started, but not up within %llu s: %s%s%s; it keeps trying: "
-            "journalctl -u %s tells more\n",
-            verb->name, WAIT_NS / NS_PER_S, *said->state ? said->state : "no answer",
-            *said->reason ? ": " : "", said->reason, unit);
+    fprintf(
+        stderr,
+        "mpquic %s: it is started, but not up within %u s: %s%s%s: journalctl -u %s tells more\n",
+        verb->name, wait_s, *said->state ? said->state : "no answer", *said->reason ? ": " : "",
+        said->reason, unit);
     return EXIT_CODE_NOT_UP;
 }
 
-static enum exit_code wait_until_up(const struct cli_verb *verb, const char *name, const char *unit)
+static enum exit_code wait_until_up(const struct cli_verb *verb, const char *name, const char *unit,
+                                    unsigned wait_s)
 {
-    uint64_t until_ns = clock_mono_ns() + WAIT_NS;
+    uint64_t until_ns = clock_mono_ns() + wait_s * NS_PER_S;
     struct last_word said = {0};
 
     while (clock_mono_ns() < until_ns) {
@@ -237,7 +240,40 @@ static enum exit_code wait_until_up(const struct cli_verb *verb, const char *nam
         }
         nanosleep(&(struct timespec){.tv_nsec = ASK_PAUSE_NS}, NULL);
     }
-    return not_up(verb, unit, &said);
+    return not_up(verb, unit, wait_s, &said);
+}
+
+static void unit_name(const char *name, char ret[static UNIT_MAX])
+{
+    snprintf(ret, UNIT_MAX, "mpquic@%s.service", name);
+}
+
+void service_look(const char *config_dir, const char *name, struct service_state *ret)
+{
+    char unit[UNIT_MAX];
+
+    *ret = (struct service_state){0};
+    if (!service_manager_runs(config_dir))
+        return;
+    unit_name(name, unit);
+    ret->enabled = !systemctl("is-enabled", unit);
+    ret->active = !systemctl("is-active", unit);
+}
+
+void service_restore(const char *config_dir, const char *name, const struct service_state *was)
+{
+    char unit[UNIT_MAX];
+
+    if (!service_manager_runs(config_dir))
+        return;
+    unit_name(name, unit);
+    systemctl(was->active ? "restart" : "stop", unit);
+    if (!was->enabled)
+        systemctl("disable", unit);
+    if (!was->active) {
+        systemctl("reset-failed", unit);
+        last_end_forget(name);
+    }
 }
 
 void service_tell_start(const char *config_dir, const char *name)
@@ -249,9 +285,9 @@ void service_tell_start(const char *config_dir, const char *name)
 }
 
 enum exit_code service_start(const struct cli_verb *verb, const char *config_dir, const char *name,
-                             bool changed, bool wait)
+                             bool changed, unsigned wait_s)
 {
-    char unit[sizeof("mpquic@.service") + CONFIG_NAME_MAX];
+    char unit[UNIT_MAX];
     bool runs;
     int rv;
 
@@ -259,7 +295,7 @@ enum exit_code service_start(const struct cli_verb *verb, const char *config_dir
         service_tell_start(config_dir, name);
         return EXIT_CODE_OK;
     }
-    snprintf(unit, sizeof(unit), "mpquic@%s.service", name);
+    unit_name(name, unit);
     runs = !systemctl("is-active", unit);
     rv = systemctl("enable", unit);
     if (!rv)
@@ -275,5 +311,5 @@ enum exit_code service_start(const struct cli_verb *verb, const char *config_dir
                 unit, unit);
         return code ? (enum exit_code)code : EXIT_CODE_START;
     }
-    return wait ? wait_until_up(verb, name, unit) : EXIT_CODE_OK;
+    return wait_s ? wait_until_up(verb, name, unit, wait_s) : EXIT_CODE_OK;
 }

@@ -31,12 +31,25 @@ enum service_file service_file_compare(const char *path, const struct tunnel_con
 /* Whether systemd runs here and would find the instances of that directory. */
 bool service_manager_runs(const char *config_dir);
 
+/* What systemd knows of mpquic@NAME. */
+struct service_state {
+    bool enabled, active;
+};
+
+void service_look(const char *config_dir, const char *name, struct service_state *ret);
+
+/* Make it as it was, with the files that are there now. */
+void service_restore(const char *config_dir, const char *name, const struct service_state *was);
+
+/* How long an instance may take to come up. */
+enum { SERVICE_WAIT_S = 30 };
+
 /* Have systemd start mpquic@NAME now and at every boot; one that runs already is started anew when
- * `changed` is set. Without systemd tell how to start it. With `wait` wait until the instance
- * works, and say what it says when it does not. Returns EXIT_CODE_OK, or that of the instance when
- * it has ended. */
+ * `changed` is set. Without systemd tell how to start it. With wait_s wait at most so long
+ * until the instance works, and say what it says when it does not. Returns EXIT_CODE_OK, or that of
+ * the instance when it has ended. */
 enum exit_code service_start(const struct cli_verb *verb, const char *config_dir, const char *name,
-                             bool changed, bool wait);
+                             bool changed, unsigned wait_s);
 
 /* Only tell. */
 void service_tell_start(const char *config_dir, const char *name);

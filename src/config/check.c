@@ -148,8 +148,29 @@ static void check_tun_addresses(const struct check_input *in, struct config_repo
                    c->tun_addr[0].addr.family);
 }
 
+/* Only the table main is sure to be looked into by what the machine itself sends. */
+static bool routes_are_in_main(const struct tunnel_config *c)
+{
+    return !c->route_table || c->route_table == ROUTE_TABLE_MAIN;
+}
+
+bool config_leads_in(const struct tunnel_config *c, const struct ip_addr *to, struct ip_prefix *ret)
+{
+    const struct ip_prefix *found = NULL;
+
+    for (unsigned i = 0; i < c->n_tun_network; i++)
+        if (ip_prefix_contains(&c->tun_network[i], to))
+            found = &c->tun_network[i];
+    for (unsigned i = 0; i < c->n_routes && routes_are_in_main(c); i++)
+        if (ip_prefix_contains(&c->routes[i], to))
+            found = &c->routes[i];
+    if (found)
+        *ret = *found;
+    return found;
+}
+
 /* A route that holds the server's address sends the tunnel's own packets into the tunnel, unless
- * the socket is bound to the interface of a WAN. Only the table main is sure to be looked into. */
+ * the socket is bound to the interface of a WAN. */
 static void check_loop(const struct check_input *in, const struct ip_prefix *route,
                        struct config_where at, struct config_report *report)
 {
@@ -190,7 +211,7 @@ static void check_routes(const struct check_input *in, struct config_report *rep
     const struct tunnel_config *c = in->config;
 
     for (unsigned i = 0; i < c->n_routes; i++) {
-        if (!c->route_table || c->route_table == ROUTE_TABLE_MAIN)
+        if (routes_are_in_main(c))
             check_loop(in, &c->routes[i], in->route_at[i], report);
         for (unsigned j = 0; j < i; j++)
             if (ip_prefix_equal(&c->routes[i], &c->routes[j])) {

@@ -194,6 +194,11 @@ const char *config_key_names(uint64_t keys, char *buf, size_t size);
  * character that an id cannot have replaced by "_". */
 void config_instance_id(const struct tunnel_config *c, char ret[static CONFIG_INSTANCE_MAX]);
 
+/* Whether a client's configuration leads what this machine sends to that address into the tunnel,
+ * as far as that is sure: by the table main. Tells one of the networks that do. */
+bool config_leads_in(const struct tunnel_config *c, const struct ip_addr *to,
+                     struct ip_prefix *ret);
+
 /* Release what c owns, and clear it. c may be {0}. */
 void config_done(struct tunnel_config *c);
 

@@ -80,3 +80,30 @@ int ensure_tun(const struct tunnel_config *c, const char **ret_what)
     netlink_close(nl);
     return r ? r : (int)how;
 }
+
+bool ensure_tun_exists(const char *name)
+{
+    struct netlink_link link;
+    struct netlink *nl = NULL;
+    bool there =
+        !netlink_open(&nl) && !netlink_link_by_name(nl, name, &link) && !strcmp(link.kind, "tun");
+
+    netlink_close(nl);
+    return there;
+}
+
+int ensure_no_tun(const char *name)
+{
+    const struct tun_opts opts = {0};
+    struct tun *tun;
+    int r;
+
+    if (!ensure_tun_exists(name))
+        return 0;
+    r = tun_open(name, &opts, &tun);
+    if (r)
+        return r;
+    r = tun_set_persist(tun, false);
+    tun_close(tun);
+    return r;
+}

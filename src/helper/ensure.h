@@ -2,6 +2,8 @@
 #ifndef HELPER_ENSURE_H
 #define HELPER_ENSURE_H
 
+#include <stdbool.h>
+
 #include "config/config.h"
 
 enum ensure_result { ENSURE_MADE, ENSURE_WAS_THERE, ENSURE_IN_USE };
@@ -12,5 +14,12 @@ enum ensure_result { ENSURE_MADE, ENSURE_WAS_THERE, ENSURE_IN_USE };
  * running instance has open is fine too. Returns an enum ensure_result; or -errno as tun_open() and
  * the netlink requests, with what was tried in *ret_what. Needs CAP_NET_ADMIN. */
 int ensure_tun(const struct tunnel_config *c, const char **ret_what);
+
+/* Whether there is a TUN of that name. */
+bool ensure_tun_exists(const char *name);
+
+/* Remove the TUN of that name, with its addresses and routes, unless somebody has it open. Returns
+ * 0, also when there is none; or -errno. */
+int ensure_no_tun(const char *name);
 
 #endif

@@ -241,9 +241,7 @@ int file_write(const char *dir, const char *name, mode_t mode, const struct file
     return rv ? file_error(e, -rv, "write", path) : 0;
 }
 
-/* Remove a directory and the files in it. A link to one is removed itself: what it leads to is
- * somebody else's. */
-static void remove_dir(const char *path)
+void file_remove_dir(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -316,7 +314,7 @@ static int put_in_place(const char *temp, const char *path, const struct file_it
         return pki_error_set(e, -EEXIST, "%s: is there already", path);
     if (renameat2(AT_FDCWD, temp, AT_FDCWD, path, RENAME_EXCHANGE))
         rv = move_files(temp, path, items, n, e);
-    remove_dir(temp);
+    file_remove_dir(temp);
     return rv;
 }
 
@@ -332,12 +330,12 @@ int file_write_dir(const char *dir, const char *name, const struct file_item *it
         return rv;
     if (!replace && file_exists(path))
         return pki_error_set(e, -EEXIST, "%s: is there already", path);
-    remove_dir(temp); /* what a crash left */
+    file_remove_dir(temp); /* what a crash left */
     rv = fill_dir(temp, items, n, e);
     if (!rv)
         rv = put_in_place(temp, path, items, n, replace, e);
     if (rv) {
-        remove_dir(temp);
+        file_remove_dir(temp);
         return rv;
     }
     rv = sync_dir(dir);

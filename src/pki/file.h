@@ -69,4 +69,8 @@ struct file_item {
 int file_write_dir(const char *dir, const char *name, const struct file_item *items, unsigned n,
                    bool replace, struct pki_error *e);
 
+/* Remove a directory and the files in it, as far as that is possible. A link to one is removed
+ * itself: what it leads to is somebody else's. */
+void file_remove_dir(const char *path);
+
 #endif

@@ -65,14 +65,18 @@ def bundle(site, name, *words):
     return file
 
 
-def refused(site, code, *words):
-    """Join fails with this exit code and one line, and has written nothing."""
+def refused(site, code, *words, fresh=True):
+    """Join fails with this exit code and one line, and has written nothing; fresh: on a machine
+    without other instances."""
     edge = site.machines["edge"]
+    directory = site.state / "nothing" if fresh else edge.config
     before = edge.files() if edge.config.exists() else []
-    result = edge.mpquic("join", *words, "--no-start", check=False)
+    more = ["--config-dir", directory] if fresh else []
+    result = edge.mpquic("join", *words, *more, "--no-start", check=False)
     assert result.returncode == code, result
     assert len(result.stderr.strip().splitlines()) == 1, result.stderr
     assert (edge.files() if edge.config.exists() else []) == before
+    assert not fresh or not directory.exists()
     return result.stderr
 
 
@@ -111,14 +115,215 @@ def test_join_and_traffic(site):
     assert "dev mpq0" not in site.exec("edge", "ip", "route", "get", site.inet4).stdout
     reachable(site, "lan1", site.inet4, ends=ends)
     reachable(site, "lan1", site.inet6, ends=ends)
-    assert "there already" in refused(site, FILES, file)
+
+
+def test_a_renewed_bundle_replaces_key_and_certificates_only(site):
+    edge, hub = site.machines["edge"], site.machines["hub"]
+    config = edge.config / "edge1.yaml"
+    written = config.read_text() + "log_level: debug\nbind_ip: \"if:enp7s3\"\n"
+    config.write_text(written)
+    old = (edge.config / "tls/edge1/cert.pem").read_text()
+    ups = edge.end.text().count("tunnel: up")
+    said = hub.mpquic("pki", "renew", "edge1", "--new-key", "--out", site.state / "edge1.mpquic").stdout
+    assert "mpquic join" in said
+    file = site.state / "edge1.mpquic"
+    refused(site, FILES, file, "--tunnel", "mpq7", fresh=False)
+    # reload would refuse the keys that were changed by hand: the tunnel takes what it can take
+    config.write_text(written.replace("bind_ip: \"if:enp7s3\"\n", ""))
+    result = edge.mpquic("join", file, "--no-start")
+    assert "stays as it is" in result.stdout and "has taken it over" in result.stdout, result
+    assert config.read_text() == written.replace("bind_ip: \"if:enp7s3\"\n", "")
+    assert (edge.config / "tls/edge1/cert.pem").read_text() != old
+    assert edge.files() == sorted(edge.files()) and not [f for f in edge.files() if "~" in f]
+    reachable(site, "lan1", site.inet4)
+    assert edge.end.text().count("tunnel: up") == ups
+    # of another hub: not a renewal
+    other = site.state / "elsewhere.mpquic"
+    hub.mpquic("pki", "client", "edge1", "--out", other, "--hub", f"{site.hub4}:45011")
+    assert "is of another hub" in refused(site, FILES, other, fresh=False)
+
+
+def test_force_keeps_a_copy(site):
+    edge = site.machines["edge"]
+    there = site.state / "kept"
+    file = bundle(site, "kept", "--tunnel", "mpq7", "--route-table", "107")
+    words = ["--no-start", "--config-dir", there]
+    edge.mpquic("join", file, *words)
+    mine = (there / "kept.yaml").read_text() + "log_level: debug\n"
+    (there / "kept.yaml").write_text(mine)
+    key = (there / "tls/kept/key.pem").read_text()
+    said = edge.mpquic("join", file, *words, "--force").stdout
+    assert f"{there}/kept.yaml.~1~" in said and f"{there}/tls/kept.~1~" in said
+    assert (there / "kept.yaml.~1~").read_text() == mine
+    assert (there / "kept.yaml").read_text() == mine.replace("log_level: debug\n", "")
+    assert (there / "tls/kept.~1~/key.pem").read_text() == key
+    assert (there / "tls/kept.~1~/key.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_beside_another_instance(site):
+    """Names and routes that are taken are found before anything is written."""
+    file = bundle(site, "second")
+    said = refused(site, FILES, file, fresh=False)
+    assert "mpq0 is the interface of the instance edge1" in said and "--tunnel mpq1" in said
+    said = refused(site, FILES, file, "--tunnel", "mpq1", fresh=False)
+    assert "edge1 has a route to 0.0.0.0/0 in the table 100" in said and "--route-table 101" in said
+    site.exec("edge", "ip", "route", "add", "0.0.0.0/0", "dev", site.lan_interface(1), "table", "101")
+    try:
+        said = refused(site, FILES, file, "--tunnel", "mpq1", "--route-table", "101", fresh=False)
+        assert f"101 has a route to 0.0.0.0/0 by {site.lan_interface(1)}" in said
+    finally:
+        site.exec("edge", "ip", "route", "flush", "table", "101")
+    said = refused(site, FILES, file, "--tunnel", site.wan_interface(1), fresh=False)
+    assert "is an interface of this machine" in said
+    edge = site.machines["edge"]
+    edge.mpquic("join", file, "--tunnel", "mpq1", "--route-table", "101", "--no-start")
+    assert "route_table: 101\n" in (edge.config / "second.yaml").read_text()
+    (edge.config / "second.yaml").unlink()
+    shutil.rmtree(edge.config / "tls/second")
+
+
+ALL = ["--route", "0.0.0.0/1", "--route", "128.0.0.0/1"]
+
+
+# Does what the service does: $STATE holds who is enabled, and the processes.
+SYSTEMCTL = """#!/bin/sh
+[ "$1" = --quiet ] && shift
+for unit; do :; done
+name=${unit#mpquic@}; name=${name%.service}; pid=$(cat "$STATE/$name.pid" 2>/dev/null)
+stop() { [ -z "$pid" ] || { kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.05; done; }
+         rm -f "$STATE/$name.pid"; pid=; }
+start() { [ -n "$pid" ] && return
+          "$PROGRAM" tunnel -c "/etc/mpquic/$name.yaml" >>"$STATE/$name.log" 2>&1 </dev/null &
+          echo $! >"$STATE/$name.pid"; }
+case $1 in
+is-enabled) [ -e "$STATE/$name.enabled" ];;
+is-active) [ -n "$pid" ];;
+enable) : >"$STATE/$name.enabled";;
+disable) rm -f "$STATE/$name.enabled";;
+start) start;;
+stop) stop;;
+restart) stop; start;;
+esac
+"""
+
+
+class Services:
+    """A machine with something like systemd: joining starts what it has made."""
+
+    def __init__(self, site, node):
+        self.machine, self.lab, self.node = site.machines[node], site, node
+        self.state = site.state / f"services-{node}"
+        self.state.mkdir()
+        (self.state / "systemctl").write_text(SYSTEMCTL)
+        (self.state / "systemctl").chmod(0o755)
+
+    def mpquic(self, *words, check=True):
+        return self.lab.exec(
+            self.node, "env", f"STATE={self.state}", f"PATH={self.state}:{os.environ['PATH']}",
+            f"PROGRAM={self.machine.program}", "sh", "-c",
+            'mount -t tmpfs tmpfs /run/systemd && mkdir /run/systemd/system && exec "$@"', "-",
+            self.machine.program, *words, etc=self.machine.etc, check=check, timeout=90)
+
+    def enabled(self):
+        return {p.stem for p in self.state.glob("*.enabled")}
+
+    def running(self):
+        return {p.stem for p in self.state.glob("*.pid")}
+
+    def log(self, name):
+        return (self.state / f"{name}.log").read_text()
+
+    def stop(self):
+        for file in self.state.glob("*.pid"):
+            self.lab.exec(self.node, "kill", file.read_text().strip(), check=False)
+            file.unlink()
+
+
+def swallow(site):
+    site.exec("hub", "nft", "add table inet block; add chain inet block in "
+              "{ type filter hook input priority 0; }; add rule inet block in udp dport 45010 drop")
+
+
+def interfaces(site):
+    return set(re.findall(r"^\d+: ([^:@]+)", site.exec("edge", "ip", "-o", "link").stdout, re.M))
+
+
+def test_a_tunnel_that_does_not_come_up_is_taken_back(site):
+    """Nothing of it remains: no files, no service, no interface and no route."""
+    edge = site.machines["edge"]
+    services = Services(site, "edge")
+    file = bundle(site, "late", "--tunnel", "mpq3", "--route-table", "0", *ALL)
+    words = ["join", file, "--no-check"]
+    before = (edge.files(), interfaces(site), site.exec("edge", "ip", "route").stdout)
+    swallow(site)
+    try:
+        result = services.mpquic(*words, "--wait", "3", check=False)
+        assert result.returncode == 4 and "not up within 3 s" in result.stderr, result
+        assert "taken back: this machine is as it was before" in result.stderr
+        assert (edge.files(), interfaces(site), site.exec("edge", "ip", "route").stdout) == before
+        assert not services.enabled() and not services.running()
+        assert "mpq3" in services.log("late")
+    finally:
+        site.exec("hub", "nft", "delete table inet block")
+    try:
+        services.mpquic(*words)
+        assert services.enabled() == services.running() == {"late"}
+        reachable(site, "edge", "10.200.10.254")
+        mine = (edge.config / "late.yaml").read_text() + "log_level: debug\n"
+        (edge.config / "late.yaml").write_text(mine)
+        before = (edge.files(), interfaces(site))
+        swallow(site)
+        # what was there before is there again, and runs
+        result = services.mpquic(*words, "--bind", f"if:{site.wan_interface(1)}", "--tunnel", "mpq2",
+                                 "--wait", "3", "--force", check=False)
+        assert result.returncode == 4 and "taken back" in result.stderr, result
+        wait_until(lambda: (edge.files(), interfaces(site)) == before, 10, "all is as before")
+        assert (edge.config / "late.yaml").read_text() == mine
+        assert services.enabled() == services.running() == {"late"}
+        site.exec("hub", "nft", "delete table inet block")
+        reachable(site, "edge", "10.200.10.254")
+    finally:
+        services.stop()
+        site.exec("hub", "nft", "delete table inet block", check=False)
+        site.exec("edge", "ip", "link", "delete", "mpq3", check=False)
+    (edge.config / "late.yaml").unlink()
+    shutil.rmtree(edge.config / "tls/late")
+
+
+def test_routes_that_would_swallow_the_tunnel(site):
+    edge, hub = site.machines["edge"], site.machines["hub"]
+    file = bundle(site, "road", "--tunnel", "mpq3", "--route-table", "0", *ALL)
+    result = edge.mpquic("join", file, "--no-start")
+    wan = site.wan_interface(1)
+    assert f"bind: if:{wan}" in result.stdout and "what this machine itself sends" in result.stdout
+    assert f'bind_ip: "if:{wan}"' in (edge.config / "road.yaml").read_text()
+    with Tunnel(site, "edge", "/etc/mpquic/road.yaml", edge.etc) as end:
+        end.wait_line("tunnel: up")
+        wait_until(lambda: "dev mpq3" in site.exec("edge", "ip", "route", "get", site.inet4).stdout, 20,
+                   "the routes")
+        ups = end.text().count("tunnel: up")
+        for target in (site.hub4, "10.200.10.254"):  # inside the tunnel, both of them
+            reachable(site, "edge", target, ends=[end, hub.end])
+        assert end.text().count("tunnel: up") == ups
+        # once more, while the hub is reached through that tunnel
+        said = refused(site, FILES, file)
+        assert "reached through the tunnel mpq3" in said and "--bind if:NAME" in said
+    site.exec("edge", "ip", "link", "delete", "mpq3")
+    said = refused(site, FILES, file, "--bind", "192.0.2.1")
+    assert "an address does not bind it" in said
+    whole = bundle(site, "whole", "--tunnel", "mpq4", "--route-table", "0", "--route", "0.0.0.0/0")
+    said = refused(site, FILES, whole)
+    assert f"own route to 0.0.0.0/0 by {wan}" in said and "--route 0.0.0.0/1 --route 128" in said
+    (edge.config / "road.yaml").unlink()
+    shutil.rmtree(edge.config / "tls/road")
 
 
 def test_a_check_does_not_disturb_the_tunnel(site):
     edge = site.machines["edge"]
     reachable(site, "lan1", site.inet4)
     ups = edge.end.text().count("tunnel: up")
-    edge.mpquic("join", site.state / "edge1.mpquic", "--no-start", "--name", "other")
+    edge.mpquic("join", site.state / "edge1.mpquic", "--no-start", "--name", "other", "--tunnel",
+                "mpq9", "--route-table", "109")
     reachable(site, "lan1", site.inet4)
     assert edge.end.text().count("tunnel: up") == ups
 
@@ -158,12 +363,13 @@ def test_a_fixed_address_and_network(site):
     assert text.endswith("peers:\n  - name: \"fixed2\"\n    addresses: [\"10.200.10.78\"]\n" + entry)
 
     file = site.state / "fixed.mpquic"
-    edge.mpquic("join", file, "--no-start", "--tunnel", "mpq8")
+    edge.mpquic("join", file, "--no-start", "--tunnel", "mpq8", "--route-table", "108")
     assert 'tun_cidr: ["10.200.10.77/24", "fd00:200:10::77/64"]' in (edge.config / "fixed.yaml").read_text()
     with Tunnel(site, "edge", "/etc/mpquic/fixed.yaml", edge.etc) as end:
         end.wait_line("tunnel: assigned 10.200.10.77/32, fd00:200:10::77/128$")
         # the check takes nothing away from the running tunnel, and has no address
-        again = edge.mpquic("join", file, "--no-start", "--tunnel", "mpq8", "--force")
+        again = edge.mpquic("join", file, "--no-start", "--tunnel", "mpq8", "--route-table", "108",
+                            "--force")
         assert "accepts us" in again.stdout
         assert end.text().count("tunnel: up") == 1
 
@@ -278,13 +484,13 @@ def test_the_clock_has_no_battery(site, build):
         said = refused(site, CERT_TIME, new)
         assert "clock says 2000-01-01" in said and "begins at" in said
         saved.write_text(f"{made + 20 * DAY}\n")
-        edge.mpquic("join", new, *words, "--no-check")
+        edge.mpquic("join", new, *words, "--no-check", "--tunnel", "mpq5", "--route-table", "105")
         saved.write_text(f"{made + 400 * DAY}\n")
         assert "ended at" in refused(site, CERT_TIME, new)
     file = bundle(site, "edge7")
     (saved.parent / "edge7.time").write_text(f"{int(time.time())}\n")
     with Clock(site.state, "edge", at=YEAR_2000):
-        result = edge.mpquic("join", file, *words)
+        result = edge.mpquic("join", file, *words, "--tunnel", "mpq6", "--route-table", "106")
     assert "the clock is behind" in result.stderr and "accepts us" in result.stdout
 
 
@@ -296,5 +502,5 @@ def test_revocation_ends_the_session(site):
                "the session ends")
     with pytest.raises(LabError):
         reachable(site, "lan1", site.inet4, timeout=3)
-    said = refused(site, REVOKED, site.state / "edge1.mpquic", "--force")
+    said = refused(site, REVOKED, site.state / "edge1.mpquic", fresh=False)
     assert "revoked" in said or "rejected" in said

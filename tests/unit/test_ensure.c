@@ -74,12 +74,32 @@ static void test_refused(void **state)
     assert_non_null(what);
 }
 
+static void test_removed(void **state)
+{
+    struct tun_info info;
+    const struct tun_opts opts = {0};
+    int fd;
+
+    ensured(ENSURE_WAS_THERE);
+    fd = tun_fd_open("mpqt", &opts, &info);
+    assert_true(fd >= 0);
+    assert_int_equal(ensure_no_tun("mpqt"), -EBUSY);
+    assert_true(ensure_tun_exists("mpqt"));
+    close(fd);
+    assert_int_equal(ensure_no_tun("mpqt"), 0);
+    assert_false(ensure_tun_exists("mpqt"));
+    assert_int_equal(ensure_no_tun("mpqt"), 0);
+    assert_int_equal(ensure_no_tun("lo"), 0);
+    assert_false(ensure_tun_exists("lo"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_idempotent),
         cmocka_unit_test(test_in_use),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_removed),
     };
 
     netns_enter();

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "pki/backup.h"
 #include "pki/file.h"
 #include "pki_dir.h"
 
@@ -180,6 +181,42 @@ static void test_directories(void **state)
     assert_int_equal(file_write(dir, name, 0600, &(struct file_text){0}, &e), -ENAMETOOLONG);
 }
 
+/* A copy takes a name that is free, keeps the mode, and can take its place again. */
+static void test_backup(void **state)
+{
+    struct file_text old = text_of("old\n"), new = text_of("new\n");
+    const struct file_item item = {"key", 0600, &old}, other = {"cert", 0644, &new};
+    char copy[BACKUP_NAME_MAX], path[FILE_PATH_MAX];
+    struct stat st;
+
+    assert_int_equal(backup_file(dir, "a.yaml", copy, &e), -ENOENT);
+    assert_int_equal(backup_dir(dir, "keys", copy, &e), -ENOENT);
+    assert_int_equal(file_write(dir, "a.yaml", 0640, &old, &e), 0);
+    assert_int_equal(file_write(dir, "a.yaml.~1~", 0600, &new, &e), 0);
+    assert_int_equal(backup_file(dir, "a.yaml", copy, &e), 0);
+    assert_string_equal(copy, "a.yaml.~2~");
+    assert_int_equal(file_path(path, dir, copy, &e), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0640);
+    assert_int_equal(file_write(dir, "a.yaml", 0644, &new, &e), 0);
+    assert_int_equal(backup_restore_file(dir, "a.yaml", copy, &e), 0);
+    assert_content("a.yaml", "old\n");
+    assert_content("a.yaml.~1~", "new\n");
+    assert_false(file_exists(path));
+
+    assert_int_equal(file_write_dir(dir, "keys", &item, 1, false, &e), 0);
+    assert_int_equal(backup_dir(dir, "keys", copy, &e), 0);
+    assert_string_equal(copy, "keys.~1~");
+    assert_int_equal(file_write_dir(dir, "keys", &other, 1, true, &e), 0);
+    assert_content("keys.~1~/key", "old\n");
+    assert_int_equal(backup_restore_dir(dir, "keys", copy, &e), 0);
+    assert_content("keys/key", "old\n");
+    assert_int_equal(file_path(path, dir, "keys/cert", &e), 0);
+    assert_false(file_exists(path));
+    assert_int_equal(file_path(path, dir, copy, &e), 0);
+    assert_false(file_exists(path));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -191,6 +228,7 @@ int main(void)
         T(test_only_files_are_replaced),
         T(test_reading),
         T(test_directories),
+        T(test_backup),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -143,23 +143,65 @@ static char *on_request(void *user, const struct control_request *req)
 
 /* --- life ------------------------------------------------------------------------------ */
 
+static int open_socket(struct instance *inst)
+{
+    struct control_server_opts o = {.loop = inst->loop,
+                                    .fd = helper_control_socket(inst->helper),
+                                    .group = getegid(),
+                                    .answer = on_request,
+                                    .user = inst};
+
+    return o.fd < 0 ? o.fd : control_server_new(&o, &inst->control);
+}
+
+/* The service manager hears of it once there is everything: TUN and control socket. */
+static void tell_ready(struct instance *inst)
+{
+    if (!inst->history.ready)
+        helper_notify(inst->helper, HELPER_NOTIFY_READY);
+    inst->history.ready = true;
+}
+
+static void say_none(struct instance *inst, int rv)
+{
+    if (!inst->history.no_socket)
+        log_error("control: no socket for %s, so status and reload will not work: %s: tried again "
+                  "every few seconds",
+                  helper_name(inst->helper), strerror(-rv));
+    inst->history.no_socket = true;
+}
+
 enum exit_code instance_control_open(struct instance *inst)
 {
-    struct control_server_opts o = {
-        .loop = inst->loop, .group = getegid(), .answer = on_request, .user = inst};
-    const char *name = helper_name(inst->helper);
-    int rv;
+    int rv = open_socket(inst);
 
-    o.fd = helper_control_socket(inst->helper);
-    rv = o.fd < 0 ? o.fd : control_server_new(&o, &inst->control);
     if (rv == -EADDRINUSE) {
-        log_error("control: an instance called %s is running already", name);
+        log_error("control: an instance called %s is running already", helper_name(inst->helper));
         return EXIT_CODE_START;
     }
     if (rv)
-        log_error("control: no socket for %s, so status and reload will not work: %s", name,
-                  strerror(-rv));
+        say_none(inst, rv);
     return EXIT_CODE_OK;
+}
+
+void instance_control_look(struct instance *inst)
+{
+    int rv = inst->control ? helper_control_look(inst->helper) : -ENOENT;
+
+    if (!rv) {
+        tell_ready(inst);
+        return;
+    }
+    instance_control_close(inst);
+    rv = open_socket(inst);
+    if (rv) {
+        say_none(inst, rv);
+        return;
+    }
+    log_info("control: the socket of %s was not there: made anew", helper_name(inst->helper));
+    inst->history.no_socket = false;
+    instance_error_mended(inst, "control: ");
+    tell_ready(inst);
 }
 
 void instance_control_close(struct instance *inst)

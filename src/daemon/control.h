@@ -31,6 +31,8 @@ struct instance_history {
     uint64_t error_ns;
     struct loop_timer tell;     /* the service manager is told soon */
     char told[HELPER_TEXT_MAX]; /* what it was told */
+    bool ready;                 /* it was told that everything is there */
+    bool no_socket;             /* there is a line about it */
 };
 
 /* The files that the configuration names, and what they looked like when they were read. */
@@ -52,9 +54,13 @@ void instance_note_state(struct instance *inst, enum edge_state state, const cha
 /* What the instance does has changed: let the service manager know, at most once a second. */
 void instance_tell_manager(struct instance *inst);
 
-/* A socket that cannot be had is logged and done without; EXIT_CODE_START when another process has
- * it. Before the loop is freed. */
+/* A socket that cannot be had is logged and done without for now; EXIT_CODE_START when another
+ * process has it. Before the loop is freed. */
 enum exit_code instance_control_open(struct instance *inst);
+
+/* To be called when all is set up, and every few seconds then: a socket that is not there, or whose
+ * file somebody has removed, is made. The service manager is told READY once there is one. */
+void instance_control_look(struct instance *inst);
 void instance_control_close(struct instance *inst);
 
 /* snapshot.c: everything that is known now, into *ret. Returns 0 or -ENOMEM; the caller calls

@@ -378,7 +378,7 @@ static enum exit_code setup(struct instance *inst)
     instance_files_watch(inst);
     instance_watch_expiry(inst);
     start_watchdog(inst);
-    helper_notify(inst->helper, HELPER_NOTIFY_READY);
+    instance_control_look(inst);
     instance_tell_manager(inst);
     loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
     return EXIT_CODE_OK;

@@ -315,6 +315,7 @@ static void on_files(struct loop_timer *timer)
     } else if (!same_files(now, f->loaded)) {
         take_files(inst);
     }
+    instance_control_look(inst);
     loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + next_ns);
 }
 

@@ -281,6 +281,11 @@ int helper_control_socket(struct helper *h)
     return r ? r : fd;
 }
 
+int helper_control_look(struct helper *h)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_CONTROL_LOOK});
+}
+
 int helper_notify(struct helper *h, enum helper_notify what)
 {
     return ask_plain(h, &(struct helper_request){.op = HELPER_OP_NOTIFY, .which = what});

@@ -171,19 +171,34 @@ static int bind_private(int fd, const struct sockaddr_un *addr, const struct san
     return chmod(addr->sun_path, 0660) || listen(fd, 16) ? -errno : 0;
 }
 
+/* The file of the socket that was made is there. */
+static bool is_there(const struct effects *e)
+{
+    struct stat st;
+
+    return *e->socket_path && !lstat(e->socket_path, &st) && st.st_dev == e->socket_dev &&
+           st.st_ino == e->socket_ino;
+}
+
+static int fx_control_look(void *user)
+{
+    return is_there(user) ? 0 : -ENOENT;
+}
+
 static int fx_control_socket(void *user, const char *name)
 {
     struct effects *e = user;
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     char path[PLACE_PATH_MAX];
     int fd, r = place_control_socket(name, path);
+    struct stat st;
 
     if (r)
         return r;
     memcpy(addr.sun_path, path, sizeof(addr.sun_path));
-    if (!*e->socket_path)
+    if (!is_there(e))
         r = clear_place(&addr);
-    else if (unlink(path) && errno != ENOENT) /* our own, asked for again */
+    else if (unlink(path)) /* our own, asked for again */
         r = -errno;
     if (r)
         return r;
@@ -191,11 +206,15 @@ static int fx_control_socket(void *user, const char *name)
     if (fd < 0)
         return -errno;
     r = bind_private(fd, &addr, e->user);
+    if (!r && lstat(path, &st))
+        r = -errno;
     if (r) {
         close(fd);
         return r;
     }
     memcpy(e->socket_path, path, sizeof(path));
+    e->socket_dev = st.st_dev;
+    e->socket_ino = st.st_ino;
     last_end_forget(name);
     return fd;
 }
@@ -297,6 +316,7 @@ const struct server_effects effects_real = {
     .file_stat = fx_file_stat,
     .config_read = fx_config_read,
     .control_socket = fx_control_socket,
+    .control_look = fx_control_look,
     .notify = fx_notify,
     .notify_status = fx_notify_status,
     .time_load = fx_time_load,
@@ -314,7 +334,7 @@ int effects_init(struct effects *e, const struct sandbox_user *user)
 
 void effects_done(struct effects *e)
 {
-    if (*e->socket_path)
+    if (is_there(e))
         unlink(e->socket_path);
     netlink_close(e->netlink);
 }

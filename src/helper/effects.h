@@ -2,6 +2,8 @@
 #ifndef HELPER_EFFECTS_H
 #define HELPER_EFFECTS_H
 
+#include <sys/types.h>
+
 #include "helper/sandbox.h"
 #include "helper/server.h"
 
@@ -9,6 +11,8 @@ struct effects {
     struct netlink *netlink;
     const struct sandbox_user *user;
     char socket_path[PLACE_PATH_MAX]; /* of the control socket that was made; "" */
+    dev_t socket_dev;                 /* and its file, which somebody may remove or replace */
+    ino_t socket_ino;
 };
 
 /* Returns 0 or -errno. */

@@ -134,6 +134,9 @@ int helper_config_commit(struct helper *h, bool commit);
  * nobody listens on. Returns the descriptor or -errno (-EADDRINUSE: somebody listens on it). */
 int helper_control_socket(struct helper *h);
 
+/* Is its file still there? 0; -ENOENT: none, or another one has its name. */
+int helper_control_look(struct helper *h);
+
 /* What the service manager is told (sd_notify(3)), if there is one. */
 enum helper_notify {
     HELPER_NOTIFY_READY,

@@ -125,7 +125,7 @@ static bool on_signal(struct process *p, int signal_fd, enum exit_code *ret)
     if (info.ssi_signo != SIGCHLD) {
         uint8_t signo = (uint8_t)info.ssi_signo;
 
-        if (write(p->events[1], &signo, 1) < 0 && errno != EAGAIN)
+        if (write(p->events[1], &signo, 1) < 0 && errno != EAGAIN && errno != EPIPE)
             log_error("helper: cannot pass on a signal: %s", strerror(errno));
         return false;
     }

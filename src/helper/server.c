@@ -314,6 +314,8 @@ static int dispatch(struct server *s, const struct helper_request *q, struct ser
             return -EPERM;
         reply_fd(ret, s->fx->control_socket(s->fx_user, s->opts->name));
         return ret->answer.error;
+    case HELPER_OP_CONTROL_LOOK:
+        return s->fx->control_look(s->fx_user);
     case HELPER_OP_NOTIFY:
         return q->which < HELPER_NOTIFY_COUNT
                    ? s->fx->notify(s->fx_user, (enum helper_notify)q->which)
@@ -343,6 +345,7 @@ static const char *op_name(uint32_t op)
         [HELPER_OP_CONFIG_STAGE] = "config-stage",
         [HELPER_OP_CONFIG_COMMIT] = "config-commit",
         [HELPER_OP_CONTROL_SOCKET] = "control-socket",
+        [HELPER_OP_CONTROL_LOOK] = "control-look",
         [HELPER_OP_NOTIFY] = "notify",
         [HELPER_OP_TIME_LOAD] = "time-load",
         [HELPER_OP_TIME_SAVE] = "time-save",

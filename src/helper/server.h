@@ -29,6 +29,7 @@ struct server_effects {
      * has errors. */
     int (*config_read)(void *user, const char *path, struct tunnel_config **ret);
     int (*control_socket)(void *user, const char *name);
+    int (*control_look)(void *user); /* 0: its file is there; -ENOENT */
     int (*notify)(void *user, enum helper_notify what);
     int (*notify_status)(void *user, const char *text); /* without control characters */
     int (*time_load)(void *user, const char *name, int64_t *ret);

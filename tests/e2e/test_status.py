@@ -318,6 +318,8 @@ def test_the_service_manager_is_told_the_state(site):
     manager.bind(str(site.state / "notify"))
     manager.settimeout(20)
     told = []
+    place = site.directories("edge")["MPQUIC_RUN_DIR"] / "told.sock"
+    place.mkdir()
     site.edge_end.stop()  # the hub of 1.yaml has room for one
     end = Tunnel(site, "edge", config, site.edge_end.etc)
     end.process = site.popen("edge", "env", f"NOTIFY_SOCKET={site.state}/notify", end.program,
@@ -325,7 +327,11 @@ def test_the_service_manager_is_told_the_state(site):
     try:
         while ["STATUS=up"] not in told:
             told.append(manager.recv(4096).decode().splitlines())
-        assert ["READY=1"] in told
+        # not ready without its control socket, whose place is taken
+        assert ["READY=1"] not in told and end.ask("status", check=False).returncode == NOT_RUNNING
+        place.rmdir()
+        while ["READY=1"] not in told:
+            told.append(manager.recv(4096).decode().splitlines())
         local = end.status()["paths"][0]["local"]
         assert re.fullmatch(r"10\.150\.1\.2:\d+", local), local
         assert end.stop() == 0
@@ -334,6 +340,23 @@ def test_the_service_manager_is_told_the_state(site):
         manager.close()
         site.edge_end.start()
     up(site.edge_end)
+
+
+def test_a_control_socket_that_was_removed_is_made_again(site):
+    end = site.edge_end
+    up(end)
+    run = site.directories("edge")["MPQUIC_RUN_DIR"]
+    shutil.rmtree(run)
+    wait_until((run / "1.sock").exists, 20, "the socket is made again")
+    assert end.status()["state"] == "up"
+    assert "control: the socket of 1 was not there: made anew" in end.text()
+    # another one in its place is not ours, and stays
+    (run / "1.sock").rename(run / "ours.sock")
+    (run / "1.sock").mkdir()
+    wait_until(lambda: "control: no socket for 1" in end.text(), 20, "it is seen")
+    (run / "1.sock").rmdir()
+    wait_until((run / "1.sock").exists, 20, "the socket is made again")
+    assert end.status()["state"] == "up"
 
 
 def test_a_client_that_waits_tells_for_what(site):

@@ -193,6 +193,11 @@ static int fake_config_read(void *user, const char *path, struct tunnel_config *
     return fd;
 }
 
+static int fake_control_look(void *user)
+{
+    return ((struct fakes *)user)->error;
+}
+
 static int fake_control_socket(void *user, const char *name)
 {
     return fake_fd(user, FAKE_CONTROL_SOCKET);
@@ -259,6 +264,7 @@ static const struct server_effects fake_effects = {
     .file_stat = fake_file_stat,
     .config_read = fake_config_read,
     .control_socket = fake_control_socket,
+    .control_look = fake_control_look,
     .notify = fake_notify,
     .notify_status = fake_notify_status,
     .time_load = fake_time_load,

@@ -26,8 +26,6 @@ static int last_path(const char *name, const char *suffix, char path[static PLAC
 
     if (r)
         return r;
-    if (mkdir(dir, 0755) && errno != EEXIST)
-        return -errno;
     n = snprintf(path, PLACE_PATH_MAX, "%s/%s.last%s", dir, name, suffix);
     return n < 0 || n >= PLACE_PATH_MAX ? -ENAMETOOLONG : 0;
 }
@@ -52,14 +50,17 @@ static int write_file(const char *path, const char *text, const gid_t *group)
 
 int last_end_save(const char *name, const struct last_end *end, const gid_t *group)
 {
-    char path[PLACE_PATH_MAX], fresh[PLACE_PATH_MAX], clean[LAST_TEXT_MAX],
+    char dir[PLACE_PATH_MAX], path[PLACE_PATH_MAX], fresh[PLACE_PATH_MAX], clean[LAST_TEXT_MAX],
         text[LAST_TEXT_MAX + 64];
     int r = last_path(name, "", path);
 
     if (!r)
         r = last_path(name, ".new", fresh);
+    if (!r)
+        r = place_run_dir(dir, sizeof(dir));
     if (r)
         return r;
+    mkdir(dir, 0755); /* when it fails, so does what follows */
     snprintf(clean, sizeof(clean), "%s", end->text);
     last_text_clean(clean);
     snprintf(text, sizeof(text), "%d %" PRId64 "\n%s\n", end->code, end->time_s, clean);

@@ -196,6 +196,29 @@ def test_routes_follow_the_configuration(site):
     assert "172.31.0.0/16" not in routes() and "172.29.0.0/16" in routes()
 
 
+def test_a_fixed_address_reaches_a_running_edge(site):
+    """An edge without addresses of its own has one of the pool; the hub then fixes another one."""
+    config = site.lab.state / "edge3.yaml"
+    write_config(config, **(site.keys["edge2"] | dict(tun_name="mpq3", tun_cidr=None)))
+    edge = Tunnel(site.lab, "edge", config, site.etc["edge2"]).start()
+    try:
+        is_up(edge)
+        assigned = wait_until(lambda: edge.status()["tunnel"]["assigned"], 20, "it has addresses")
+        assert "10.200.10.50/32" not in assigned
+        before = steady(site)
+        write(site, "hub")
+        with site.hub.config.open("a") as f:
+            f.write("peers:\n  - name: edge2\n    instance_id: mpq3\n"
+                    "    addresses: 10.200.10.50\n")
+        assert reload(site.hub)[1]["result"] == "applied"
+        wait_until(lambda: "10.200.10.50/32" in edge.status()["tunnel"]["addresses"], 30,
+                   f"it has the fixed address:\n{edge.text()}")
+        assert edge.running() and len(edge.status()["tunnel"]["addresses"]) == 2
+        assert steady(site)["edge"][1] == before["edge"][1]
+    finally:
+        edge.stop()
+
+
 def replace(directory, file, source):
     """As a careful tool does: a new file takes the old one's name."""
     new = directory / f"{file}.new"

@@ -10,6 +10,7 @@
 #include "base/exitcode.h"
 #include "base/util.h"
 #include "cli/hubfile.h"
+#include "cli/remember.h"
 
 static const char default_dir[] = "/etc/mpquic/pki";
 
@@ -272,8 +273,9 @@ static const struct cli_verb verb_client;
 
 struct client_args {
     struct common common;
-    bool bundle;
+    bool bundle, forget;
     struct cli_bundle_opts opts;
+    struct file_text remembered; /* which opts borrow from */
 };
 
 /* Options of a bundle. Returns 0, 1 when it is none, or -EINVAL after having said what is wrong. */
@@ -298,8 +300,24 @@ static int take_bundle(const struct cli_verb *verb, int c, struct client_args *a
     }
     if (text)
         *text = optarg;
-    a->bundle |= c == 'b' || list || text;
-    return c == 'b' || list || text ? 0 : 1;
+    a->forget |= c == 'F';
+    a->bundle |= c == 'b' || c == 'F' || list || text;
+    return c == 'b' || c == 'F' || list || text ? 0 : 1;
+}
+
+/* What can be wrong is found before a certificate is issued. */
+static int begin_bundle(const struct pki *p, struct client_args *a, const char *name,
+                        struct bundle *ret, struct config_peer *ret_fixed, struct pki_error *e)
+{
+    int taken = a->forget ? 0 : remember_load(p, name, &a->opts, &a->remembered, e);
+    int rv = taken < 0 ? taken : cli_bundle_begin(p, name, &a->opts, ret, ret_fixed, e);
+
+    if (!rv && taken)
+        fprintf(stderr,
+                "mpquic pki: %s: with the options of its last bundle (%s/options/%s); --forget "
+                "makes one without\n",
+                name, p->dir, name);
+    return rv;
 }
 
 /* Write the bundle of a certificate that is there. */
@@ -312,6 +330,8 @@ static int finish_bundle(const struct cli_verb *verb, const struct pki *p,
     int rv = cli_bundle_finish(p, &a->opts, b, file, &e);
     bool to_stdout = !rv && !strcmp(file, "-");
 
+    if (!rv)
+        rv = remember_save(p, b->name, &a->opts, &e);
     bundle_done(b);
     if (!rv && (fixed->n_addr || fixed->n_prefix))
         rv = hub_file_fix_peer(p, fixed, to_stdout ? stderr : stdout, &e);
@@ -325,7 +345,7 @@ static int finish_bundle(const struct cli_verb *verb, const struct pki *p,
 }
 
 /* Issue; with a bundle a certificate that is there already will do. */
-static int issue_client(const struct pki *p, const struct client_args *a, const char *name)
+static int issue_client(const struct pki *p, struct client_args *a, const char *name)
 {
     struct pki_issue_opts opts = {.kind = PKI_KIND_CLIENT,
                                   .name = name,
@@ -336,7 +356,7 @@ static int issue_client(const struct pki *p, const struct client_args *a, const 
     struct pki_error e;
     int rv;
 
-    if (a->bundle && cli_bundle_begin(p, name, &a->opts, &b, &fixed, &e))
+    if (a->bundle && begin_bundle(p, a, name, &b, &fixed, &e))
         return cli_failed(&verb_client, &e);
     rv = pki_issue(p, &opts, &e);
     if (rv == -EEXIST && a->bundle && !opts.days && !opts.rsa_bits)
@@ -368,13 +388,19 @@ static int run_client(int argc, char **argv)
         return cli_usage_error(&verb_client, "exactly one name is needed");
     if (cli_pki_at(a.common.dir, &p, &e))
         return cli_failed(&verb_client, &e);
-    return issue_client(&p, &a, argv[optind]);
+    c = issue_client(&p, &a, argv[optind]);
+    file_text_done(&a.remembered);
+    return c;
 }
 
 #define OPTIONS_BUNDLE                                                                             \
     {'b', "bundle", NULL,                                                                          \
      "Write NAME.mpquic, one file with all that the edge needs: mpquic join reads it. Implied by " \
      "the options below."},                                                                        \
+        {'F', "forget", NULL,                                                                      \
+         "Do not use the options that the last bundle of NAME was made with; otherwise those "     \
+         "that "                                                                                   \
+         "are not given are the same again."},                                                     \
         {'o', "out", "FILE", "Write the bundle there; - is standard output."},                     \
         {'H', "hub", "ADDRESS[:PORT]",                                                             \
          "Where the edge finds the hub. Otherwise what mpquic init has remembered."},              \
@@ -424,15 +450,14 @@ static const struct cli_verb verb_client = {
 
 static const struct cli_verb verb_renew;
 
-static int renew(const struct pki *p, const struct pki_renew_opts *opts,
-                 const struct client_args *a)
+static int renew(const struct pki *p, const struct pki_renew_opts *opts, struct client_args *a)
 {
     struct config_peer fixed = {0};
     struct bundle b = {0};
     enum pki_kind kind;
     struct pki_error e;
 
-    if (a->bundle && cli_bundle_begin(p, opts->name, &a->opts, &b, &fixed, &e))
+    if (a->bundle && begin_bundle(p, a, opts->name, &b, &fixed, &e))
         return cli_failed(&verb_renew, &e);
     if (pki_renew(p, opts, &kind, &e))
         return cli_failed(&verb_renew, &e);
@@ -441,8 +466,8 @@ static int renew(const struct pki *p, const struct pki_renew_opts *opts,
     print_issued(p, kind, opts->name);
     printf(kind == PKI_KIND_SERVER
                ? "a running instance takes the new files by itself\n"
-               : "bring both files to the edge, or add --bundle and run mpquic join --force there; "
-                 "a running instance takes them by itself\n");
+               : "bring both files to the edge, or add --bundle and run mpquic join there; a "
+                 "running instance takes them by itself\n");
     return EXIT_CODE_OK;
 }
 
@@ -472,7 +497,9 @@ static int run_renew(int argc, char **argv)
     opts.rsa_bits = a.common.rsa_bits;
     if (cli_pki_at(a.common.dir, &p, &e))
         return cli_failed(&verb_renew, &e);
-    return renew(&p, &opts, &a);
+    c = renew(&p, &opts, &a);
+    file_text_done(&a.remembered);
+    return c;
 }
 
 static const struct cli_option options_renew[] = {

@@ -3,6 +3,7 @@
  *      ca.crt  ca.key          the authority; made by pki_init(), or brought from elsewhere
  *      crl.pem                 what is revoked; always there
  *      index.txt               what was issued (index.h)
+ *      options/NAME            with which options the bundle of an edge was made; may be missing
  *      hub.txt                 "ADDRESS:PORT" of the hub that this authority serves, and the path
  * of its configuration; may be missing server/NAME/cert.pem    a certificate and its key: exchanged
  * together, as one directory server/NAME/key.pem client/NAME/...

@@ -185,6 +185,23 @@ def test_beside_another_instance(site):
 ALL = ["--route", "0.0.0.0/1", "--route", "128.0.0.0/1"]
 
 
+def test_a_bundle_is_made_as_the_last_one(site):
+    hub = site.machines["hub"]
+
+    def head(*words):
+        made = hub.mpquic("pki", *words, "same", "--out", "-").stdout
+        return re.findall(r"^(?:tunnel|route|route-table): .*", made, re.M)
+
+    first = head("client", "--tunnel", "mpq5", "--route", "10.99.0.0/16", "--route", "10.98.0.0/16")
+    assert first == ["tunnel: mpq5", "route: 10.99.0.0/16", "route: 10.98.0.0/16", "route-table: 100"]
+    assert head("renew") == first
+    assert head("renew", "--tunnel", "mpq6", "--route-table", "0") == ["tunnel: mpq6", *first[1:3]]
+    assert head("client") == ["tunnel: mpq6", *first[1:3]]
+    assert head("renew", "--forget") == ["tunnel: mpq0", "route: 0.0.0.0/0", "route: ::/0",
+                                         "route-table: 100"]
+    assert head("renew")[0] == "tunnel: mpq0"
+
+
 # Does what the service does: $STATE holds who is enabled, and the processes.
 SYSTEMCTL = """#!/bin/sh
 [ "$1" = --quiet ] && shift

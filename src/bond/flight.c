@@ -38,6 +38,12 @@ static void trim(struct flight *f)
     }
 }
 
+const struct pkt *flight_oldest(struct flight *f)
+{
+    trim(f);
+    return f->n ? at(f, 0)->pkt : NULL;
+}
+
 struct pkt *flight_take_oldest(struct flight *f)
 {
     struct pkt *pkt;

@@ -34,7 +34,8 @@ struct pkt *flight_add(struct flight *f, uint64_t id, struct pkt *pkt);
 /* Take out the datagram of that number; NULL when it is not kept. */
 struct pkt *flight_take(struct flight *f, uint64_t id);
 
-/* Take out the oldest one; NULL when there is none. */
+/* The oldest one, which stays; then take it out. NULL when there is none. */
+const struct pkt *flight_oldest(struct flight *f);
 struct pkt *flight_take_oldest(struct flight *f);
 
 #endif

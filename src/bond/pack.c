@@ -106,10 +106,11 @@ static void keep(struct pack *p, const struct pkt *dgram)
     p->n_kept++;
 }
 
-/* Too much is kept: more than may be, or more than is left for everybody else. */
-static bool keeps_too_much(const struct pack *p, const struct pkt *dgram)
+/* Too much is kept: more than may be, or than is left beside what all others need to pass. */
+static bool keeps_too_much(const struct pack *p, unsigned pool_class)
 {
-    return p->kept > PACK_AGAIN_BYTES || p->n_kept > pkt_pool_left(p->opts.pool, dgram);
+    return p->kept > PACK_AGAIN_BYTES ||
+           p->n_kept > PACK_POOL_SHARE * pkt_pool_spare(p->opts.pool, pool_class);
 }
 
 /* Keep the oldest that the lane has on its way no longer. False when there is none. */
@@ -393,10 +394,8 @@ static void send_again(struct pack *p, uint64_t now_ns, struct pkt *dgram)
     struct packed_reader r;
     struct packed_head head;
 
-    if (!too_late(p, now_ns, dgram)) {
-        queue_push(&p->again, dgram);
+    if (!too_late(p, now_ns, dgram) && !queue_push(&p->again, dgram))
         return;
-    }
     if (!packed_open(&r, dgram->data, dgram->len, &head))
         say_gone(p, head.class, &r);
     forget(p, dgram);
@@ -522,7 +521,7 @@ static bool worth_keeping(const struct pack *p, const struct pkt *dgram)
 
 void pack_sent(struct pack *p, struct pack_lane *lane, uint64_t id, struct pkt *dgram)
 {
-    const struct pkt like = {.pool_class = dgram->pool_class};
+    unsigned pool_class = dgram->pool_class;
     struct pkt *out;
 
     if (!worth_keeping(p, dgram)) {
@@ -535,7 +534,7 @@ void pack_sent(struct pack *p, struct pack_lane *lane, uint64_t id, struct pkt *
         p->stats.forgotten++;
         forget(p, out);
     }
-    while (keeps_too_much(p, &like) && forget_oldest(p, lane))
+    while (keeps_too_much(p, pool_class) && forget_oldest(p, lane))
         ;
 }
 
@@ -583,6 +582,17 @@ void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns)
             pack_unsent(p, now_ns, dgram);
     }
     lane->unit = NULL;
+}
+
+void pack_age(struct pack *p, struct pack_lane *lane, uint64_t now_ns)
+{
+    const struct pkt *oldest;
+
+    next_again(p, now_ns);
+    while ((oldest = flight_oldest(&lane->flight)) && too_late(p, now_ns, oldest)) {
+        p->stats.forgotten++;
+        forget(p, flight_take_oldest(&lane->flight));
+    }
 }
 
 bool pack_pending(const struct pack *p, const struct pack_lane *lane)

@@ -28,7 +28,8 @@
 #include "wire/packed.h"
 
 enum {
-    PACK_AGAIN_BYTES = 16 << 20, /* kept for sending again, in whole buffers, of one session */
+    PACK_AGAIN_BYTES = 16 << 20, /* kept for sending again, in whole buffers, of one session, */
+    PACK_POOL_SHARE = 4,         /* and so many times the buffers that may yet be kept (pkt.h) */
     PACK_GONE_MAX = 64,          /* GONE frames that wait */
     PACK_CHUNK = 32              /* flow numbers made at a time */
 };
@@ -117,6 +118,10 @@ bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t
 /* The lane is gone: what was on its way, and the rest of what it was in the middle of, goes again
  * on another. */
 void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns);
+
+/* Give up what is too late to be sent again, though nobody has said that it was lost, and the lane
+ * is not asked for more: a peer that acknowledges nothing keeps no buffers. */
+void pack_age(struct pack *p, struct pack_lane *lane, uint64_t now_ns);
 
 /* There is something besides what waits in fq. */
 bool pack_pending(const struct pack *p, const struct pack_lane *lane);

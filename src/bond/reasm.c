@@ -11,6 +11,13 @@
 
 enum { WORDS = REASM_WINDOW / 64, PLACES_FIRST = 8 };
 
+/* What a session may have whatever the others have; above it as much as nobody has. */
+enum { LEAST_FLOWS = 16, LEAST_UNITS = 64 };
+static const unsigned least_buffers[PKT_CLASSES] = {16, 1, 1};
+
+/* Ranges that a sender cuts are not small: more of one unit than these come from somebody else. */
+enum { PIECES_MAX = 128 };
+
 /* A unit that is not delivered: incomplete, or waiting. */
 struct reasm_unit {
     struct reasm_unit *next, *prev; /* by seq */
@@ -19,6 +26,7 @@ struct reasm_unit {
     uint32_t have;  /* bytes at the beginning of pkt; == total: complete */
     uint16_t segment;
     uint8_t kind, class;
+    uint8_t n_pieces;
     struct pkt *pkt;    /* NULL: its beginning has not come */
     struct pkt *pieces; /* behind a hole, by offset (piece_at()) */
     uint64_t since_ns;  /* its first byte came; when complete: it became so */
@@ -48,6 +56,7 @@ struct reasm_pool {
     struct reasm_unit *units, *free_unit;
     unsigned n_flows, n_units;         /* in all, */
     unsigned fresh_flows, fresh_units; /* of them never used yet, at the end: memory untouched */
+    unsigned used_flows, used_units;   /* of them in use */
     size_t bytes, max_bytes;
 };
 
@@ -80,32 +89,52 @@ void reasm_pool_free(struct reasm_pool *pool)
     free(pool);
 }
 
-static struct reasm_flow *take_flow(struct reasm_pool *pool)
+static struct reasm_flow *take_flow(struct reasm *r)
 {
+    struct reasm_pool *pool = r->opts.pool;
     struct reasm_flow *f = pool->free_flow;
 
+    if (r->n_flows >= LEAST_FLOWS + (pool->n_flows - pool->used_flows))
+        return NULL;
     if (f)
         pool->free_flow = f->next_free;
     else if (pool->fresh_flows)
         f = &pool->flows[pool->n_flows - pool->fresh_flows--];
+    pool->used_flows += f != NULL;
+    r->n_flows += f != NULL;
     return f;
 }
 
-static void return_flow(struct reasm_pool *pool, struct reasm_flow *f)
+static void return_flow(struct reasm *r, struct reasm_flow *f)
 {
-    f->next_free = pool->free_flow;
-    pool->free_flow = f;
+    f->next_free = r->opts.pool->free_flow;
+    r->opts.pool->free_flow = f;
+    r->opts.pool->used_flows--;
+    r->n_flows--;
 }
 
-static struct reasm_unit *take_unit(struct reasm_pool *pool)
+static struct reasm_unit *take_unit(struct reasm *r)
 {
+    struct reasm_pool *pool = r->opts.pool;
     struct reasm_unit *u = pool->free_unit;
 
+    if (r->n_units >= LEAST_UNITS + (pool->n_units - pool->used_units))
+        return NULL;
     if (u)
         pool->free_unit = u->next;
     else if (pool->fresh_units)
         u = &pool->units[pool->n_units - pool->fresh_units--];
+    pool->used_units += u != NULL;
+    r->n_units += u != NULL;
     return u;
+}
+
+static void return_unit(struct reasm *r, struct reasm_unit *u)
+{
+    u->next = r->opts.pool->free_unit;
+    r->opts.pool->free_unit = u;
+    r->opts.pool->used_units--;
+    r->n_units--;
 }
 
 /* Buffers count as a whole: a byte in a large one keeps all of it. */
@@ -171,13 +200,13 @@ static void done_clear(struct reasm_flow *f, uint32_t seq)
 static struct reasm_flow *open_flow(struct reasm *r, uint64_t now_ns, unsigned number)
 {
     struct reasm_place *place = &r->place[number];
-    struct reasm_flow *f = place->open ? NULL : take_flow(r->opts.pool);
+    struct reasm_flow *f = place->open ? NULL : take_flow(r);
 
     if (!f)
         return place->open;
     *f = (struct reasm_flow){.number = number, .top = place->base, .used_ns = now_ns};
     if (heap_set(&r->heap, &f->timer, now_ns + REASM_IDLE_NS)) {
-        return_flow(r->opts.pool, f);
+        return_flow(r, f);
         return NULL;
     }
     place->open = f;
@@ -188,7 +217,7 @@ static void close_flow(struct reasm *r, struct reasm_flow *f)
 {
     heap_remove(&r->heap, &f->timer);
     r->place[f->number].open = NULL;
-    return_flow(r->opts.pool, f);
+    return_flow(r, f);
 }
 
 /* --- units ------------------------------------------------------------------------------ */
@@ -219,7 +248,7 @@ static struct reasm_unit *at_or_before(const struct reasm_flow *f, uint32_t seq)
 static struct reasm_unit *unit_new(struct reasm *r, struct reasm_flow *f, struct reasm_unit *after,
                                    uint32_t seq)
 {
-    struct reasm_unit *u = take_unit(r->opts.pool);
+    struct reasm_unit *u = take_unit(r);
 
     if (!u)
         return NULL;
@@ -236,6 +265,7 @@ static void free_pieces(struct reasm *r, struct reasm_unit *u)
         struct pkt *piece = u->pieces;
 
         u->pieces = piece->next;
+        u->n_pieces--;
         release_bytes(r, piece);
         pkt_free(r->opts.pkts, piece);
     }
@@ -252,8 +282,7 @@ static struct pkt *unit_take(struct reasm *r, struct reasm_flow *f, struct reasm
     *(u->prev ? &u->prev->next : &f->first) = u->next;
     *(u->next ? &u->next->prev : &f->last) = u->prev;
     f->n_units--;
-    u->next = r->opts.pool->free_unit;
-    r->opts.pool->free_unit = u;
+    return_unit(r, u);
     return pkt;
 }
 
@@ -278,6 +307,7 @@ static void absorb_pieces(struct reasm *r, struct reasm_unit *u)
 
         append(u, piece->data, piece_at(piece), piece->len); /* what does not fit is dropped */
         u->pieces = piece->next;
+        u->n_pieces--;
         release_bytes(r, piece);
         pkt_free(r->opts.pkts, piece);
     }
@@ -292,9 +322,10 @@ static int keep_piece(struct reasm *r, struct reasm_unit *u, const struct packed
         at = &(*at)->next;
     if (*at && piece_at(*at) == f->offset && (*at)->len >= f->len)
         return -EEXIST;
-    piece = pkt_new(r->opts.pkts, f->len);
+    piece = u->n_pieces < PIECES_MAX ? pkt_new(r->opts.pkts, f->len) : NULL;
     if (!piece)
         return -ENOBUFS;
+    u->n_pieces++;
     memcpy(piece->data, f->data, f->len);
     piece->len = f->len;
     piece->flow = f->offset;
@@ -545,18 +576,14 @@ static void give_up(struct reasm *r, uint64_t now_ns, struct reasm_flow *f)
         skip_to(r, now_ns, f, f->top);
 }
 
-/* Too much is held: more than may be, or more buffers of a size than are left for everybody else.
- */
+/* More than its share: others need buffers too. */
 static bool holds_too_much(const struct reasm *r)
 {
     if (r->bytes > r->opts.max_bytes || r->opts.pool->bytes > r->opts.pool->max_bytes)
         return true;
-    for (unsigned i = 0; i < PKT_CLASSES; i++) {
-        const struct pkt like = {.pool_class = (uint8_t)i};
-
-        if (r->held[i] > 1 && r->held[i] > pkt_pool_left(r->opts.pkts, &like))
+    for (unsigned c = 0; c < PKT_CLASSES; c++)
+        if (r->held[c] > least_buffers[c] + pkt_pool_spare(r->opts.pkts, c))
             return true;
-    }
     return false;
 }
 

@@ -8,8 +8,9 @@
  * Flows know nothing of each other: none waits for another's loss. A flow whose units come whole
  * and in order costs nothing but the number that it expects next; only one with a hole, or with
  * a unit that has begun, holds a struct of a bounded pool. What is held is bounded in bytes, for
- * the session and for all sessions that share a pool: above that the flow whose patience would end
- * first is not waited for any longer. No system call, no clock, no allocation per packet.
+ * the session and for all sessions that share a pool, and is never more than what nobody has: above
+ * that the flow whose patience would end first is not waited for any longer. No system call, no
+ * clock, no allocation per packet.
  *
  * Of a run (a super-packet's piece) that stays incomplete the whole segments at its beginning are
  * delivered; what lies behind the hole is lost with it. */
@@ -80,6 +81,7 @@ struct reasm {
     struct heap heap;           /* of flows, by the time at which something is to be given up */
     size_t bytes;               /* held, */
     unsigned held[PKT_CLASSES]; /* in so many buffers of each size */
+    unsigned n_flows, n_units;  /* taken from the pool */
     struct reasm_stats stats;
 };
 

@@ -152,6 +152,9 @@ void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, ui
 /* The lane is gone. */
 void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_ns);
 
+/* As session_age(), of what has been sent over the lane and is kept. */
+bool session_age_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns);
+
 /* A packed datagram from the tunnel. */
 void session_rx_packed(struct session *s, uint64_t now_ns, const uint8_t *data, size_t len);
 

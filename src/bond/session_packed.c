@@ -139,6 +139,14 @@ void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_n
         kick(s);
 }
 
+bool session_age_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns)
+{
+    if (!s->pack)
+        return false;
+    pack_age(s->pack, lane, now_ns);
+    return s->pack->kept > 0;
+}
+
 /* --- life ------------------------------------------------------------------------------------ */
 
 static int make(struct session *s, struct reasm_pool *pool)

@@ -212,3 +212,11 @@ unsigned pkt_pool_left(const struct pkt_pool *pool, const struct pkt *pkt)
 
     return c->n_total - c->n_used;
 }
+
+unsigned pkt_pool_spare(const struct pkt_pool *pool, unsigned pool_class)
+{
+    const struct pkt_class *c = &pool->class[pool_class];
+    unsigned left = c->n_total - c->n_used;
+
+    return left > c->n_total / 2 ? left - c->n_total / 2 : 0;
+}

@@ -92,4 +92,7 @@ unsigned pkt_pool_in_use(const struct pkt_pool *pool);
 /* Number of packets of the size class of pkt that the pool can still give. */
 unsigned pkt_pool_left(const struct pkt_pool *pool, const struct pkt *pkt);
 
+/* Number of packets of a size class that may yet be kept: half of them are for what passes. */
+unsigned pkt_pool_spare(const struct pkt_pool *pool, unsigned pool_class);
+
 #endif

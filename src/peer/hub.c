@@ -250,8 +250,12 @@ static void age_queues(struct hub *h, uint64_t now_ns)
 
     if (!h->age_ns || now_ns < h->age_ns)
         return;
-    for (unsigned i = 0; i < h->n_members; i++)
-        waits |= session_age(&h->members[i]->session, now_ns);
+    for (unsigned i = 0; i < h->n_members; i++) {
+        struct member *p = h->members[i];
+
+        waits |= session_age(&p->session, now_ns);
+        waits |= session_age_packed(&p->session, &p->lane, now_ns);
+    }
     h->age_ns = waits ? now_ns + SESSION_AGE_MAX_NS : 0;
 }
 

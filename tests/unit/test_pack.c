@@ -409,6 +409,32 @@ static void too_late_is_gone(void **state)
     assert_int_equal(x->pack.stats.again, 0);
 }
 
+/* A peer that acknowledges nothing: half of the buffers stay for what passes, and what could not be
+ * sent again any more is not kept. */
+static void what_is_kept_is_a_share_and_has_an_age(void **state)
+{
+    struct super_spec s = {.version = 4, .proto = IP_PROTO_TCP, .flags = 0x10, .payload = 1300};
+    struct fixture *x = *state;
+    unsigned kept;
+
+    for (unsigned i = 0; i < 16384; i++) {
+        struct pkt *p;
+
+        x->in[0].n = 0;
+        send_packet(x, &s, 0);
+        p = pack_pull(&x->pack, &x->lane[0], x->now_ns, 1438, 0);
+        assert_non_null(p);
+        pack_sent(&x->pack, &x->lane[0], x->next_id++, p);
+    }
+    kept = pkt_pool_in_use(x->pkts);
+    assert_in_range(kept, 16384 / 4, 16384 / 2);
+    pack_age(&x->pack, &x->lane[0], NS_PER_S);
+    assert_int_equal(pkt_pool_in_use(x->pkts), kept);
+    pack_age(&x->pack, &x->lane[0], NS_PER_S + 1);
+    assert_int_equal(pkt_pool_in_use(x->pkts), 0);
+    assert_int_equal(x->pack.stats.forgotten, 16384);
+}
+
 static void numbers_are_lent_again(void **state)
 {
     struct super_spec s = {.version = 4, .proto = IP_PROTO_UDP, .payload = 100};
@@ -488,9 +514,9 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(everything_comes_through), T(little_is_added),     T(small_packets_share_a_datagram),
-        T(only_bulk_is_cut),         T(too_late_is_gone),    T(numbers_are_lent_again),
-        T(without_a_number),         T(kept_within_a_share),
+        T(everything_comes_through), T(little_is_added),  T(small_packets_share_a_datagram),
+        T(only_bulk_is_cut),         T(too_late_is_gone), T(what_is_kept_is_a_share_and_has_an_age),
+        T(numbers_are_lent_again),   T(without_a_number), T(kept_within_a_share),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -399,18 +399,73 @@ static void held_within_a_share(void **state)
 
 static void without_flows_whole_units_go_on(void **state)
 {
+    enum { SHARE = (HELD_FLOWS + 16) / 2 }; /* of one session */
     struct fixture *x = *state;
 
-    for (unsigned flow = 0; flow < HELD_FLOWS; flow++)
+    for (unsigned flow = 0; flow < SHARE; flow++)
         give_packet(x, 0, flow, 1, 60);
     assert_int_equal(x->n_got, 0);
-    give_packet(x, 0, HELD_FLOWS, 1, 60);
-    assert_got(x, 0, HELD_FLOWS, 1);
-    give_range(x, 0, HELD_FLOWS, 2, 100, 0, 50);
+    give_packet(x, 0, SHARE, 1, 60);
+    assert_got(x, 0, SHARE, 1);
+    give_range(x, 0, SHARE, 2, 100, 0, 50);
     assert_int_equal(x->drops.n[DROP_NO_BUFFER], 1);
-    give_packet(x, 0, HELD_FLOWS, 0, 60);
+    give_packet(x, 0, SHARE, 0, 60);
     assert_int_equal(x->n_got, 1);
     assert_int_equal(x->drops.n[DROP_DUPLICATE], 1);
+}
+
+/* A peer that ends nothing that it begins leaves half of the buffers, and of all else, to the
+ * others: a second session puts its units together. */
+static void a_session_has_a_share(void **state)
+{
+    static const uint32_t total[] = {1500, 10000, 60000}; /* of each size class of buffers */
+    enum { SMALL = 128, LARGE = 8 };
+    struct fixture *x = *state;
+    struct pkt_pool *pkts = pkt_pool_new(SMALL, LARGE), *other = x->pkts;
+    struct reasm hog;
+
+    x->pkts = pkts;
+    x->r.opts.pkts = pkts;
+    hog = x->r;
+    for (unsigned i = 0; i < 4 * SMALL; i++)
+        give_range(x, 0, i % 32, i / 32, total[i % 3], i % 2 ? 0 : 100, 120);
+    for (unsigned i = 0; i < 1000; i++)
+        give_gone(x, 0, 100 + i, 5, 1);
+    assert_in_range(pkt_pool_in_use(pkts), SMALL / 4, SMALL / 2 + 16 + 4 * LARGE / 2 + LARGE / 2);
+    for (unsigned c = 0; c < PKT_CLASSES; c++)
+        assert_true(pkt_pool_spare(pkts, c) > 0);
+    {
+        struct reasm held = x->r;
+
+        x->r = hog;
+        for (unsigned i = 0; i < 3; i++) {
+            give_range(x, 0, i, 0, total[i], 0, 1000);
+            give_range(x, 0, i, 0, total[i], 1000, total[i]);
+        }
+        assert_int_equal(x->n_got, 3);
+        reasm_done(&x->r);
+        x->r = held;
+    }
+    reasm_reset(&x->r);
+    pkt_free(pkts, x->last);
+    x->last = NULL;
+    assert_int_equal(pkt_pool_in_use(pkts), 0);
+    pkt_pool_free(pkts);
+    x->pkts = x->r.opts.pkts = other;
+}
+
+/* Somebody who cuts a unit into bytes, and begins at its end. */
+static void a_unit_has_so_many_pieces(void **state)
+{
+    struct fixture *x = *state;
+
+    for (unsigned i = 0; i < 1000; i++)
+        give_range(x, 0, 0, 0, 4000, 3999 - i, 4000 - i);
+    assert_int_equal(pkt_pool_in_use(x->pkts), 128);
+    assert_int_equal(x->drops.n[DROP_NO_BUFFER], 1000 - 128);
+    give_range(x, 0, 0, 0, 4000, 0, 4000);
+    assert_int_equal(x->n_got, 1);
+    assert_int_equal(x->r.bytes, 0);
 }
 
 /* A run of TCP over IPv4 with three segments of 100 bytes, of which the beginning came. */
@@ -589,6 +644,8 @@ int main(void)
         T(the_window_moves_on),
         T(memory_is_bounded),
         T(held_within_a_share),
+        T(a_session_has_a_share),
+        T(a_unit_has_so_many_pieces),
         T(without_flows_whole_units_go_on),
         T(a_run_is_cut_at_whole_segments),
         T(random_arrivals_against_a_model),

@@ -63,8 +63,8 @@ static int send_request(struct masque *m)
     m->join = m->side->join;
     if (m->join.version) {
         masque_session_print(session, m->join.version, m->join.session, sizeof(m->join.session));
-        snprintf(path, sizeof(path), "%u", m->join.path % MASQUE_PATHS_MAX);
-        snprintf(lane, sizeof(lane), "%u", m->join.lane % MASQUE_PATH_LANES_MAX);
+        snprintf(path, sizeof(path), "%u", (unsigned)m->join.path % MASQUE_PATHS_MAX);
+        snprintf(lane, sizeof(lane), "%u", (unsigned)m->join.lane % MASQUE_PATH_LANES_MAX);
         fields[n++] = nv(MASQUE_SESSION_FIELD, session);
         fields[n++] = nv(MASQUE_PATH_FIELD, path);
         fields[n++] = nv(MASQUE_LANE_FIELD, lane);

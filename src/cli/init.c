@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "cli/pki.h"
 #include "cli/service.h"
+#include "pki/backup.h"
 
 enum { LOCK_WAIT_MS = 10000 };
 
@@ -166,7 +167,7 @@ static int ensure_authority(struct init *x, struct pki_error *e)
 /* The address that bundles will name, and the configuration that tells the rest. */
 static int ensure_hub(struct init *x, struct pki_error *e)
 {
-    struct pki_hub old, hub = {0};
+    struct pki_hub old = {0}, hub = {0};
     struct pki_error ignored;
     int rv;
 
@@ -176,6 +177,10 @@ static int ensure_hub(struct init *x, struct pki_error *e)
         !strcmp(old.config, hub.config))
         return 0;
     rv = pki_write_hub(&x->pki, &hub, e);
+    if (!rv && *old.address && strcmp(old.address, hub.address) != 0)
+        printf("the hub was %s: every edge that has that address needs a new bundle (mpquic pki "
+               "client NAME --bundle), and mpquic join --force there\n",
+               old.address);
     x->changed |= !rv;
     return rv;
 }
@@ -183,6 +188,7 @@ static int ensure_hub(struct init *x, struct pki_error *e)
 static int ensure_config(struct init *x, enum service_file there, struct pki_error *e)
 {
     _cleanup_close_ int lock = -1;
+    char copy[BACKUP_NAME_MAX] = "";
     int rv;
 
     if (there == SERVICE_FILE_SAME)
@@ -191,7 +197,14 @@ static int ensure_config(struct init *x, enum service_file there, struct pki_err
     if (rv)
         return rv;
     lock = file_lock_dir(x->dir, LOCK_WAIT_MS, e);
-    rv = lock < 0 ? lock : file_write(x->dir, x->file, 0644, &x->yaml, e);
+    rv = lock < 0 ? lock : 0;
+    if (!rv && there == SERVICE_FILE_OTHER)
+        rv = backup_file(x->dir, x->file, copy, e);
+    if (!rv)
+        rv = file_write(x->dir, x->file, 0644, &x->yaml, e);
+    if (!rv && *copy)
+        printf("%s: what was there is now %s/%s: take over what you had added\n", x->path, x->dir,
+               copy);
     if (!rv)
         printf("%s: wrote the configuration of the hub\n", x->path);
     x->changed |= !rv;
@@ -288,7 +301,9 @@ static const struct cli_option options[] = {
      "which address is behind which edge; may be repeated. Without it an edge may send from its "
      "own "
      "tunnel address only."},
-    {'f', "force", NULL, "Replace a configuration that says something else."},
+    {'f', "force", NULL,
+     "Replace a configuration that says something else; a copy of it is kept, with .~1~ behind its "
+     "name, or the next number."},
     {'s', "no-start", NULL, "Do not start it."},
     {'n', "name", "NAME", "Name of the instance; otherwise hub."},
     {'d', "dir", "DIR", "Directory of the certificate authority, as of mpquic pki."},

@@ -299,6 +299,24 @@ static void report_mtu(const struct probe_result *r)
                 r->packet_max_bytes, PACKET_MIN);
 }
 
+/* What can be done about a hub that does not want us, or that we do not want. */
+static void write_remedy(const struct join *j, enum exit_code code)
+{
+    const struct bundle *b = &j->bundle;
+
+    if (code == EXIT_CODE_SERVER_UNTRUSTED)
+        fprintf(stderr, ": the bundle is of another hub, or of this one before it was made anew: "
+                        "have a new one made there");
+    else if (code == EXIT_CODE_SERVER_NAME)
+        fprintf(stderr,
+                ": the bundle expects %s: on the hub mpquic pki show tells the names that there "
+                "are, pki renew --san adds one",
+                *b->server_name ? b->server_name : b->hub);
+    else if (code == EXIT_CODE_CLIENT_REJECTED)
+        fprintf(stderr, ": the log of the hub tells why; it may have allowed_clients without %s",
+                b->name);
+}
+
 static enum exit_code check_hub(const struct join *j)
 {
     const struct bundle *b = &j->bundle;
@@ -312,7 +330,9 @@ static enum exit_code check_hub(const struct join *j)
 
     bundle_hub_str(b->hub, b->port, hub);
     if (code) {
-        fprintf(stderr, "mpquic join: hub %s: %s\n", hub, r.why);
+        fprintf(stderr, "mpquic join: hub %s: %s", hub, r.why);
+        write_remedy(j, code);
+        fputc('\n', stderr);
         return code;
     }
     printf("hub: %s accepts us, round trip %.1f ms\n", hub, (double)r.rtt_ns / NS_PER_MS);

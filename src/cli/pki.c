@@ -75,7 +75,7 @@ int cli_network(const char *option, const char *text, struct ip_prefix *ret, str
     char buf[IP_PREFIX_STR_MAX];
     struct ip_prefix p, network;
 
-    if (ip_prefix_parse(text, &p))
+    if (!strchr(text, '/') || ip_prefix_parse(text, &p))
         return pki_error_set(e, -EINVAL, "--%s: '%.80s' is not ADDRESS/LENGTH", option, text);
     network = ip_prefix_network(&p);
     if (!ip_prefix_equal(&p, &network))
@@ -475,6 +475,7 @@ static int run_renew(int argc, char **argv)
 {
     struct pki_renew_opts opts = {0};
     struct client_args a = {0};
+    struct cli_list sans = {0};
     struct pki_error e;
     struct pki p;
     int c;
@@ -487,12 +488,16 @@ static int run_renew(int argc, char **argv)
         if (rv < 0)
             return EXIT_CODE_USAGE;
         opts.new_key |= c == 'k';
+        if (c == 's' && !cli_list_add(&sans, optarg))
+            return cli_usage_error(&verb_renew, "too many --san");
     }
     if (optind + 1 != argc)
         return cli_usage_error(&verb_renew, "exactly one name is needed");
     if (a.common.rsa_bits && !opts.new_key)
         return cli_usage_error(&verb_renew, "--rsa needs --new-key");
     opts.name = argv[optind];
+    opts.sans = sans.v;
+    opts.n_sans = sans.n;
     opts.days = a.common.days;
     opts.rsa_bits = a.common.rsa_bits;
     if (cli_pki_at(a.common.dir, &p, &e))
@@ -506,6 +511,8 @@ static const struct cli_option options_renew[] = {
     OPTION_DIR,
     OPTION_DAYS("Days that the certificate is valid; 825 otherwise."),
     {'k', "new-key", NULL, "Make a new key too."},
+    {'s', "san", "NAME",
+     "One more host name or IP address that a hub's certificate is for; may be repeated."},
     OPTION_RSA,
     OPTIONS_BUNDLE,
     {0},

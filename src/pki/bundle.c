@@ -438,5 +438,12 @@ int bundle_check(const struct bundle *b, struct pki_error *e)
 {
     int rv = cert_check_key(&b->cert, &b->key, e);
 
-    return rv ? rv : cert_check_chain(&b->cert, &b->ca, NULL, PKI_KIND_CLIENT, e);
+    if (!rv)
+        rv = cert_check_chain(&b->cert, &b->ca, NULL, PKI_KIND_CLIENT, e);
+    if (rv == -EINVAL) {
+        struct pki_error inner = *e;
+
+        pki_error_set(e, rv, "%.300s: copy the bundle again, or have it made again", inner.text);
+    }
+    return rv;
 }

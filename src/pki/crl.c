@@ -72,6 +72,8 @@ int crl_check_issuer(const struct file_text *crl, const struct file_text *ca, st
 {
     _cleanup_crl_ gnutls_x509_crl_t list = NULL;
     _cleanup_crt_ gnutls_x509_crt_t crt = NULL;
+    const unsigned in_time =
+        GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE | GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED;
     unsigned status = 0;
     int rv = x509_crl_read(crl, &list, e);
 
@@ -80,6 +82,10 @@ int crl_check_issuer(const struct file_text *crl, const struct file_text *ca, st
     if (rv)
         return rv;
     rv = gnutls_x509_crl_verify(list, &crt, 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status);
+    /* GnuTLS compares the times of a list whatever the flag says; a list from the future is not
+     * wrong, this machine's clock is. */
+    if (status & in_time)
+        status &= ~(in_time | GNUTLS_CERT_INVALID);
     if (rv < 0 || status)
         return pki_error_set(e, -EINVAL, "the revocation list was not signed by this CA");
     return 0;

@@ -161,6 +161,11 @@ static int authority_open(const struct pki *p, struct authority *a, struct pki_e
         rv = read_index(p, &a->index, e);
     if (!rv)
         rv = read_crl(p, &a->issuer.cert, &a->crl, e);
+    if (!rv && p->now_s < a->info.not_before)
+        return pki_error_set(e, -EINVAL,
+                             "this machine's clock says %s, and the authority was made later: set "
+                             "the clock (timedatectl set-ntp true)",
+                             pki_time_str(p->now_s, until));
     if (!rv && a->info.not_after <= p->now_s)
         return pki_error_set(
             e, -EKEYEXPIRED,
@@ -364,9 +369,10 @@ static int check_free(const struct pki *p, const struct authority *a, const char
     if (!file_exists(path)) /* it was recorded, and then never came to be */
         return 0;
     return pki_error_set(e, -EEXIST,
-                         "%s: has a %s certificate until %s already: use mpquic pki renew %s, or "
+                         "%s: has a %s certificate until %s already: use mpquic pki renew %s%s, or "
                          "revoke it first",
-                         name, pki_kind_name(old->kind), pki_time_str(old->not_after, until), name);
+                         name, pki_kind_name(old->kind), pki_time_str(old->not_after, until), name,
+                         old->kind == PKI_KIND_SERVER ? " (with --san for one more name)" : "");
 }
 
 int pki_issue(const struct pki *p, const struct pki_issue_opts *opts, struct pki_error *e)
@@ -403,6 +409,28 @@ static unsigned split_sans(char *text, const char *ret[static CERT_SANS_MAX])
          s = strtok_r(NULL, " ", &save))
         ret[n++] = strchr(s, ':') + 1;
     return n;
+}
+
+/* More names for a certificate that is renewed. */
+static int add_sans(const struct pki_renew_opts *opts, enum pki_kind kind,
+                    const char *sans[static CERT_SANS_MAX], unsigned *n, struct pki_error *e)
+{
+    if (opts->n_sans && kind != PKI_KIND_SERVER)
+        return pki_error_set(e, -EINVAL, "%s: only a hub's certificate is for more names",
+                             opts->name);
+    for (unsigned i = 0; i < opts->n_sans; i++) {
+        bool there = false;
+
+        for (unsigned k = 0; k < *n; k++)
+            there |= !strcmp(sans[k], opts->sans[i]);
+        if (there)
+            continue;
+        if (*n == CERT_SANS_MAX)
+            return pki_error_set(e, -EINVAL, "more than %d names in one certificate",
+                                 CERT_SANS_MAX);
+        sans[(*n)++] = opts->sans[i];
+    }
+    return 0;
 }
 
 /* The key that a renewed certificate is for. */
@@ -455,6 +483,9 @@ int pki_renew(const struct pki *p, const struct pki_renew_opts *opts, enum pki_k
         return rv;
     request.n_sans = split_sans(info.sans, sans);
     request.sans = sans;
+    rv = add_sans(opts, request.kind, sans, &request.n_sans, e);
+    if (rv)
+        return rv;
     rv = certify(p, &a, &request, &key, e);
     if (!rv)
         *ret_kind = request.kind;

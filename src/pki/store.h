@@ -76,12 +76,15 @@ int pki_issue(const struct pki *p, const struct pki_issue_opts *opts, struct pki
 
 struct pki_renew_opts {
     const char *name;
+    const char *const *sans; /* SERVER: names and addresses besides those it is for already */
+    unsigned n_sans;
     unsigned days;
     bool new_key;      /* else the key stays */
     unsigned rsa_bits; /* of a new key */
 };
 
-/* Issue the certificate of a name anew, for the same names and purpose. The former one stays valid
+/* Issue the certificate of a name anew, for the same names and purpose, and of a
+ * server for more names if there are. The former one stays valid
  * until its own end. Sets *ret_kind. Returns 0; -ENOENT when there is none; -EKEYREVOKED when the
  * newest one was revoked and new_key is not set (the key may be in other hands). */
 int pki_renew(const struct pki *p, const struct pki_renew_opts *opts, enum pki_kind *ret_kind,

@@ -456,6 +456,34 @@ def test_a_small_mtu_is_told(site):
         site.set_path_mtu(1, 1500)
 
 
+def test_a_bundle_of_another_hub(site):
+    """Another authority, and a name that the hub's certificate is not for: what is to be done."""
+    said = refused(site, 20, bundle_of(site, "foreign", int(time.time()) - DAY))
+    assert "of this one before it was made anew" in said
+    file = bundle(site, "named", "--server-name", "hub.example")
+    said = refused(site, 22, file)
+    assert "expects hub.example" in said and "pki renew --san" in said
+    hub = site.machines["hub"]
+    hub.mpquic("pki", "renew", site.hub4, "--san", "hub.example")
+    hub.end.ask("reload")
+    site.machines["edge"].mpquic("join", file, "--no-start", "--config-dir", site.state / "named")
+
+
+def test_init_over_another_configuration(site):
+    """--force keeps a copy, and tells which edges have to be told."""
+    hub = site.machines["hub"]
+    words = ["--no-start", "--config-dir", site.state / "again", "--dir", site.state / "again-pki"]
+    hub.mpquic("init", "192.0.2.9", *words)
+    file = site.state / "again" / "hub.yaml"
+    mine = file.read_text() + "peer_to_peer: true\n"
+    file.write_text(mine)
+    result = hub.mpquic("init", "192.0.2.10", "--behind", "192.168.7.0", *words, "--force", check=False)
+    assert result.returncode == FILES and "ADDRESS/LENGTH" in result.stderr
+    said = hub.mpquic("init", "192.0.2.10", *words, "--force").stdout
+    assert f"{file}.~1~" in said and "the hub was 192.0.2.9:45010: every edge" in said
+    assert (site.state / "again" / "hub.yaml.~1~").read_text() == mine
+
+
 def test_damaged_bundles(site):
     whole = bundle(site, "edge6").read_text()
     damaged = site.state / "damaged.mpquic"

@@ -338,6 +338,55 @@ static void test_revoke(void **state)
 }
 
 /* The list is never made from the index alone. */
+/* A list from the future is no forged one: it is the clock that is wrong. */
+static void test_clock_behind(void **state)
+{
+    struct world *w = *state;
+    struct pki other;
+
+    w->pki.now_s += 2 * (int64_t)PKI_DAY_S;
+    init(w);
+    OK(issue(w, PKI_KIND_CLIENT, "edge1"));
+    assert_int_equal(verify(w, PKI_KIND_CLIENT, "edge1"), 0);
+    other = w->pki;
+    w->pki.now_s -= 2 * (int64_t)PKI_DAY_S;
+    assert_int_equal(issue(w, PKI_KIND_CLIENT, "edge2"), -EINVAL);
+    assert_non_null(strstr(w->e.text, "set the clock"));
+
+    /* that of another authority is refused at any time */
+    w->pki.now_s = other.now_s;
+    snprintf(other.dir, sizeof(other.dir), "%s/other", w->root);
+    {
+        _cleanup_text_ struct file_text crl = {0};
+        char path[FILE_PATH_MAX];
+        bool made, new;
+
+        OK(pki_init(&other, &(struct pki_init_opts){.name = "mpquic CA"}, &made, &new, &w->e));
+        OK(file_path(path, other.dir, "crl.pem", &w->e));
+        OK(file_read(path, &crl, &w->e));
+        OK(file_write(w->pki.dir, "crl.pem", 0644, &crl, &w->e));
+    }
+    assert_int_equal(issue(w, PKI_KIND_CLIENT, "edge2"), -EINVAL);
+    assert_non_null(strstr(w->e.text, "not signed by this CA"));
+}
+
+static void test_renew_for_more_names(void **state)
+{
+    static const char *const more[] = {"203.0.113.10", "hub.example", "2001:db8::10"};
+    struct world *w = *state;
+    struct pki_renew_opts opts = {.name = "203.0.113.10", .sans = more, .n_sans = ARRAY_LEN(more)};
+    enum pki_kind kind;
+
+    init(w);
+    OK(issue(w, PKI_KIND_SERVER, "203.0.113.10"));
+    OK(pki_renew(&w->pki, &opts, &kind, &w->e));
+    assert_string_equal(info_of(w, PKI_KIND_SERVER, "203.0.113.10").sans,
+                        "IP:203.0.113.10 DNS:hub.example IP:2001:db8::10");
+    OK(issue(w, PKI_KIND_CLIENT, "edge1"));
+    opts.name = "edge1";
+    assert_int_equal(pki_renew(&w->pki, &opts, &kind, &w->e), -EINVAL);
+}
+
 static void test_revocation_survives_the_index(void **state)
 {
     struct world *w = *state;
@@ -661,6 +710,8 @@ int main(void)
         T(test_rsa),
         T(test_renew),
         T(test_revoke),
+        T(test_clock_behind),
+        T(test_renew_for_more_names),
         T(test_revocation_survives_the_index),
         T(test_certtool),
         T(test_hub_address),

@@ -310,12 +310,20 @@ static void touch(struct table *t, struct table_entry *e, uint64_t now_ns)
     push_newest(t, e);
 }
 
-static void make_room(struct table *t, struct table_owner *o)
+/* An owner has no more than are left for all others; above that its own oldest makes room. Nobody's
+ * address makes room for somebody else's while it counts as used. */
+static bool make_room(struct table *t, struct table_owner *o, uint64_t now_ns)
 {
-    if (o->n_learned >= t->max_learned_peer)
+    unsigned left = t->max_learned - t->n_learned;
+
+    if (o->n_learned >= t->max_learned_peer || o->n_learned > left) {
         entry_delete(t, o->oldest);
-    else if (t->n_learned >= t->max_learned)
+    } else if (!left) {
+        if (now_ns < t->oldest->used_ns + TABLE_LEARNED_AGE_NS)
+            return false;
         entry_delete(t, t->oldest);
+    }
+    return true;
 }
 
 int table_learn(struct table *t, struct table_owner *o, const struct ip_addr *a, uint64_t now_ns)
@@ -333,7 +341,8 @@ int table_learn(struct table *t, struct table_owner *o, const struct ip_addr *a,
         return -EBUSY;
     if (e)
         entry_delete(t, e);
-    make_room(t, o);
+    if (!make_room(t, o, now_ns))
+        return -ENOSPC;
     e = insert(t, &host, TABLE_LEARNED);
     if (!e)
         return -ENOMEM;

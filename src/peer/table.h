@@ -9,7 +9,8 @@
  *             is away, but stays, so that nobody else learns an address inside it
  *   assigned  an address leased to a peer
  *   learned   seen as the source of a peer's packet inside the networks where that is allowed;
- *             bounded for each peer and for all, the one not used for longest has to go
+ *             bounded for each peer and for all; a peer has no more than are left for all others,
+ *             and makes room with the one that it has not used for longest
  *
  * An owner is embedded in the peer and must leave (table_leave) before it is freed. No system
  * call, no clock.
@@ -72,7 +73,7 @@ bool table_in_fixed(const struct table *t, const struct ip_addr *a);
 
 /* The owner has sent from this address: learn it, or note its use. The caller has checked that it
  * may be learned: no assigned or fixed entry covers it. Returns 0; -EBUSY when another owner has
- * used it within TABLE_LEARNED_AGE_NS; -ENOMEM. */
+ * used it within TABLE_LEARNED_AGE_NS; -ENOSPC when there are too many that are used; -ENOMEM. */
 int table_learn(struct table *t, struct table_owner *o, const struct ip_addr *a, uint64_t now_ns);
 
 /* Forget learned entries of which keep() says no. */

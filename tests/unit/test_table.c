@@ -209,13 +209,62 @@ static void the_oldest_learned_address_makes_room(void **state)
     assert_int_equal(got[2].b[3], 3);
     learn(t, &b, "10.1.0.1", T0 + 5);
     learn(t, &b, "10.1.0.2", T0 + 6);
-    learn(t, &b, "10.1.0.3", T0 + 7); /* the sixth of all: the oldest of all goes, a's 3 */
-    assert_null(owner_of(t, "10.0.0.3"));
+    learn(t, &b, "10.1.0.3", T0 + 7); /* the sixth of all: b's own oldest goes */
+    assert_null(owner_of(t, "10.1.0.1"));
+    assert_ptr_equal(owner_of(t, "10.0.0.3"), &a);
     assert_int_equal(table_n_learned(t), 5);
     table_filter_learned(t, is_even, NULL);
     assert_int_equal(table_n_learned(t), 2);
     assert_ptr_equal(owner_of(t, "10.0.0.4"), &a);
     assert_ptr_equal(owner_of(t, "10.1.0.2"), &b);
+    table_leave(t, &a);
+    table_leave(t, &b);
+    table_free(t);
+}
+
+/* However many addresses somebody invents, and as however many peers: an address that is used stays
+ * its peer's, and somebody new still gets some. */
+static void nobody_takes_an_address_by_inventing_others(void **state)
+{
+    enum { PEERS = 64, EACH = 1024 };
+    static struct table_owner evil[PEERS];
+    struct table *t = table_new(&key, 0, 0);
+    struct table_owner good = {0}, late = {0};
+    struct ip_addr a = addr("10.9.0.1");
+
+    assert_int_equal(table_learn(t, &good, &a, T0), 0);
+    for (unsigned i = 0; i < PEERS * EACH; i++) {
+        a = addr("10.0.0.0");
+        a.b[1] = (uint8_t)(i >> 16);
+        a.b[2] = (uint8_t)(i >> 8);
+        a.b[3] = (uint8_t)i;
+        table_learn(t, &evil[i % PEERS], &a, T0 + 1 + i);
+    }
+    assert_ptr_equal(owner_of(t, "10.9.0.1"), &good);
+    assert_int_equal(learn(t, &evil[0], "10.9.0.1", T0 + TABLE_LEARNED_AGE_NS - 1), -EBUSY);
+    for (unsigned i = 1; i < 100; i++) {
+        a = addr("10.8.0.0");
+        a.b[3] = (uint8_t)i;
+        assert_int_equal(table_learn(t, &late, &a, T0 + PEERS * EACH + i), 0);
+    }
+    assert_int_equal(late.n_learned, 99);
+    table_leave(t, &good);
+    table_leave(t, &late);
+    for (unsigned i = 0; i < PEERS; i++)
+        table_leave(t, &evil[i]);
+    table_free(t);
+}
+
+/* When all places are taken by those who use them there is none. */
+static void a_full_table_waits_for_age(void **state)
+{
+    struct table *t = table_new(&key, 1, 1);
+    struct table_owner a = {0}, b = {0};
+
+    assert_int_equal(learn(t, &a, "10.0.0.1", T0), 0);
+    assert_int_equal(learn(t, &b, "10.0.0.2", T0 + TABLE_LEARNED_AGE_NS - 1), -ENOSPC);
+    assert_int_equal(learn(t, &b, "10.0.0.2", T0 + TABLE_LEARNED_AGE_NS), 0);
+    assert_null(owner_of(t, "10.0.0.1"));
     table_leave(t, &a);
     table_leave(t, &b);
     table_free(t);
@@ -306,8 +355,8 @@ static struct entry *model_oldest(struct model *m, int owner, unsigned *ret_n)
 
 static int model_learn(struct model *m, int owner, const struct ip_prefix *host, uint64_t now_ns)
 {
-    struct entry *e = model_exact(m, host), *oldest;
-    unsigned n;
+    struct entry *e = model_exact(m, host), *oldest, *own;
+    unsigned n, all;
 
     if (e && (e->kind != TABLE_LEARNED ||
               (e->owner != owner && now_ns < e->used_ns + TABLE_LEARNED_AGE_NS)))
@@ -319,13 +368,14 @@ static int model_learn(struct model *m, int owner, const struct ip_prefix *host,
     }
     if (e)
         model_delete(m, e);
-    oldest = model_oldest(m, owner, &n);
-    if (n >= MAX_PEER) {
+    own = model_oldest(m, owner, &n);
+    oldest = model_oldest(m, -1, &all);
+    if (n >= MAX_PEER || n > MAX_ALL - all) {
+        model_delete(m, own);
+    } else if (all == MAX_ALL) {
+        if (now_ns < oldest->used_ns + TABLE_LEARNED_AGE_NS)
+            return -ENOSPC;
         model_delete(m, oldest);
-    } else {
-        oldest = model_oldest(m, -1, &n);
-        if (n >= MAX_ALL)
-            model_delete(m, oldest);
     }
     model_add(m, host, TABLE_LEARNED, owner, now_ns);
     return 0;
@@ -492,6 +542,8 @@ int main(void)
         cmocka_unit_test(a_learned_address_changes_hands_when_unused),
         cmocka_unit_test(what_is_given_displaces_what_is_learned),
         cmocka_unit_test(the_oldest_learned_address_makes_room),
+        cmocka_unit_test(nobody_takes_an_address_by_inventing_others),
+        cmocka_unit_test(a_full_table_waits_for_age),
         cmocka_unit_test(what_fixed_prefixes_cover),
         cmocka_unit_test(a_plain_list_says_the_same),
     };

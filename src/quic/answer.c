@@ -129,12 +129,21 @@ void answer_version(struct quic_endpoint *ep, const struct quic_rx *rx,
 int endpoint_reset_token(const struct quic_endpoint *ep, const struct net_addr *local,
                          const ngtcp2_cid *cid, uint8_t *ret)
 {
+    struct siphash_key key;
     ngtcp2_cid bound = *cid;
+    uint8_t where[19] = {0};
+    struct ip_addr a = net_addr_ip(local);
+    uint64_t tag;
 
-    if (cid->datalen + 2 > NGTCP2_MAX_CIDLEN)
+    if (cid->datalen + sizeof(tag) > NGTCP2_MAX_CIDLEN)
         return -EINVAL;
-    store_be16(bound.data + bound.datalen, net_addr_port(local));
-    bound.datalen += 2;
+    where[0] = a.family;
+    memcpy(where + 1, a.b, sizeof(a.b));
+    store_be16(where + 17, net_addr_port(local));
+    memcpy(&key, ep->opts.reset_secret, sizeof(key));
+    tag = siphash24(&key, where, sizeof(where));
+    memcpy(bound.data + bound.datalen, &tag, sizeof(tag));
+    bound.datalen += sizeof(tag);
     return ngtcp2_crypto_generate_stateless_reset_token(ret, ep->opts.reset_secret,
                                                         sizeof(ep->opts.reset_secret), &bound)
                ? -EIO

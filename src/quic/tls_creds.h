@@ -8,8 +8,9 @@
 #include "quic/tls.h"
 
 enum {
-    TLS_CHAIN_MAX = 8,       /* certificates that a peer may show */
-    TLS_PEER_NAME_BYTES = 64 /* a longer name counts as none */
+    TLS_CHAIN_MAX = 8, /* certificates that a peer may show */
+    TLS_PEER_NAME_BYTES =
+        256 /* 64 characters of UTF-8 (RFC 5280, A.1); a longer name counts as none */
 };
 
 struct quic_tls_creds {

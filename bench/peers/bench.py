@@ -45,7 +45,8 @@ def parse_args():
                    help='one round of short measurements, for development: says little')
     p.add_argument('--patience', type=int, default=180, metavar='SECONDS',
                    help='time to spend in all on measuring again what others disturbed')
-    p.add_argument('--minutes', type=float, help='begin no unit that would end after so long')
+    p.add_argument('--minutes', type=float,
+                   help='begin no unit that would end after so long (0: only tell how long)')
     p.add_argument('--json', type=pathlib.Path, help='what was measured (BUILD/bench-peers.json)')
     p.add_argument('--fresh', action='store_true', help='forget what an earlier run measured')
     p.add_argument('--report', action='store_true', help='measure nothing, only print')
@@ -69,7 +70,8 @@ def parse_args():
 
 def machine():
     about = pathlib.Path('/proc/cpuinfo').read_text()
-    cpu, vaes = re.search(r'model name\s*: (.*)', about), re.search(r'^flags.*\bvaes\b', about, re.M)
+    cpu = re.search(r'model name\s*: (.*)', about)
+    vaes = re.search(r'^flags.*\bvaes\b', about, re.M)
     release = re.search(r'^PRETTY_NAME="(.*)"', pathlib.Path('/etc/os-release').read_text(), re.M)
     model = (cpu[1] if cpu else platform.machine()) + (' with VAES' if vaes else '')
     return {'cpu': model, 'processors': os.cpu_count(),
@@ -201,7 +203,7 @@ def run_units(o, record, present):
     patience, begin = [o.patience], time.monotonic()
     for suite, n in todo:
         spent = time.monotonic() - begin
-        if o.minutes and spent + cost[suite.name] > 60 * o.minutes:
+        if o.minutes is not None and spent + cost[suite.name] > 60 * o.minutes:
             print('out of time; the same command goes on from here')
             return False
         record.add(run_unit(suite, n, present, o, patience))

@@ -142,4 +142,5 @@ def write(data, where):
     (where / 'benchmarks.svg').write_text(
         chart.draw(results, machine_line(data['key']['machine']) + ', ' +
                    max(u['date'] for u in data['units'])))
-    kept.write_text(json.dumps(data, separators=(',', ':')).replace('{"suite"', '\n{"suite"') + '\n')
+    text = json.dumps(data, separators=(',', ':'))
+    kept.write_text(text.replace('{"suite"', '\n{"suite"') + '\n')

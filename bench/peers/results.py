@@ -11,8 +11,8 @@ def spread(samples):
         return None
     quiet = [v for v, f in samples if f <= FOREIGN_MAX]
     values = quiet or [v for v, _ in samples]
-    return {'quiet': len(quiet), 'median': statistics.median(values), 'min': min(values), 'max': max(values),
-            'n': len(values), 'disturbed': sum(f > FOREIGN_MAX for _, f in samples)}
+    return {'median': statistics.median(values), 'min': min(values), 'max': max(values),
+            'quiet': len(quiet), 'n': len(values), 'disturbed': sum(f > FOREIGN_MAX for _, f in samples)}
 
 
 def combine(function, *parts):

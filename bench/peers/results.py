@@ -12,7 +12,7 @@ def spread(samples):
     quiet = [v for v, f in samples if f <= FOREIGN_MAX]
     values = quiet or [v for v, _ in samples]
     return {'median': statistics.median(values), 'min': min(values), 'max': max(values),
-            'quiet': len(quiet), 'n': len(values), 'disturbed': sum(f > FOREIGN_MAX for _, f in samples)}
+            'n': len(values), 'quiet': len(quiet), 'disturbed': len(samples) - len(quiet)}
 
 
 def combine(function, *parts):

@@ -36,7 +36,10 @@
     X(DROP_RETRY, "retry", "a first packet answered with Retry: its sender has to come again")     \
     X(DROP_BAD_TOKEN, "bad-token", "a first packet with a Retry token that is not valid any more") \
     X(DROP_EARLY, "early", "a packet that came before the tunnel was accepted, over the bound")    \
-    X(DROP_OVERSIZE_UDP, "oversize-udp", "a UDP datagram larger than the receive buffer")
+    X(DROP_OVERSIZE_UDP, "oversize-udp", "a UDP datagram larger than the receive buffer")          \
+    X(DROP_OVERSIZE_CAPSULE, "oversize-capsule", "a DATAGRAM capsule larger than any packet")      \
+    X(DROP_UDP_OVERFLOW, "udp-overflow", "the kernel's receive buffer of the UDP socket was full") \
+    X(DROP_TUN_OVERFLOW, "tun-overflow", "the kernel's queue of the TUN interface was full")
 
 enum drop_reason {
 #define X(sym, name, what) sym,
@@ -51,6 +54,11 @@ struct drop_counters {
 
 const char *drop_name(enum drop_reason r);
 const char *drop_meaning(enum drop_reason r);
+
+static inline void drop_count_n(struct drop_counters *c, enum drop_reason r, uint64_t n)
+{
+    c->n[r] += n;
+}
 
 static inline void drop_count(struct drop_counters *c, enum drop_reason r)
 {

@@ -74,11 +74,12 @@ static void log_telemetry(const struct instance *inst)
         log_path(&edge_session(inst->edge)->stats, &st);
 }
 
-static void log_drops(const struct instance *inst)
+static void log_drops(struct instance *inst)
 {
     char text[512] = "";
     size_t n = 0;
 
+    upkeep_count_drops(inst);
     for (int i = 0; i < DROP_COUNT && n < sizeof(text); i++)
         if (inst->drops.n[i])
             n += (size_t)snprintf(text + n, sizeof(text) - n, " %s %llu", drop_name(i),

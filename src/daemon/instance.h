@@ -123,6 +123,7 @@ void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s
 int instance_watch_tun(struct instance *inst);
 int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
+void instance_drop_burst(struct instance *inst); /* what is left to send is lost, and counted */
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_receive(void *user, const uint8_t *data, const struct ip_view *v);
 

@@ -271,7 +271,7 @@ static int fill_hub(const struct instance *inst, struct status *s)
 
 /* --- all ------------------------------------------------------------------------------- */
 
-static void fill_head(const struct instance *inst, struct status *s)
+static void fill_head(struct instance *inst, struct status *s)
 {
     const struct instance_history *h = &inst->history;
     uint64_t now_ns = loop_now_ns(inst->loop);
@@ -290,6 +290,7 @@ static void fill_head(const struct instance *inst, struct status *s)
         s->down_s = age_s(now_ns, h->down_ns);
         s->down_since_s = s->now_s - (int64_t)s->down_s;
     }
+    upkeep_count_drops(inst);
     s->drops = inst->drops;
     s->last_error.present = h->error_s != 0;
     status_set_text(s->last_error.text, sizeof(s->last_error.text), h->error);

@@ -70,7 +70,8 @@ void instance_close_sockets(struct instance *inst)
         udp_socket_close(s->udp);
         s->udp = NULL;
     }
-    inst->tx_pending = false;
+    if (inst->tx_pending)
+        instance_drop_burst(inst);
 }
 
 /* After an error that no kernel event will end. */

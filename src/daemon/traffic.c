@@ -34,12 +34,22 @@ static void note_sent(struct instance *inst, int rv)
     inst->send_error = rv == -EMSGSIZE ? inst->send_error : rv;
 }
 
+/* What is left of the burst is lost. */
+void instance_drop_burst(struct instance *inst)
+{
+    const struct quic_tx *tx = inst->tx;
+    size_t left = tx->len - inst->tx_sent, seg = tx->seg_size ? tx->seg_size : left;
+
+    if (seg)
+        drop_count_n(&inst->drops, DROP_UDP_SEND, (left + seg - 1) / seg);
+    inst->tx_pending = false;
+}
+
 static void send_failed(struct instance *inst, struct instance_socket *s, int rv)
 {
     uint64_t held;
     char buf[NET_ADDR_STR_MAX], more[LOG_MORE_MAX];
 
-    drop_count(&inst->drops, DROP_UDP_SEND);
     if (rv == -ENODEV)
         instance_socket_lost(inst);
     if (log_limit_ok(&s->error_limit, loop_now_ns(inst->loop), ERROR_LINE_INTERVAL_NS, &held))
@@ -63,7 +73,7 @@ static bool send_burst(struct instance *inst)
 
     inst->tx_pending = false;
     if (!s->udp) {
-        drop_count(&inst->drops, DROP_UDP_SEND);
+        instance_drop_burst(inst);
         return true;
     }
     rv = udp_send(s->udp, &msg, &sent);
@@ -76,8 +86,11 @@ static bool send_burst(struct instance *inst)
         return false;
     }
     note_sent(inst, rv);
-    if (rv && rv != -EMSGSIZE)
+    if (rv && rv != -EMSGSIZE) {
+        inst->tx_sent += sent;
+        instance_drop_burst(inst);
         send_failed(inst, s, rv);
+    }
     return true;
 }
 

@@ -309,12 +309,36 @@ static int sync_all(struct instance *inst, enum reason why)
     return rv < 0 ? rv : more < 0 ? more : rv | more;
 }
 
+/* What the kernel has dropped since the last look, in *ret; false: it does not tell. */
+static bool dropped_since(struct instance *inst, uint64_t *ret)
+{
+    struct upkeep *u = &inst->upkeep;
+    struct netlink_link link;
+
+    if (!inst->tun || netlink_link_by_index(inst->netlink, tun_ifindex(inst->tun), &link))
+        return false;
+    *ret = link.tx_dropped >= u->tx_dropped ? link.tx_dropped - u->tx_dropped : 0;
+    u->tx_dropped = link.tx_dropped;
+    return true;
+}
+
+void upkeep_count_drops(struct instance *inst)
+{
+    uint64_t n;
+
+    if (dropped_since(inst, &n))
+        drop_count_n(&inst->drops, DROP_TUN_OVERFLOW, n);
+}
+
 static int open_tun(struct instance *inst)
 {
     int rv = helper_tun_open(inst->helper, &inst->drops, &inst->tun);
+    uint64_t before;
 
     if (rv)
         return rv;
+    inst->upkeep.tx_dropped = 0;
+    dropped_since(inst, &before); /* while nobody had it open */
     rv = instance_watch_tun(inst);
     if (rv) {
         tun_close(inst->tun);

@@ -18,10 +18,11 @@ struct instance;
 
 struct upkeep {
     struct loop_timer timer;
-    uint64_t next_ns;   /* no repair before this */
-    unsigned in_a_row;  /* repairs, each soon after the one before */
-    uint64_t repairs;   /* all of them, for the status */
-    uint64_t deletions; /* of these, times that the TUN had to be made anew */
+    uint64_t next_ns;    /* no repair before this */
+    unsigned in_a_row;   /* repairs, each soon after the one before */
+    uint64_t repairs;    /* all of them, for the status */
+    uint64_t deletions;  /* of these, times that the TUN had to be made anew */
+    uint64_t tx_dropped; /* of the interface, when it was last looked at */
     struct log_limit error_limit;
     struct ip_prefix assigned[UPKEEP_ASSIGNED_MAX]; /* by the hub, for a client without tun_cidr */
     unsigned n_assigned;
@@ -40,6 +41,9 @@ void upkeep_on_assigned(struct instance *inst, const struct capsule_addrs *addrs
 
 /* The TUN's MTU shall be this, now or when it is there again. */
 void upkeep_set_mtu(struct instance *inst, uint32_t mtu);
+
+/* Count what the kernel has dropped because the TUN's queue was full. */
+void upkeep_count_drops(struct instance *inst);
 
 /* The kernel says that something has changed. */
 void upkeep_on_event(struct instance *inst, const struct netlink_event *ev);

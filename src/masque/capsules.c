@@ -109,4 +109,6 @@ void capsules_take(struct masque *m, const uint8_t *data, size_t len)
         if (e)
             tunnel_abort(m, QUIC_FAIL_PROTOCOL, capsule_error_h3_code(e), capsule_error_name(e));
     }
+    drop_count_n(m->side->drops, DROP_OVERSIZE_CAPSULE, m->parser.datagrams_skipped);
+    m->parser.datagrams_skipped = 0;
 }

@@ -25,6 +25,7 @@ struct netlink_link {
     uint32_t mtu;
     uint8_t operstate; /* IF_OPER_* of RFC 2863; UNKNOWN (0) where the driver does not tell */
     bool carrier;
+    uint64_t tx_dropped; /* packets that the kernel had for it and dropped, since it exists */
 };
 
 struct netlink_addr {

@@ -59,6 +59,17 @@ static void parse_kind(const struct nlattr *linkinfo, char kind[NETLINK_KIND_MAX
         copy_string(v[IFLA_INFO_KIND], kind, NETLINK_KIND_MAX);
 }
 
+/* Newer kernels append counters: only the beginning is needed. */
+static uint64_t parse_tx_dropped(const struct nlattr *stats)
+{
+    size_t at = offsetof(struct rtnl_link_stats64, tx_dropped);
+    uint64_t n = 0;
+
+    if (stats && mnl_attr_get_payload_len(stats) >= at + sizeof(n))
+        memcpy(&n, (const char *)mnl_attr_get_payload(stats) + at, sizeof(n));
+    return n;
+}
+
 int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
 {
     const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
@@ -83,6 +94,7 @@ int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
     if (valid(v[IFLA_CARRIER], MNL_TYPE_U8))
         l.carrier = mnl_attr_get_u8(v[IFLA_CARRIER]);
     parse_kind(v[IFLA_LINKINFO], l.kind);
+    l.tx_dropped = parse_tx_dropped(v[IFLA_STATS64]);
     *ret = l;
     return 0;
 }

@@ -68,7 +68,10 @@ static void parse_ipv6_cmsg(const struct cmsghdr *c, struct udp_rx_msg *m)
  * once it is not 0. */
 static void note_overflow(struct udp_socket *s, uint32_t seen)
 {
-    s->stats.rx_overflow += seen - s->rx_overflow_seen;
+    uint32_t more = seen - s->rx_overflow_seen;
+
+    s->stats.rx_overflow += more;
+    drop_count_n(s->drops, DROP_UDP_OVERFLOW, more);
     s->rx_overflow_seen = seen;
 }
 

@@ -3,8 +3,10 @@
     lan1 --- edge === wan1 (20 ms each way) === hub --- inet
 """
 import json
+import os
 import re
 import shutil
+import signal
 import socket
 
 import pytest
@@ -303,6 +305,36 @@ def test_a_client_that_cannot_send_says_so_at_once(site):
                         "Operation not permitted", warning)
     wait_until(lambda: site.edge_end.status()["warnings"] == [], 30, "the edge sends again")
     reachable(site, "lan1", site.inet4)
+
+
+BURST = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for _ in range(3000):
+    s.sendto(bytes(100), ("10.200.1.2", 9))
+"""
+
+
+def test_what_the_kernel_drops_is_counted(site):
+    """The data plane stands still while packets come for the tunnel: its queue in the kernel holds
+    only so many, and every other one is in the status."""
+    end = site.edge_end
+    up(end)
+    def dropped():
+        stats = json.loads(site.exec("edge", "ip", "-j", "-s", "link", "show", "dev", "mpq1").stdout)
+        return stats[0]["stats64"]["tx"]["dropped"]
+    before, counted = dropped(), end.status()["drops"]["tun-overflow"]
+    with open(f"/proc/{end.process.pid}/task/{end.process.pid}/children") as f:
+        data_plane = int(f.read().split()[0])
+    os.kill(data_plane, signal.SIGSTOP)
+    try:
+        site.exec("edge", "python3", "-c", BURST)
+    finally:
+        os.kill(data_plane, signal.SIGCONT)
+    lost = dropped() - before
+    assert lost > 500
+    assert end.status()["drops"]["tun-overflow"] - counted == lost
+    up(end)
 
 
 def test_the_service_manager_is_told_the_state(site):

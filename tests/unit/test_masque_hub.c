@@ -337,6 +337,19 @@ static void capsules_come_in(void **state)
     finish(f);
 }
 
+/* A packet in a capsule of its own that is longer than any packet: dropped, and counted once. */
+static void a_datagram_capsule_that_is_too_long_is_counted(void **state)
+{
+    static const uint8_t begin[] = {0, 5, 0, 0x80, 0, 0x40, 1}, more[] = {0, 3, 'a', 'b', 'c'};
+    struct fixture *f = open_hub();
+
+    fake_lane_feed(&f->lane, 0, begin, sizeof(begin), false);
+    fake_lane_feed(&f->lane, 0, more, sizeof(more), false);
+    assert_int_equal(f->drops.n[DROP_OVERSIZE_CAPSULE], 1);
+    assert_int_equal(f->downs, 0);
+    finish(f);
+}
+
 static void expect_abort(struct fixture *f, int64_t code)
 {
     assert_int_equal(fake_lane_stream(&f->lane, 0)->shutdown_code, code);
@@ -555,6 +568,7 @@ int main(void)
         cmocka_unit_test(early_datagrams_go_with_their_request),
         cmocka_unit_test(datagrams_that_are_none_of_ours),
         cmocka_unit_test(capsules_come_in),
+        cmocka_unit_test(a_datagram_capsule_that_is_too_long_is_counted),
         cmocka_unit_test(malformed_capsules_abort_the_stream),
         cmocka_unit_test(request_identifiers_are_used_once),
         cmocka_unit_test(asking_without_reading_ends_the_tunnel),

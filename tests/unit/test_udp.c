@@ -478,6 +478,7 @@ static void test_buffers_and_overflow(void **state)
     assert_int_equal(recv_some(b, got, 1), 1);
     assert_in_range(kept, 1, 99);
     assert_int_equal(udp_socket_stats(b)->rx_overflow, 100 - kept);
+    assert_int_equal(drops.n[DROP_UDP_OVERFLOW], 100 - kept);
     udp_socket_close(a);
     udp_socket_close(b);
 }

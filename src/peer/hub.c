@@ -234,11 +234,13 @@ void hub_free(struct hub *h)
 
 void hub_rx(struct hub *h, uint64_t now_ns, const struct quic_rx *rx)
 {
+    leases_set_now(h->leases, now_ns);
     quic_endpoint_rx(h->ep, now_ns, rx);
 }
 
 bool hub_tx(struct hub *h, uint64_t now_ns, struct quic_tx *tx)
 {
+    leases_set_now(h->leases, now_ns);
     return quic_endpoint_tx(h->ep, now_ns, tx);
 }
 
@@ -270,6 +272,7 @@ uint64_t hub_deadline_ns(const struct hub *h)
 
 void hub_timeout(struct hub *h, uint64_t now_ns)
 {
+    leases_set_now(h->leases, now_ns);
     quic_endpoint_timeout(h->ep, now_ns);
     masque_timeout(&h->side, now_ns);
     while (heap_top(&h->waiting) && heap_top(&h->waiting)->key_ns <= now_ns)

@@ -14,7 +14,8 @@ struct lease {
     struct ip_addr addr;
     struct lease_client *client;
     bool held;
-    struct lease *older, *newer; /* idle: by when it became so */
+    struct lease *older, *newer; /* idle: by when it became so, */
+    uint64_t idle_ns;            /* which was then */
 };
 
 struct lease_client {
@@ -44,8 +45,9 @@ struct leases {
     struct ip_addr next[HUB_RANGES_MAX]; /* of each pool prefix: where to look for a free one */
     struct hmap by_addr, by_name, fixed;
     struct fixed *fixed_list;
-    struct lease *oldest, *newest; /* idle */
-    unsigned n_leases, n_idle;
+    struct lease *oldest, *newest;        /* idle */
+    unsigned n_leases, n_idle, n_held[2]; /* the last of IPv4 and IPv6 */
+    uint64_t now_ns;
     uint64_t closings;
 };
 
@@ -153,6 +155,7 @@ static void idle_add(struct leases *l, struct lease *e)
     *(l->newest ? &l->newest->newer : &l->oldest) = e;
     l->newest = e;
     l->n_idle++;
+    e->idle_ns = l->now_ns;
 }
 
 static void idle_remove(struct leases *l, struct lease *e)
@@ -189,10 +192,12 @@ static void lease_drop(struct leases *l, struct lease *e)
     struct lease_client *c = e->client;
 
     client_list_remove(c, place_of(e));
-    if (e->held)
+    if (e->held) {
         c->n_held--;
-    else
+        l->n_held[e->addr.family == 6]--;
+    } else {
         idle_remove(l, e);
+    }
     hmap_remove(&l->by_addr, &e->node);
     l->n_leases--;
     free(e);
@@ -220,6 +225,7 @@ static void hold(struct leases *l, struct lease *e)
         return;
     idle_remove(l, e);
     e->held = true;
+    l->n_held[e->addr.family == 6]++;
     client_list_remove(c, place_of(e));
     memmove(&c->lease[c->n_held + 1], &c->lease[c->n_held],
             (c->n - c->n_held) * sizeof(c->lease[0]));
@@ -246,6 +252,7 @@ static int lease_new(struct leases *l, struct lease_client *c, const struct ip_a
     c->n++;
     hmap_add(&l->by_addr, &e->node, addr_hash(l, a));
     l->n_leases++;
+    l->n_held[a->family == 6]++;
     return 0;
 }
 
@@ -456,6 +463,7 @@ void lease_client_rest(struct leases *l, struct lease_client *c)
 {
     for (unsigned i = 0; i < c->n_held; i++) {
         c->lease[i]->held = false;
+        l->n_held[c->lease[i]->addr.family == 6]--;
         idle_add(l, c->lease[i]);
     }
     c->n_held = 0;
@@ -481,6 +489,66 @@ const struct hub_peer_id *lease_client_id(const struct lease_client *c)
     return &c->id;
 }
 
+/* --- shares ---------------------------------------------------------------------------- */
+
+static unsigned held_of_family(const struct lease_client *c, uint8_t family)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < c->n_held; i++)
+        n += c->lease[i]->addr.family == family;
+    return n;
+}
+
+/* Addresses of the pool, or enough of them. */
+static unsigned pool_size(const struct leases *l, uint8_t family)
+{
+    enum { ENOUGH_BITS = 24 };
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < l->n_pool; i++) {
+        unsigned bits = ip_addr_bits(&l->pool[i].addr) - l->pool[i].len;
+
+        if (l->pool[i].addr.family == family)
+            n += 1u << MIN(bits, (unsigned)ENOUGH_BITS);
+    }
+    return n;
+}
+
+/* Every instance may have one address of a family while there is one; more only while its name has
+ * no more than are left for all others. */
+static bool may_have_more(const struct leases *l, const struct lease_client *c, uint8_t family)
+{
+    unsigned size = pool_size(l, family), held = l->n_held[family == 6], name = 0;
+    struct hmap_node *n = hmap_first(&l->by_name, name_hash(l, c->id.name));
+
+    if (!held_of_family(c, family))
+        return true;
+    for (; n; n = hmap_next(n)) {
+        const struct lease_client *other = container_of(n, struct lease_client, node);
+
+        if (!strcmp(other->id.name, c->id.name))
+            name += held_of_family(other, family);
+    }
+    return held < size && name <= size - held;
+}
+
+/* Whether it waits for its peer, which has only just gone, and there is another one to give. To an
+ * instance of the same name, which may have been given another, it goes at once. */
+static bool is_awaited(struct leases *l, const struct lease *e, const struct lease_client *by)
+{
+    struct ip_addr a;
+    unsigned range;
+
+    return strcmp(e->client->id.name, by->id.name) != 0 &&
+           l->now_ns < e->idle_ns + LEASE_GRACE_NS && pick_free(l, e->addr.family, &a, &range);
+}
+
+void leases_set_now(struct leases *l, uint64_t now_ns)
+{
+    l->now_ns = now_ns;
+}
+
 /* --- taking ---------------------------------------------------------------------------- */
 
 int lease_take(struct leases *l, struct lease_client *c, const struct ip_addr *a)
@@ -493,8 +561,10 @@ int lease_take(struct leases *l, struct lease_client *c, const struct ip_addr *a
         return find_fixed(l, a) ? -EADDRINUSE : -EADDRNOTAVAIL;
     if (e && e->held)
         return -EADDRINUSE;
-    if (c->n_held == LEASE_PEER_MAX)
+    if (c->n_held == LEASE_PEER_MAX || (!find_fixed(l, a) && !may_have_more(l, c, a->family)))
         return -ENOSPC;
+    if (e && e->client != c && !find_fixed(l, a) && is_awaited(l, e, c))
+        return -EADDRINUSE;
     if (e && e->client == c) {
         hold(l, e);
         return 0;
@@ -556,7 +626,11 @@ int lease_take_any(struct leases *l, struct lease_client *c, uint8_t family,
         return 0;
     if (c->n_held == LEASE_PEER_MAX)
         return -ENOSPC;
-    if (take_fixed(l, c, family, except, n, ret) || take_own(l, c, family, false, except, n, ret))
+    if (take_fixed(l, c, family, except, n, ret))
+        return 0;
+    if (!may_have_more(l, c, family))
+        return -ENOSPC;
+    if (take_own(l, c, family, false, except, n, ret))
         return 0;
     if (pick_free(l, family, &a, &range)) {
         rv = lease_new(l, c, &a);

@@ -3,7 +3,8 @@
  * back. It is lost only when
  *
  *   - the pool has nothing else to give: the one that has been idle longest goes first,
- *   - another peer asks for just that address,
+ *   - an instance of its name asks for just that address; or another peer does, LEASE_GRACE_NS
+ * later or when no other one is free,
  *   - its peer has LEASE_PEER_MAX leases and needs another one, or there are too many leases in
  * all,
  *   - a new policy says so.
@@ -11,7 +12,9 @@
  * Addresses come from the pool, or are fixed for a peer by a rule: those nobody else gets, whether
  * the peer is there or not, and the peer gets none of the pool while one of that family is fixed
  * for it that nobody holds. The pool is given out in a circle, so that an address that has become
- * free rests as long as possible. Lookups cost one SipHash. No system call, no clock.
+ * free rests as long as possible. Every instance may have one of each family; more only while its
+ * name has no more of them than are left for all others, so that one certificate does not take the
+ * pool. Lookups cost one SipHash. No system call, no clock.
  */
 #ifndef PEER_LEASE_H
 #define PEER_LEASE_H
@@ -20,10 +23,14 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "packet/siphash.h"
 #include "peer/policy.h"
 
 enum { LEASE_PEER_MAX = HUB_ADDRS_MAX };
+
+/* A peer that has lost its tunnel comes back within this time. */
+#define LEASE_GRACE_NS (60 * NS_PER_S)
 
 struct leases;
 struct lease;
@@ -43,6 +50,9 @@ void leases_free(struct leases *l);
  */
 int leases_set_policy(struct leases *l, const struct hub_policy *p);
 
+/* It is that late now, for what follows. */
+void leases_set_now(struct leases *l, uint64_t now_ns);
+
 /* The peer comes: its idle leases are remembered, none is held yet. Returns 0; -ENOMEM; -ENOSPC:
  * the name has policy.max_instances instances that are up; -EADDRNOTAVAIL: there is no address of
  * any family left that it could get. One pair is open only once at a time. */
@@ -57,9 +67,10 @@ void lease_client_close(struct leases *l, struct lease_client *c);
 const struct hub_peer_id *lease_client_id(const struct lease_client *c);
 
 /* Hold just this address. Returns 0, also when it is held already; -EADDRINUSE another peer holds
- * it or it is fixed for another one; -EADDRNOTAVAIL it is neither in the pool nor fixed for this
- * one, another one waits that is, or no peer can have it (ours, a network's first or broadcast
- * address); -ENOSPC it holds LEASE_PEER_MAX already; -ENOMEM. */
+ * it, or has just lost it and another one is free, or it is fixed for another one; -EADDRNOTAVAIL
+ * it is neither in the pool nor fixed for this one, another one waits that is, or no peer can have
+ * it (ours, a network's first or broadcast address); -ENOSPC it holds LEASE_PEER_MAX already, or
+ * its name its share; -ENOMEM. */
 int lease_take(struct leases *l, struct lease_client *c, const struct ip_addr *a);
 
 /* Hold an address of the family that is not among the n of `except`: one that it holds already, or

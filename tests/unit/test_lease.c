@@ -178,10 +178,48 @@ static void who_asks_for_an_absent_ones_address_gets_it(void **state)
     assert_int_equal(take(w, a, "10.0.0.77"), 0);
     assert_int_equal(take(w, b, "10.0.0.77"), -EADDRINUSE);
     lease_client_close(w->l, a);
+    leases_set_now(w->l, LEASE_GRACE_NS - 1);
+    assert_int_equal(take(w, b, "10.0.0.77"), -EADDRINUSE); /* it may only have lost its line */
+    leases_set_now(w->l, LEASE_GRACE_NS);
     assert_int_equal(take(w, b, "10.0.0.77"), 0);
     a = come(w, "a", "");
     assert_int_equal(take(w, a, "10.0.0.77"), -EADDRINUSE);
+    lease_client_close(w->l, b);
+    b = come(w, "b", "renamed");
+    assert_int_equal(take(w, b, "10.0.0.77"), 0);
     assert_int_equal(leases_count(w->l), 1);
+    leases_free(w->l);
+}
+
+/* As many instances as may be, and each asks for eight: others still get addresses. */
+static void one_name_does_not_take_the_pool(void **state)
+{
+    struct world *w = world_new("10.0.0.254/24", "fd00::1/64");
+    struct lease_client *c[HUB_INSTANCES_DEFAULT], *other;
+    char instance[HUB_INSTANCE_MAX];
+    struct ip_addr held[LEASE_PEER_MAX], a;
+    unsigned n = 0, least = LEASE_PEER_MAX;
+
+    put_in_force(w);
+    for (unsigned i = 0; i < ARRAY_LEN(c); i++) {
+        snprintf(instance, sizeof(instance), "i%u", i);
+        c[i] = come(w, "evil", instance);
+        for (unsigned k = 2; k < 10; k++) {
+            a = addr("10.0.0.0");
+            a.b[3] = (uint8_t)(i * 8 + k);
+            lease_take(w->l, c[i], &a);
+            lease_take_any(w->l, c[i], 4, held, lease_held(c[i], held), &a);
+        }
+        least = MIN(least, lease_held(c[i], held));
+        n += lease_held(c[i], held);
+    }
+    assert_in_range(n, 100, 190);
+    assert_true(least >= 1);
+    for (unsigned i = 0; i < 40; i++) {
+        snprintf(instance, sizeof(instance), "i%u", i);
+        other = come(w, "good", instance);
+        assert_int_equal(lease_take_any(w->l, other, 4, NULL, 0, &a), 0);
+    }
     leases_free(w->l);
 }
 
@@ -414,6 +452,7 @@ int main(void)
         cmocka_unit_test(an_address_waits_for_its_peer),
         cmocka_unit_test(the_longest_absence_pays),
         cmocka_unit_test(who_asks_for_an_absent_ones_address_gets_it),
+        cmocka_unit_test(one_name_does_not_take_the_pool),
         cmocka_unit_test(a_fixed_address_is_only_its_peers),
         cmocka_unit_test(a_fixed_address_goes_before_the_pool),
         cmocka_unit_test(a_peer_has_eight_at_most),

@@ -243,13 +243,16 @@ static enum reload_result reload(struct instance *inst, struct reload_outcome *o
 
 static void log_outcome(const struct reload_outcome *out)
 {
+    enum reload_result result = reload_outcome_result(out);
+    bool good = result == RELOAD_APPLIED || result == RELOAD_UNCHANGED; /* only warnings, then */
+
     for (size_t i = 0; i < out->problems.n; i++)
-        log_error("reload: %s", out->problems.v[i]);
+        log_msg(good ? LOG_LEVEL_INFO : LOG_LEVEL_ERROR, "reload: %s", out->problems.v[i]);
     for (size_t i = 0; i < out->restart.n; i++)
         log_error("reload: %s has changed, which needs a restart: nothing was changed",
                   out->restart.v[i]);
     log_info("reload: %s", out->result);
-    if (reload_outcome_result(out) == RELOAD_APPLIED)
+    if (result == RELOAD_APPLIED)
         for (size_t i = 0; i < out->changed.n; i++)
             log_info("reload: changed: %s", out->changed.v[i]);
 }

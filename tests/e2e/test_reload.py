@@ -124,6 +124,15 @@ def test_nothing_has_changed(site):
         assert (code, outcome["result"], outcome["changed"]) == (0, "unchanged", [])
 
 
+def test_a_warning_is_no_error(site):
+    before = site.hub.status()["last_error"]
+    prefixes = list(site.keys["hub"].get("peer_prefixes") or ["172.31.7.0/24"])
+    write(site, "hub", peer_prefixes=prefixes + prefixes[:1])
+    code, outcome = reload(site.hub)
+    assert code == 0 and any("warning" in p for p in outcome["problems"]), outcome
+    assert site.hub.status()["last_error"] == before
+
+
 def test_two_hundred_reloads_lose_no_packet(site):
     before = steady(site)
     with Pinging(site, "10.200.10.1") as p:

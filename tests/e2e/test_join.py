@@ -9,10 +9,12 @@ import time
 
 import pytest
 from certs import Authority
+from conftest import ROOT
 from clock import DAY, YEAR_2000, Clock, source_date
 from lab import Lab, LabError, wait_until
 from tunnel import ETC, Tunnel, reachable
 
+OPERATION = ROOT / "doc" / "operation.md"
 START, CERT_TIME, REVOKED, NO_ANSWER, FILES = 10, 21, 27, 28, 30
 
 
@@ -115,6 +117,25 @@ def test_join_and_traffic(site):
     assert "dev mpq0" not in site.exec("edge", "ip", "route", "get", site.inet4).stdout
     reachable(site, "lan1", site.inet4, ends=ends)
     reachable(site, "lan1", site.inet6, ends=ends)
+    # the answers of the edge's own addresses to the hub go by the tunnel
+    own = [a for family in ("-4", "-6") for a in re.findall(
+        r"inet6? ([^/ ]+)", site.exec("edge", "ip", family, "-o", "address", "show", "scope", "global",
+                                      "dev", "mpq0").stdout)]
+    assert len(own) == 2
+    reachable(site, "edge", "10.200.10.254", ends=ends, options=["-I", "172.16.1.1"])  # is learned
+    for address in (*own, "172.16.1.1"):
+        reachable(site, "hub", address, ends=ends)
+    # and with the rules of doc/operation.md those to hosts beyond the hub
+    rules = [("from", "172.16.1.1", *words) for words in (
+        ("lookup", "main", "suppress_prefixlength", "0", "priority", "1003"),
+        ("lookup", "100", "priority", "1004"))]
+    for rule in rules:
+        assert f"ip rule add from 192.168.77.1 {' '.join(rule[2:])}" in OPERATION.read_text()
+        site.exec("edge", "ip", "rule", "add", *rule)
+    assert "dev mpq0" in site.exec("edge", "ip", "route", "get", site.inet4, "from", "172.16.1.1").stdout
+    reachable(site, "inet", "172.16.1.1", ends=ends)
+    for rule in rules:
+        site.exec("edge", "ip", "rule", "del", *rule)
 
 
 def test_a_renewed_bundle_replaces_key_and_certificates_only(site):

@@ -564,8 +564,9 @@ static const struct config_key keys[] = {
             .def = "true",
             .example = "true",
             .help = "speak the session extension with peers that do",
-            .man = "With false, or with a peer that does not speak it, the tunnel is plain RFC 9484: "
-                   "each packet in a datagram of its own. To look for the cause of a fault.",
+            .man =
+                "With false, or with a peer that does not speak it, the tunnel is plain RFC 9484: "
+                "each packet in a datagram of its own. To look for the cause of a fault.",
         },
     [CONFIG_KEY_LOG_LEVEL] =
         {

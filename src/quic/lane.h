@@ -196,8 +196,8 @@ void answer_bad_token(struct quic_endpoint *ep, const struct quic_rx *rx, const 
                       struct source *s);
 
 /* The token that resets a connection of ours by one of its IDs. It holds for one address and
- * port only: an instance with the same certificate on another must not be made to give away the tokens of
- * this one's connections (RFC 9000, 21.11). Returns 0, -EINVAL or -EIO. */
+ * port only: an instance with the same certificate on another must not be made to give away the
+ * tokens of this one's connections (RFC 9000, 21.11). Returns 0, -EINVAL or -EIO. */
 int endpoint_reset_token(const struct quic_endpoint *ep, const struct net_addr *local,
                          const ngtcp2_cid *cid, uint8_t *ret);
 

@@ -145,7 +145,7 @@ static enum exit_code interface_address(struct probe *p, const struct ip_addr *r
     const char *name = p->opts->config->bind.ifname;
     struct local_choice any = {0};
     struct netlink *nl = NULL;
-    struct netlink_link link;
+    struct netlink_link link = {0};
     int rv = netlink_open(&nl);
     bool found;
 

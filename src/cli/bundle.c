@@ -1,5 +1,6 @@
 /* The file that an edge gets: put together from the authority's directory. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,19 +149,19 @@ static int set_tunnel_networks(const struct hub_file *hub, const struct cli_bund
  * /dev/stdout: then moving a file into its place would destroy the link. */
 static int resolve_out(const char *path, char ret[static FILE_PATH_MAX], struct pki_error *e)
 {
-    _cleanup_free_ char *real = NULL;
+    char real[PATH_MAX];
     struct stat st;
+    bool there = !stat(path, &st);
+    const char *to = there ? real : path;
 
-    if (stat(path, &st))
-        real = strdup(path);
-    else if (!S_ISREG(st.st_mode))
+    if (there && !S_ISREG(st.st_mode))
         return pki_error_set(
             e, -EINVAL, "%.200s: not a regular file: --out - writes to the standard output", path);
-    else
-        real = realpath(path, NULL);
-    if (!real || strlen(real) >= FILE_PATH_MAX)
+    if (there && !realpath(path, real))
+        return pki_error_set(e, -errno, "%.200s: %s", path, strerror(errno));
+    if (strlen(to) >= FILE_PATH_MAX)
         return pki_error_set(e, -ENAMETOOLONG, "%.200s: the path is too long", path);
-    strcpy(ret, real);
+    memcpy(ret, to, strlen(to) + 1);
     return 0;
 }
 
@@ -207,14 +208,13 @@ int cli_bundle_begin(const struct pki *p, const char *name, const struct cli_bun
 /* Into the directory that the path names. */
 static int write_out(const char *out, const struct file_text *text, struct pki_error *e)
 {
-    char dir[FILE_PATH_MAX], path[FILE_PATH_MAX];
+    char dir[FILE_PATH_MAX], path[FILE_PATH_MAX] = "";
     int rv = resolve_out(out, path, e);
     const char *slash = rv ? NULL : strrchr(path, '/'), *name = slash ? slash + 1 : path;
     size_t n = slash ? (size_t)(slash - path) : 1;
 
     if (rv)
         return rv;
-
     if (!*name || n >= sizeof(dir))
         return pki_error_set(e, -EINVAL, "%.200s: not the name of a file", path);
     memcpy(dir, slash ? path : ".", n);

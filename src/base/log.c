@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/util.h"
+
 static enum log_level max_level = LOG_LEVEL_INFO;
 static void (*error_hook)(void *user, const char *text);
 static void *error_hook_user;
@@ -68,13 +70,21 @@ void log_msg(enum log_level level, const char *fmt, ...)
 bool log_limit_ok(struct log_limit *l, uint64_t now_ns, uint64_t interval_ns,
                   uint64_t *ret_suppressed)
 {
-    if (now_ns < l->next_ns) {
+    return log_burst_ok(l, now_ns, interval_ns, 1, ret_suppressed);
+}
+
+bool log_burst_ok(struct log_limit *l, uint64_t now_ns, uint64_t interval_ns, unsigned burst,
+                  uint64_t *ret_suppressed)
+{
+    uint64_t from_ns = MAX(l->next_ns, now_ns);
+
+    if (from_ns - now_ns > (burst - 1) * interval_ns) {
         l->suppressed++;
         return false;
     }
     *ret_suppressed = l->suppressed;
     l->suppressed = 0;
-    l->next_ns = now_ns + interval_ns;
+    l->next_ns = from_ns + interval_ns;
     return true;
 }
 

@@ -33,10 +33,14 @@ void log_set_error_hook(void (*fn)(void *user, const char *text), void *user);
  * returns true when a line may be written now, and then sets *ret_suppressed to the number
  * that were held back since the last one. */
 struct log_limit {
-    uint64_t next_ns;
+    uint64_t next_ns; /* the lines so far are worth an interval each: the end of the last */
     uint64_t suppressed;
 };
 bool log_limit_ok(struct log_limit *l, uint64_t now_ns, uint64_t interval_ns,
+                  uint64_t *ret_suppressed);
+
+/* The same with `burst` lines at once (at least 1), and then one per interval_ns. */
+bool log_burst_ok(struct log_limit *l, uint64_t now_ns, uint64_t interval_ns, unsigned burst,
                   uint64_t *ret_suppressed);
 
 /* " (3 more like this)" for lines that were held back, "" for none. Returns buf. */

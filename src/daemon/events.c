@@ -5,6 +5,12 @@
 #include "daemon/instance.h"
 
 #define BAD_SOURCE_LINE_INTERVAL_NS (30 * NS_PER_S)
+#define ASSIGN_INTERVAL_NS NS_PER_S
+
+/* Lines about peers, of each kind: all of them when a hub starts with some hundred peers, few when
+ * one of them comes and goes all the time. */
+#define PEER_LINE_INTERVAL_NS (200 * NS_PER_MS)
+enum { PEER_LINES_AT_ONCE = 500 };
 
 static void addresses_str(const struct capsule_addrs *addrs, char *text, size_t size)
 {
@@ -26,8 +32,10 @@ static void on_edge_state(void *user, enum edge_state state, const char *why)
     struct ip_addr local = net_addr_ip(&inst->bound);
 
     instance_note_state(user, state, why);
-    if (state == EDGE_UP)
+    if (state == EDGE_UP) {
+        inst->assign.known = false; /* what another tunnel assigns is looked at anew */
         local_on_up(&inst->local, &local);
+    }
     if (state == EDGE_PAUSE && !was_up && edge_heard_nothing(inst->edge))
         local_on_silence(&inst->local);
     if (state == EDGE_PAUSE)
@@ -44,12 +52,10 @@ static bool is_assigned(const struct capsule_addrs *addrs, const struct ip_addr 
     return false;
 }
 
-static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
+static void put_in_force(struct instance *inst, const struct capsule_addrs *addrs)
 {
-    struct instance *inst = user;
     char text[sizeof(inst->assigned)], buf[IP_ADDR_STR_MAX];
 
-    inst->history.assigned = *addrs;
     addresses_str(addrs, text, sizeof(text));
     if (strcmp(text, inst->assigned) != 0)
         log_info("tunnel: assigned %s", text);
@@ -66,6 +72,45 @@ static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
                       "check tun_cidr here, and tun_cidr and peers there",
                       ip_addr_str(own, buf));
     }
+}
+
+static void on_assign_pause(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+
+    if (!inst->assign.changed || inst->stopping)
+        return;
+    inst->assign.changed = false;
+    loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + ASSIGN_INTERVAL_NS);
+    put_in_force(inst, &inst->history.assigned);
+}
+
+static bool same_addresses(const struct capsule_addrs *a, const struct capsule_addrs *b)
+{
+    if (a->n != b->n)
+        return false;
+    for (unsigned i = 0; i < a->n; i++)
+        if (a->v[i].request_id != b->v[i].request_id ||
+            !ip_prefix_equal(&a->v[i].prefix, &b->v[i].prefix))
+            return false;
+    return true;
+}
+
+/* A hub may say this as often as it likes. What changes is put in force at once, and then once a
+ * second at most: the last that it said counts. */
+static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
+{
+    struct instance *inst = user;
+
+    if (inst->assign.known && same_addresses(addrs, &inst->history.assigned))
+        return;
+    inst->history.assigned = *addrs;
+    inst->assign.known = inst->assign.changed = true;
+    if (loop_timer_is_set(&inst->assign.pause))
+        return;
+    inst->assign.pause.cb = on_assign_pause;
+    inst->assign.pause.user = inst;
+    on_assign_pause(&inst->assign.pause);
 }
 
 static void on_edge_mtu(void *user, size_t packet_max)
@@ -129,21 +174,38 @@ const struct edge_events instance_edge_events = {
 
 /* --- hub ------------------------------------------------------------------------------- */
 
+static bool peer_line_ok(const struct instance *inst, struct log_limit *limit,
+                         char more[static LOG_MORE_MAX])
+{
+    uint64_t held;
+
+    if (!log_burst_ok(limit, loop_now_ns(inst->loop), PEER_LINE_INTERVAL_NS, PEER_LINES_AT_ONCE,
+                      &held))
+        return false;
+    log_more_str(held, more);
+    return true;
+}
+
 static void on_peer_up(void *user, const struct hub_peer_id *id, const struct net_addr *remote)
 {
-    char buf[NET_ADDR_STR_MAX], who[HUB_ID_STR_MAX];
+    struct instance *inst = user;
+    char buf[NET_ADDR_STR_MAX], who[HUB_ID_STR_MAX], more[LOG_MORE_MAX];
 
-    instance_look_at_expiry(user);
-    instance_tell_manager(user);
-    log_info("peer %s: up from %s", hub_peer_id_str(id, who), net_addr_str(remote, buf));
+    instance_look_at_expiry(inst);
+    instance_tell_manager(inst);
+    if (peer_line_ok(inst, &inst->up_limit, more))
+        log_info("peer %s: up from %s%s", hub_peer_id_str(id, who), net_addr_str(remote, buf),
+                 more);
 }
 
 static void on_peer_down(void *user, const struct hub_peer_id *id, const char *why)
 {
-    char who[HUB_ID_STR_MAX];
+    struct instance *inst = user;
+    char who[HUB_ID_STR_MAX], more[LOG_MORE_MAX];
 
-    instance_tell_manager(user);
-    log_info("peer %s: down: %s", hub_peer_id_str(id, who), why);
+    instance_tell_manager(inst);
+    if (peer_line_ok(inst, &inst->down_limit, more))
+        log_info("peer %s: down: %s%s", hub_peer_id_str(id, who), why, more);
 }
 
 static void on_refused(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
@@ -164,10 +226,13 @@ static void on_refused(void *user, const struct hub_peer_id *id, const struct ne
 static void on_hub_assigned(void *user, const struct hub_peer_id *id,
                             const struct capsule_addrs *addrs)
 {
-    char who[HUB_ID_STR_MAX], text[HUB_ADDRS_MAX * IP_PREFIX_STR_MAX];
+    struct instance *inst = user;
+    char who[HUB_ID_STR_MAX], text[HUB_ADDRS_MAX * IP_PREFIX_STR_MAX], more[LOG_MORE_MAX];
 
+    if (!peer_line_ok(inst, &inst->has_limit, more))
+        return;
     addresses_str(addrs, text, sizeof(text));
-    log_info("peer %s: has %s", hub_peer_id_str(id, who), text);
+    log_info("peer %s: has %s%s", hub_peer_id_str(id, who), text, more);
 }
 
 static void on_hub_mtu(void *user, size_t packet_max)

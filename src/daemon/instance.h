@@ -92,6 +92,7 @@ struct instance {
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
     struct log_limit refused_limit;
+    struct log_limit up_limit, down_limit, has_limit; /* server: lines that a peer can cause */
     struct {
         bool tun_offload, no_gso, no_gro, buffers;
     } told;                         /* there is a line about it */
@@ -101,6 +102,11 @@ struct instance {
     bool stopping;
     char waiting_for[96]; /* why there is no socket; "" */
     char assigned[256];   /* the addresses last logged */
+    struct {
+        bool known;              /* history.assigned is of the tunnel that is up */
+        bool changed;            /* history.assigned is not in force yet */
+        struct loop_timer pause; /* set: none is put in force before it ends */
+    } assign;
 };
 
 /* daemon.c: find the hub's address (anew); what is found goes to edge_set_addrs(). */

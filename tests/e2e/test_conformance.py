@@ -244,6 +244,15 @@ def test_many_requests_in_one_capsule(tunnel):
     assert {a.request_id for a in got} >= set(range(1, 33))
 
 
+def test_a_peer_cannot_flood_the_log(hub, tunnel):
+    """All requests are answered, and the log has a limited number of lines about them."""
+    client, x = tunnel
+    before = hub.log.read_text().count(": has ")
+    for request_id in range(1, 1501):
+        client.request_addresses(x, Address(request_id, "0.0.0.0/32"))
+    assert 0 < hub.log.read_text().count(": has ") - before < 1000
+
+
 # ---- routes (RFC 9484 4.7.3; their order is checked by the client)
 
 def test_routes(tunnel):

@@ -74,6 +74,11 @@ static int fx_addr_del(void *user, int ifindex, const struct ip_prefix *p)
     return netlink_addr_del(((struct effects *)user)->netlink, ifindex, p);
 }
 
+static int fx_addr_all(void *user, int ifindex, struct netlink_addr **ret)
+{
+    return netlink_addr_all(((struct effects *)user)->netlink, ifindex, ret);
+}
+
 static int fx_addr_is_ours(void *user, int ifindex, const struct ip_prefix *p)
 {
     _cleanup_free_ struct netlink_addr *v = NULL;
@@ -308,6 +313,7 @@ const struct server_effects effects_real = {
     .addr_add = fx_addr_add,
     .addr_del = fx_addr_del,
     .addr_is_ours = fx_addr_is_ours,
+    .addr_all = fx_addr_all,
     .route_add = fx_route_add,
     .route_del = fx_route_del,
     .device_holds = fx_device_holds,

@@ -48,20 +48,65 @@ static void reply_fd(struct server_reply *ret, int fd)
     ret->close_fd = fd >= 0;
 }
 
+/* --- addresses that are not configured ------------------------------------------------- */
+
+static int find_assigned(const struct server *s, const struct ip_prefix *p)
+{
+    for (unsigned i = 0; i < s->n_assigned; i++)
+        if (ip_prefix_equal(&s->assigned[i], p))
+            return (int)i;
+    return -1;
+}
+
+static unsigned count_assigned(const struct server *s, uint8_t family)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < s->n_assigned; i++)
+        n += s->assigned[i].addr.family == family;
+    return n;
+}
+
+/* The TUN keeps what was put on it while it is closed, and so does the count: what we made, and
+ * what we remember where the kernel does not keep who made it. */
+static int count_kept(struct server *s, int ifindex)
+{
+    _cleanup_free_ struct netlink_addr *v = NULL;
+    int n = s->fx->addr_all(s->fx_user, ifindex, &v);
+    struct server old = *s;
+
+    if (n < 0)
+        return n;
+    s->n_assigned = 0;
+    for (int i = 0; i < n; i++) {
+        const struct ip_prefix *p = &v[i].prefix;
+        bool known = ifindex == old.ifindex && find_assigned(&old, p) >= 0;
+
+        if ((v[i].ours || known) && !policy_addr_is_configured(s->config, p) &&
+            count_assigned(s, p->addr.family) < HELPER_AUTO_ADDRS_MAX)
+            s->assigned[s->n_assigned++] = *p;
+    }
+    return 0;
+}
+
 /* --- the TUN --------------------------------------------------------------------------- */
 
 static int tun_open_op(struct server *s, struct server_reply *ret)
 {
-    int fd;
+    int fd, r;
 
     /* Ours would keep the name busy, if it is still alive. */
     if (s->tun_fd >= 0)
         s->fx->close(s->fx_user, s->tun_fd);
     s->tun_fd = -1;
-    s->n_assigned = 0;
     fd = s->fx->tun_open(s->fx_user, s->config->tun_name, &ret->answer.tun);
     if (fd < 0)
         return fd;
+    r = count_kept(s, ret->answer.tun.ifindex);
+    if (r) {
+        s->fx->close(s->fx_user, fd);
+        return r;
+    }
     s->tun_fd = fd;
     s->ifindex = ret->answer.tun.ifindex;
     ret->fd = fd;
@@ -82,23 +127,6 @@ static int mtu_op(struct server *s, uint32_t mtu)
 }
 
 /* --- addresses ------------------------------------------------------------------------- */
-
-static int find_assigned(const struct server *s, const struct ip_prefix *p)
-{
-    for (unsigned i = 0; i < s->n_assigned; i++)
-        if (ip_prefix_equal(&s->assigned[i], p))
-            return (int)i;
-    return -1;
-}
-
-static unsigned count_assigned(const struct server *s, uint8_t family)
-{
-    unsigned n = 0;
-
-    for (unsigned i = 0; i < s->n_assigned; i++)
-        n += s->assigned[i].addr.family == family;
-    return n;
-}
 
 static int addr_add_op(struct server *s, const struct ip_prefix *p)
 {

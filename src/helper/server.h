@@ -19,6 +19,8 @@ struct server_effects {
     int (*addr_add)(void *user, int ifindex, const struct ip_prefix *p);
     int (*addr_del)(void *user, int ifindex, const struct ip_prefix *p);
     int (*addr_is_ours)(void *user, int ifindex, const struct ip_prefix *p); /* 1, 0, -errno */
+    /* All of the interface, in *ret, which is to be freed; their number or -errno. */
+    int (*addr_all)(void *user, int ifindex, struct netlink_addr **ret);
     int (*route_add)(void *user, const struct netlink_route *r);
     int (*route_del)(void *user, const struct netlink_route *r);
     int (*device_holds)(void *user, const char *device, const struct ip_addr *a); /* 1, 0, -errno */

@@ -39,11 +39,13 @@ enum { FAKE_SAVED_AHEAD_S = 5000 };
 struct fakes {
     enum fake_call call;
     unsigned calls;
-    bool alive; /* the TUN */
-    bool ours;  /* what addr_is_ours() says */
-    bool holds; /* what device_holds() says */
-    int error;  /* what every effect then returns */
-    int open;   /* descriptors given out and not closed by the handler */
+    bool alive;                  /* the TUN */
+    bool ours;                   /* what addr_is_ours() says */
+    bool holds;                  /* what device_holds() says */
+    int error;                   /* what every effect then returns */
+    struct netlink_addr kept[8]; /* what addr_all() says */
+    int n_kept;                  /* or -errno */
+    int open;                    /* descriptors given out and not closed by the handler */
     int ifindex;
     uint32_t value;
     struct ip_prefix prefix;
@@ -126,6 +128,19 @@ static int fake_addr_del(void *user, int ifindex, const struct ip_prefix *p)
 static int fake_addr_is_ours(void *user, int ifindex, const struct ip_prefix *p)
 {
     return ((struct fakes *)user)->ours;
+}
+
+static int fake_addr_all(void *user, int ifindex, struct netlink_addr **ret)
+{
+    const struct fakes *f = user;
+
+    if (f->n_kept <= 0)
+        return f->n_kept;
+    *ret = malloc(sizeof(f->kept));
+    if (!*ret)
+        return -ENOMEM;
+    memcpy(*ret, f->kept, sizeof(f->kept));
+    return f->n_kept;
 }
 
 static int fake_route_add(void *user, const struct netlink_route *r)
@@ -256,6 +271,7 @@ static const struct server_effects fake_effects = {
     .addr_add = fake_addr_add,
     .addr_del = fake_addr_del,
     .addr_is_ours = fake_addr_is_ours,
+    .addr_all = fake_addr_all,
     .route_add = fake_route_add,
     .route_del = fake_route_del,
     .device_holds = fake_device_holds,

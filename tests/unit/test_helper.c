@@ -259,6 +259,56 @@ static void test_an_address_that_failed_does_not_count(void **state)
     assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.3/32")), 0);
 }
 
+static void keep(struct fixture *f, const char *text, bool ours)
+{
+    f->fakes.kept[f->fakes.n_kept++] = (struct netlink_addr){.prefix = prefix(text), .ours = ours};
+}
+
+/* The TUN keeps its addresses when it is closed. */
+static void test_assigned_addresses_count_in_a_tun_opened_anew(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.1/32")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("2001:db8::1/128")), 0);
+    keep(f, "10.0.0.1/32", false); /* as a kernel says that does not keep who made it */
+    keep(f, "10.0.0.2/32", true);
+    keep(f, "10.0.0.3/32", true);
+    keep(f, "192.0.2.1/32", false); /* by the administrator */
+    keep(f, "2001:db8::1/128", true);
+    keep(f, "fe80::1/64", false);
+    for (int i = 0; i < 3; i++) {
+        open_tun(f);
+        assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.4/32"));
+    }
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("2001:db8::2/128")), 0);
+    assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("2001:db8::3/128"));
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_DEL, .prefix = prefix("10.0.0.1/32")), 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.4/32")), 0);
+}
+
+static void test_a_tun_made_anew_has_no_addresses(void **state)
+{
+    struct fixture *f = *state;
+
+    for (int i = 0; i < 3; i++) {
+        open_tun(f);
+        assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.1/32")), 0);
+        assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.2/32")), 0);
+    }
+}
+
+static void test_a_tun_whose_addresses_are_unknown_is_not_opened(void **state)
+{
+    struct fixture *f = *state;
+
+    f->fakes.n_kept = -ENOMEM;
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_OPEN), -ENOMEM);
+    assert_int_equal(f->fakes.open, 0);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_UP), -ENODEV);
+}
+
 /* --- routes ---------------------------------------------------------------------------- */
 
 static void test_hub_routes(void **state)
@@ -482,6 +532,9 @@ int main(void)
         EDGE(test_assigned_addresses_are_few_hosts),
         EDGE(test_assigned_addresses_in_a_named_network),
         EDGE(test_an_address_that_failed_does_not_count),
+        EDGE(test_assigned_addresses_count_in_a_tun_opened_anew),
+        EDGE(test_a_tun_made_anew_has_no_addresses),
+        EDGE(test_a_tun_whose_addresses_are_unknown_is_not_opened),
         HUB(test_hub_routes),
         EDGE(test_edge_routes),
         HUB(test_hub_sockets),

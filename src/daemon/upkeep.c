@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "daemon/instance.h"
+#include "daemon/usable.h"
 
 enum { QUICK_REPAIRS = 3, PAUSE_MAX_S = 30, ROUTE_LINES_MAX = 4 };
 #define CHECK_INTERVAL_NS (30 * NS_PER_S)
@@ -520,6 +521,21 @@ void upkeep_apply(struct instance *inst)
         kick(inst);
 }
 
+static bool is_usable(struct instance *inst, const struct ip_addr *a)
+{
+    struct ip_addr remote = net_addr_ip(&inst->remote);
+    const char *what =
+        usable_check(inst->netlink, &remote, inst->tun ? tun_ifindex(inst->tun) : 0, a);
+    char buf[IP_ADDR_STR_MAX], more[LOG_MORE_MAX];
+    uint64_t held;
+
+    if (what && log_limit_ok(&inst->upkeep.unusable_limit, loop_now_ns(inst->loop),
+                             ERROR_LINE_INTERVAL_NS, &held))
+        log_error("tunnel: the hub gives us %s, which is %s: not used%s", ip_addr_str(a, buf), what,
+                  log_more_str(held, more));
+    return !what;
+}
+
 void upkeep_on_assigned(struct instance *inst, const struct capsule_addrs *addrs)
 {
     struct upkeep *u = &inst->upkeep;
@@ -531,7 +547,7 @@ void upkeep_on_assigned(struct instance *inst, const struct capsule_addrs *addrs
     for (unsigned i = 0; i < addrs->n; i++) {
         struct ip_prefix p = addrs->v[i].prefix;
 
-        if (of_family[p.addr.family == 6]++ >= HELPER_AUTO_ADDRS_MAX)
+        if (of_family[p.addr.family == 6]++ >= HELPER_AUTO_ADDRS_MAX || !is_usable(inst, &p.addr))
             continue;
         u->assigned[u->n_assigned++] = p;
     }

@@ -23,7 +23,7 @@ struct upkeep {
     uint64_t repairs;    /* all of them, for the status */
     uint64_t deletions;  /* of these, times that the TUN had to be made anew */
     uint64_t tx_dropped; /* of the interface, when it was last looked at */
-    struct log_limit error_limit;
+    struct log_limit error_limit, unusable_limit;
     struct ip_prefix assigned[UPKEEP_ASSIGNED_MAX]; /* by the hub, for a client without tun_cidr */
     unsigned n_assigned;
 };

@@ -78,6 +78,7 @@ struct netlink_route {
     uint32_t table;       /* 0: RT_TABLE_MAIN */
     uint32_t metric;      /* 0: the kernel's default */
     struct ip_addr src;   /* preferred source; family 0: none */
+    struct ip_addr via;   /* of a route of somebody else: the router; family 0: none, or several */
 };
 
 /* *ret_added (may be NULL): false when the same route of our protocol was there. -EEXIST: a

@@ -159,6 +159,10 @@ static int parse_fields(const struct nlmsghdr *h, struct netlink_route *ret, boo
     r.table = valid(v[RTA_TABLE], MNL_TYPE_U32) ? mnl_attr_get_u32(v[RTA_TABLE]) : rt->rtm_table;
     if (valid(v[RTA_PRIORITY], MNL_TYPE_U32))
         r.metric = mnl_attr_get_u32(v[RTA_PRIORITY]);
+    if (v[RTA_GATEWAY] && mnl_attr_get_payload_len(v[RTA_GATEWAY]) == bytes) {
+        r.via.family = r.dst.addr.family;
+        memcpy(r.via.b, mnl_attr_get_payload(v[RTA_GATEWAY]), bytes);
+    }
     *ret = r;
     *ret_gateway = v[RTA_GATEWAY];
     return 0;

@@ -519,6 +519,26 @@ static void test_parse_addr_peer(void **state)
     assert_int_equal(a.flags, IFA_F_PERMANENT | IFA_F_NOPREFIXROUTE);
 }
 
+static void test_parse_router(void **state)
+{
+    static const uint8_t router[5] = {10, 0, 0, 254, 1};
+    struct ip_prefix want = prefix("10.0.0.254/32");
+    struct netlink_route r;
+    union message m;
+    struct rtmsg *rt = message_start(&m, RTM_NEWROUTE, sizeof(*rt));
+
+    rt->rtm_family = AF_INET;
+    assert_int_equal(parse_any_route(&m.h, &r), 0);
+    assert_int_equal(r.via.family, 0);
+    mnl_attr_put(&m.h, RTA_GATEWAY, 5, router);
+    assert_int_equal(parse_any_route(&m.h, &r), 0);
+    assert_int_equal(r.via.family, 0); /* no address of that family */
+    mnl_attr_put(&m.h, RTA_GATEWAY, 4, router);
+    assert_int_equal(parse_any_route(&m.h, &r), 0);
+    assert_true(ip_addr_equal(&r.via, &want.addr));
+    assert_int_equal(r.dst.len, 0);
+}
+
 /* Where the kernel would send, and whose route that is, made by whomever. */
 static void test_route_of_others(void **state)
 {
@@ -567,6 +587,7 @@ int main(void)
         T(test_route_source),
         T(test_route_add_del),
         T(test_route_foreign_is_left_alone),
+        T(test_parse_router),
         T(test_route_of_others),
         T(test_monitor_addresses),
         T(test_monitor_vanish_and_return),

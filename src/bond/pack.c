@@ -203,12 +203,6 @@ static uint8_t class_of(const struct pkt *pkt)
     return proto == IP_PROTO_TCP ? CLASS_TCP : CLASS_OTHER;
 }
 
-/* Ordinary packets that it stands for. */
-static unsigned packets_of(const struct pkt *pkt)
-{
-    return pkt->gso == PKT_GSO_NONE ? 1 : (segment_left(pkt) + pkt->gso_size - 1) / pkt->gso_size;
-}
-
 /* Take what is first in the queue: all of a packet, or the first run of a super-packet. NULL when
  * there is no buffer for the run, which is lost then: the lane would not come again for it. */
 static struct pkt *take_unit(struct pack *p, uint64_t now_ns, struct pkt *first, size_t run_max)
@@ -220,7 +214,8 @@ static struct pkt *take_unit(struct pack *p, uint64_t now_ns, struct pkt *first,
         return fq_take(p->opts.fq, now_ns);
     if (first->gso_size < PACKED_SEGMENT_MIN)
         run_max = 0; /* no run is made of such */
-    if (!at && !first->mark && first->len <= run_max && packets_of(first) <= PACKED_SEGMENTS_MAX) {
+    if (!at && !first->mark && first->len <= run_max &&
+        segment_count(first) <= PACKED_SEGMENTS_MAX) {
         run = fq_take(p->opts.fq, now_ns);
         super_finish(run);
         return run;
@@ -311,7 +306,7 @@ static bool put_packet(struct pack *p, struct filling *d, struct pkt *unit, stru
 static bool put_new(struct pack *p, struct pack_lane *lane, struct filling *d, struct pkt *unit,
                     struct pack_flow *flow)
 {
-    p->stats.packets += packets_of(unit);
+    p->stats.packets += segment_count(unit);
     p->stats.bytes += unit->len;
     if (put_packet(p, d, unit, flow))
         return true;

@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include "bond/session.h"
 #include "bond/unit.h"
+#include "packet/segment.h"
 
 /* What doc/protocol.md says of the classes when nobody has sent a table. */
 static const struct {
@@ -29,19 +30,13 @@ static bool on_accept(void *user, struct pkt *pkt, enum drop_reason *ret_why)
            (!s->opts.admit || s->opts.admit(s->opts.admit_user, &v, ret_why));
 }
 
-static unsigned packets_of(const struct pkt *pkt)
-{
-    return pkt->gso == PKT_GSO_NONE ? 1
-                                    : (pkt->len - pkt->hdr_len + pkt->gso_size - 1) / pkt->gso_size;
-}
-
 static void on_deliver(void *user, struct pkt *pkt)
 {
     struct session *s = user;
     enum drop_reason why;
     struct ip_view v;
 
-    s->stats.rx_packets += packets_of(pkt);
+    s->stats.rx_packets += segment_count(pkt);
     s->stats.rx_bytes += pkt->len;
     if (!s->opts.receive || pkt->gso != PKT_GSO_NONE ||
         ip_view_parse(pkt->data, pkt->len, &v, &why)) {

@@ -35,6 +35,12 @@ static inline uint32_t segment_payload(const struct pkt *super)
     return left < super->gso_size ? left : super->gso_size;
 }
 
+/* Ordinary packets that pkt, super-packet or not, still stands for. */
+static inline uint32_t segment_count(const struct pkt *pkt)
+{
+    return pkt->gso == PKT_GSO_NONE ? 1 : (segment_left(pkt) + pkt->gso_size - 1) / pkt->gso_size;
+}
+
 /* Bytes of the largest segment's packet. */
 static inline uint32_t segment_max(const struct pkt *super)
 {

@@ -249,11 +249,6 @@ bool masque_is_packed(const struct masque *m, const uint8_t **ret_epoch)
     return m->packed;
 }
 
-const struct masque_join *masque_joined(const struct masque *m)
-{
-    return &m->join;
-}
-
 void masque_kick(struct masque *m)
 {
     quic_path_kick(quic_lane_path(m->lane));

@@ -160,9 +160,6 @@ void masque_set_packed(struct masque *m, const uint8_t epoch[MASQUE_EPOCH]);
 /* Whether the tunnel, which is open, is packed; then *ret_epoch points to the session's epoch. */
 bool masque_is_packed(const struct masque *m, const uint8_t **ret_epoch);
 
-/* edge: which lane of the session it is. */
-const struct masque_join *masque_joined(const struct masque *m);
-
 /* Send a capsule. Returns 0; -ENOTCONN when the tunnel is not open; -ENOBUFS when MASQUE_OUT_MAX
  * is reached; -EINVAL when it breaks a rule of RFC 9484. */
 int masque_send_addrs(struct masque *m, enum capsule_type type, const struct capsule_addrs *addrs);

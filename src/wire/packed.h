@@ -21,7 +21,6 @@ enum {
     PACKED_FLOWS = 4096, /* flow numbers are below */
     PACKED_SEQ_MASK = 0xffffff,
     PACKED_TIME_MASK = 0xffffff,
-    PACKED_TIME_SHIFT = 14, /* nanoseconds >> this: units of 16.384 us */
     PACKED_UNIT_MAX = 65535,
     PACKED_SEGMENT_MIN = 48,
     PACKED_SEGMENTS_MAX = 128,
@@ -103,11 +102,6 @@ size_t packed_put_delay(uint8_t *p, size_t cap, const struct packed_frame *f);
 static inline int32_t packed_seq_diff(uint32_t a, uint32_t b)
 {
     return (int32_t)((a - b) << 8) >> 8;
-}
-
-static inline uint32_t packed_time(uint64_t now_ns)
-{
-    return (uint32_t)(now_ns >> PACKED_TIME_SHIFT) & PACKED_TIME_MASK;
 }
 
 #endif

@@ -14,6 +14,14 @@ enum {
     RX_CONTROL_MAX = 192,
 };
 
+struct udp_buffers {
+    uint8_t *data; /* UDP_RX_BATCH_MAX of RX_GRO_MAX bytes, RX_GRO_MAX + RX_STAGGER apart */
+    struct mmsghdr hdr[UDP_RX_BATCH_MAX];
+    struct iovec iov[UDP_RX_BATCH_MAX];
+    struct sockaddr_storage name[UDP_RX_BATCH_MAX];
+    uint8_t control[UDP_RX_BATCH_MAX][RX_CONTROL_MAX] __attribute__((aligned(8)));
+};
+
 struct udp_socket {
     int fd;
     struct net_addr local;
@@ -22,13 +30,9 @@ struct udp_socket {
     struct drop_counters *drops;
     struct udp_stats stats;
     uint32_t rx_overflow_seen; /* the kernel's counter, modulo 2^32 */
-
-    uint8_t *rx_data; /* UDP_RX_BATCH_MAX buffers of rx_max bytes, rx_max + RX_STAGGER apart */
-    uint32_t rx_max;
-    struct mmsghdr rx_hdr[UDP_RX_BATCH_MAX];
-    struct iovec rx_iov[UDP_RX_BATCH_MAX];
-    struct sockaddr_storage rx_name[UDP_RX_BATCH_MAX];
-    uint8_t rx_control[UDP_RX_BATCH_MAX][RX_CONTROL_MAX] __attribute__((aligned(8)));
+    uint32_t rx_max;           /* bytes that one message may have */
+    struct udp_buffers *rx;
+    bool own_rx; /* nobody shares it */
 };
 
 #endif

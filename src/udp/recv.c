@@ -100,9 +100,9 @@ static void parse_control(struct udp_socket *s, struct msghdr *h, struct udp_rx_
 /* Turn message i into *m; false when it is dropped. */
 static bool take(struct udp_socket *s, unsigned i, struct udp_rx_msg *m)
 {
-    struct msghdr *h = &s->rx_hdr[i].msg_hdr;
+    struct msghdr *h = &s->rx->hdr[i].msg_hdr;
 
-    m->len = s->rx_hdr[i].msg_len;
+    m->len = s->rx->hdr[i].msg_len;
     if (h->msg_flags & MSG_TRUNC) {
         drop_count(s->drops, DROP_OVERSIZE_UDP);
         return false;
@@ -115,7 +115,7 @@ static bool take(struct udp_socket *s, unsigned i, struct udp_rx_msg *m)
     m->remote.len = h->msg_namelen;
     m->local = s->local;
     m->ecn = UDP_ECN_NOT_ECT;
-    m->data = s->rx_iov[i].iov_base;
+    m->data = s->rx->iov[i].iov_base;
     m->seg_size = (uint16_t)MIN(m->len, UINT16_MAX);
     parse_control(s, h, m);
     s->stats.rx_msgs++;
@@ -127,15 +127,18 @@ static bool take(struct udp_socket *s, unsigned i, struct udp_rx_msg *m)
  * the datagrams behind it, so it is followed by another try; a burst of them ends the call. */
 static int receive(struct udp_socket *s, unsigned max)
 {
+    struct udp_buffers *b = s->rx;
+
     for (unsigned tries = 0; tries < UDP_RX_BATCH_MAX; tries++) {
         int n;
 
         for (unsigned i = 0; i < max; i++) {
-            s->rx_hdr[i].msg_hdr.msg_namelen = sizeof(s->rx_name[i]);
-            s->rx_hdr[i].msg_hdr.msg_controllen = RX_CONTROL_MAX;
+            b->iov[i].iov_len = s->rx_max;
+            b->hdr[i].msg_hdr.msg_namelen = sizeof(b->name[i]);
+            b->hdr[i].msg_hdr.msg_controllen = RX_CONTROL_MAX;
         }
         s->stats.rx_calls++;
-        n = recvmmsg(s->fd, s->rx_hdr, max, MSG_DONTWAIT, NULL);
+        n = recvmmsg(s->fd, b->hdr, max, MSG_DONTWAIT, NULL);
         if (n >= 0)
             return n;
         if (errno == EAGAIN || errno == EINTR)

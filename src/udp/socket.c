@@ -104,23 +104,42 @@ static int set_up(int fd, const struct udp_socket_opts *opts)
     return bind(fd, &opts->bind.sa, opts->bind.len) < 0 ? -errno : 0;
 }
 
-static int make_buffers(struct udp_socket *s)
+struct udp_buffers *udp_buffers_new(void)
+{
+    struct udp_buffers *b = calloc(1, sizeof(*b));
+
+    if (!b)
+        return NULL;
+    b->data = malloc((size_t)UDP_RX_BATCH_MAX * (RX_GRO_MAX + RX_STAGGER));
+    if (!b->data) {
+        free(b);
+        return NULL;
+    }
+    for (unsigned i = 0; i < UDP_RX_BATCH_MAX; i++) {
+        struct msghdr *h = &b->hdr[i].msg_hdr;
+
+        b->iov[i].iov_base = b->data + (size_t)i * (RX_GRO_MAX + RX_STAGGER);
+        h->msg_iov = &b->iov[i];
+        h->msg_iovlen = 1;
+        h->msg_name = &b->name[i];
+        h->msg_control = b->control[i];
+    }
+    return b;
+}
+
+void udp_buffers_free(struct udp_buffers *b)
+{
+    if (b)
+        free(b->data);
+    free(b);
+}
+
+static int take_buffers(struct udp_socket *s, struct udp_buffers *shared)
 {
     s->rx_max = s->gro ? RX_GRO_MAX : UDP_RX_PLAIN_MAX;
-    s->rx_data = malloc((size_t)UDP_RX_BATCH_MAX * (s->rx_max + RX_STAGGER));
-    if (!s->rx_data)
-        return -ENOMEM;
-    for (unsigned i = 0; i < UDP_RX_BATCH_MAX; i++) {
-        struct msghdr *h = &s->rx_hdr[i].msg_hdr;
-
-        s->rx_iov[i].iov_base = s->rx_data + (size_t)i * (s->rx_max + RX_STAGGER);
-        s->rx_iov[i].iov_len = s->rx_max;
-        h->msg_iov = &s->rx_iov[i];
-        h->msg_iovlen = 1;
-        h->msg_name = &s->rx_name[i];
-        h->msg_control = s->rx_control[i];
-    }
-    return 0;
+    s->own_rx = !shared;
+    s->rx = shared ? shared : udp_buffers_new();
+    return s->rx ? 0 : -ENOMEM;
 }
 
 int udp_fd_open(const struct udp_socket_opts *opts)
@@ -148,7 +167,7 @@ static int take_over(struct udp_socket *s, const struct udp_socket_opts *opts)
     s->rcvbuf_bytes = get_buffer(s->fd, SO_RCVBUF);
     s->sndbuf_bytes = get_buffer(s->fd, SO_SNDBUF);
     set_offloads(s, opts);
-    return make_buffers(s);
+    return take_buffers(s, opts->buffers);
 }
 
 int udp_socket_adopt(int fd, const struct udp_socket_opts *opts, struct udp_socket **ret)
@@ -188,7 +207,8 @@ void udp_socket_close(struct udp_socket *s)
         return;
     if (s->fd >= 0)
         close(s->fd);
-    free(s->rx_data);
+    if (s->own_rx)
+        udp_buffers_free(s->rx);
     free(s);
 }
 

@@ -29,12 +29,20 @@ enum { UDP_ECN_NOT_ECT = 0, UDP_ECN_ECT1 = 1, UDP_ECN_ECT0 = 2, UDP_ECN_CE = 3 }
 
 struct udp_socket;
 
+/* Room for the messages of one udp_recv_batch(), about 2 MiB of which as much is touched as comes
+ * in. Sockets that are read by turns may share one: what a call has returned for one of them is
+ * gone with the next call for any. NULL: out of memory. Free accepts NULL. */
+struct udp_buffers;
+struct udp_buffers *udp_buffers_new(void);
+void udp_buffers_free(struct udp_buffers *b);
+
 struct udp_socket_opts {
     struct net_addr bind; /* family, address (may be 0.0.0.0 or ::), port (0: any free one) */
     const char *device;   /* SO_BINDTODEVICE; NULL or "": none */
     uint32_t rcvbuf_bytes, sndbuf_bytes; /* 0: UDP_BUFFER_BYTES */
     bool no_gro, no_gso;                 /* do not use the offloads */
     struct drop_counters *drops;         /* where drops are counted; outlives the socket */
+    struct udp_buffers *buffers;         /* shared, outlives the socket; NULL: it has its own */
 };
 
 struct udp_stats {
@@ -91,7 +99,8 @@ struct udp_rx_msg {
 };
 
 /* Receive up to max (at most UDP_RX_BATCH_MAX are taken) messages with one kernel call. The data
- * belong to the socket and may be changed by the caller; they are valid until the next call.
+ * belong to the socket's buffers and may be changed by the caller; they are valid until the next
+ * call that uses these.
  * Returns the number of messages; 0 when none waits (or all were dropped: a truncated datagram
  * counts DROP_OVERSIZE_UDP, an empty one DROP_NOT_QUIC); -errno when the socket is broken.
  * Errors that ICMP or a link going down left on the socket are counted and skipped. */

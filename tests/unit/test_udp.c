@@ -483,6 +483,41 @@ static void test_buffers_and_overflow(void **state)
     udp_socket_close(b);
 }
 
+/* Sockets that share their buffers, with GRO and without, are read by turns. */
+static void test_shared_buffers(void **state)
+{
+    struct udp_buffers *shared = udp_buffers_new();
+    struct udp_socket *from = open_at("127.0.0.1");
+    struct udp_socket *gro =
+        open_with((struct udp_socket_opts){.bind = at("127.0.0.1", 0), .buffers = shared});
+    struct udp_socket *plain = open_with(
+        (struct udp_socket_opts){.bind = at("127.0.0.1", 0), .buffers = shared, .no_gro = true});
+    struct udp_tx_msg m = tx(udp_socket_local(plain), NULL, UDP_RX_PLAIN_MAX + 1);
+    struct udp_rx_msg got[2];
+    uint8_t *data = calloc(1, m.len);
+
+    m.data = data;
+    assert_non_null(shared);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(check_burst(from, gro, 10 * 1350 + 17, 1350), 1);
+        assert_int_equal(check_burst(from, plain, 3 * 1350, 1350), 3);
+    }
+    drops = (struct drop_counters){0};
+    assert_int_equal(udp_send(from, &m, NULL), 0);
+    m.len = 7;
+    assert_int_equal(udp_send(from, &m, NULL), 0);
+    assert_int_equal(recv_some(plain, got, 2), 1); /* each keeps its own limit */
+    assert_int_equal(got[0].len, 7);
+    assert_int_equal(drops.n[DROP_OVERSIZE_UDP], 1);
+    udp_socket_close(plain);
+    assert_int_equal(check_burst(from, gro, 5 * 1200, 1200), 1);
+    udp_socket_close(gro);
+    udp_socket_close(from);
+    udp_buffers_free(shared);
+    udp_buffers_free(NULL);
+    free(data);
+}
+
 static void test_segments(void **state)
 {
     assert_int_equal(udp_tx_segments(100), 64);
@@ -579,6 +614,7 @@ int main(void)
         cmocka_unit_test(test_oversize_and_empty),
         cmocka_unit_test(test_soft_error_is_skipped),
         cmocka_unit_test(test_buffers_and_overflow),
+        cmocka_unit_test(test_shared_buffers),
         cmocka_unit_test(test_segments),
     };
 

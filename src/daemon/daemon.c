@@ -32,6 +32,7 @@ static void on_pump(struct loop_deferred *deferred)
 {
     struct instance *inst = deferred->user;
 
+    instance_rx_turn_over(inst);
     coalesce_flush(&inst->coalesce); /* what came early may have been delivered just now */
     instance_pump(inst);
 }
@@ -348,7 +349,8 @@ static enum exit_code setup(struct instance *inst)
     inst->loop = loop_new();
     inst->pool = pkt_pool_new(POOL_SMALL, POOL_LARGE);
     inst->tx = malloc(sizeof(*inst->tx));
-    if (!inst->loop || !inst->pool || !inst->tx)
+    inst->udp_buffers = udp_buffers_new();
+    if (!inst->loop || !inst->pool || !inst->tx || !inst->udp_buffers)
         return out_of("out of memory");
     instance_history_start(inst);
     instance_files_note(inst);
@@ -398,6 +400,7 @@ static void teardown(struct instance *inst)
     hub_free(inst->hub);
     if (inst->loop)
         instance_close_sockets(inst);
+    udp_buffers_free(inst->udp_buffers);
     resolve_free(inst->resolve);
     tun_close(inst->tun);
     netlink_monitor_close(inst->monitor);

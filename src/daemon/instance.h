@@ -30,7 +30,8 @@
 #include "tun/tun.h"
 #include "udp/udp.h"
 
-enum { INSTANCE_SOCKETS = 2 };
+/* Of a server one for each family; of a client one for each lane, the first by itself. */
+enum { INSTANCE_SOCKETS = QUIC_LANES_MAX };
 
 /* One UDP socket and what waits for it to become writable. */
 struct instance_socket {
@@ -38,6 +39,13 @@ struct instance_socket {
     struct udp_socket *udp;
     struct loop_io io;
     struct log_limit error_limit;
+};
+
+/* What one turn of the loop takes in; sets of sockets by number. */
+struct instance_rx {
+    unsigned taken;   /* messages */
+    uint32_t first;   /* before the others: they got nothing in the last turn */
+    uint32_t skipped; /* got nothing in this one */
 };
 
 struct instance {
@@ -64,6 +72,8 @@ struct instance {
     struct upkeep upkeep;
 
     struct instance_socket sockets[INSTANCE_SOCKETS];
+    struct udp_buffers *udp_buffers; /* of all of them */
+    struct instance_rx rx;
     struct net_addr bound;     /* client: local address in use, no family while waiting */
     struct net_addr source;    /* client bound to any address: what the last datagrams came to */
     char device[16];           /* client: interface bound to */
@@ -123,13 +133,20 @@ enum exit_code instance_open_listeners(struct instance *inst);
 void instance_follow_addresses(struct instance *inst); /* (re)bind as the kernel says */
 void instance_socket_lost(struct instance *inst);      /* its interface is gone: look soon */
 void instance_close_sockets(struct instance *inst);
+
+/* Client: a socket for one more lane, bound as the first one but to a port of its own; and its end.
+ * For struct edge_opts. */
+int instance_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
+                         unsigned *ret_socket);
+void instance_lane_socket_done(void *user, unsigned lane, unsigned socket);
 void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s);
 
 /* traffic.c */
 int instance_watch_tun(struct instance *inst);
 int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
-void instance_drop_burst(struct instance *inst); /* what is left to send is lost, and counted */
+void instance_rx_turn_over(struct instance *inst); /* each socket may be read again */
+void instance_drop_burst(struct instance *inst);   /* what is left to send is lost, and counted */
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_receive(void *user, const uint8_t *data, const struct ip_view *v);
 

@@ -1,6 +1,10 @@
-/* UDP sockets: a server's listeners, and the client's one socket. Both follow what the kernel
+/* UDP sockets: a server's listeners, and those of a client's lanes. All follow what the kernel
  * reports: the client's the address of its interface, and each its interface. One that is made anew
  * has another index, and a socket that was bound to the old one hears and sends nothing any more.
+ *
+ * A client's first socket, number 0, is there as long as there is an address to send from. The
+ * others are opened and closed as the edge wants them, bound as the first one, and none outlives
+ * it: another address, or interface, closes all, and the edge begins anew with the first.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,7 +47,8 @@ static int open_socket(struct instance *inst, unsigned slot, const struct net_ad
                        const char *device)
 {
     struct instance_socket *s = &inst->sockets[slot];
-    struct udp_socket_opts opts = {.bind = *bind, .device = device, .drops = &inst->drops};
+    struct udp_socket_opts opts = {
+        .bind = *bind, .device = device, .drops = &inst->drops, .buffers = inst->udp_buffers};
     int rv = helper_udp_open(inst->helper, &opts, &s->udp);
 
     if (rv)
@@ -59,19 +64,23 @@ static int open_socket(struct instance *inst, unsigned slot, const struct net_ad
     return rv;
 }
 
+static void close_socket(struct instance *inst, unsigned slot)
+{
+    struct instance_socket *s = &inst->sockets[slot];
+
+    if (!s->udp)
+        return;
+    if (inst->tx_pending && inst->tx->socket == slot)
+        instance_drop_burst(inst);
+    loop_io_remove(inst->loop, &s->io);
+    udp_socket_close(s->udp);
+    s->udp = NULL;
+}
+
 void instance_close_sockets(struct instance *inst)
 {
-    for (unsigned i = 0; i < INSTANCE_SOCKETS; i++) {
-        struct instance_socket *s = &inst->sockets[i];
-
-        if (!s->udp)
-            continue;
-        loop_io_remove(inst->loop, &s->io);
-        udp_socket_close(s->udp);
-        s->udp = NULL;
-    }
-    if (inst->tx_pending)
-        instance_drop_burst(inst);
+    for (unsigned i = 0; i < INSTANCE_SOCKETS; i++)
+        close_socket(inst, i);
 }
 
 /* After an error that no kernel event will end. */
@@ -272,6 +281,37 @@ static void follow_address(struct instance *inst)
     log_info("path: %s%s%s to %s", net_addr_str(&inst->bound, buf), *device ? " on " : "", device,
              net_addr_str(&inst->remote, rbuf));
     edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &inst->bound, &inst->remote, 0);
+}
+
+int instance_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
+                         unsigned *ret_socket)
+{
+    struct instance *inst = user;
+    struct ip_addr addr = net_addr_ip(&inst->bound);
+    struct net_addr bind = net_addr_make(&addr, 0);
+    unsigned slot = 1;
+    int rv;
+
+    if (!inst->sockets[0].udp)
+        return -EADDRNOTAVAIL;
+    while (slot < INSTANCE_SOCKETS && inst->sockets[slot].udp)
+        slot++;
+    if (slot == INSTANCE_SOCKETS)
+        return -ENOSPC;
+    rv = open_socket(inst, slot, &bind, inst->device);
+    if (rv) {
+        log_debug("path: no socket for lane %u: %s", lane, strerror(-rv));
+        return rv;
+    }
+    *ret_local = *udp_socket_local(inst->sockets[slot].udp);
+    *ret_socket = slot;
+    return 0;
+}
+
+void instance_lane_socket_done(void *user, unsigned lane, unsigned socket)
+{
+    if (socket && socket < INSTANCE_SOCKETS)
+        close_socket(user, socket);
 }
 
 void instance_follow_addresses(struct instance *inst)

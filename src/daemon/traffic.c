@@ -10,7 +10,7 @@
 
 #include "daemon/instance.h"
 
-enum { BURSTS_PER_TURN = 4, MESSAGES_PER_TURN = 8 };
+enum { BURSTS_PER_TURN = 4, MESSAGES_PER_TURN = 8 /* of all sockets together */ };
 #define ERROR_LINE_INTERVAL_NS (10 * NS_PER_S)
 
 /* --- out: tunnel stack to UDP ---------------------------------------------------------- */
@@ -114,21 +114,63 @@ void instance_pump(struct instance *inst)
 
 /* --- in: UDP to tunnel stack ----------------------------------------------------------- */
 
-static void take_message(struct instance *inst, unsigned slot, const struct udp_rx_msg *msg)
+static void take_message(struct instance *inst, const struct instance_socket *s,
+                         const struct udp_rx_msg *msg)
 {
     uint64_t now_ns = loop_now_ns(inst->loop);
-    struct quic_rx rx = {
-        .local = msg->local, .remote = msg->remote, .ecn = msg->ecn, .socket = slot};
+    /* An edge's connection knows the address that its socket is bound to, which may be any. */
+    struct quic_rx rx = {.local = inst->edge ? *udp_socket_local(s->udp) : msg->local,
+                         .remote = msg->remote,
+                         .ecn = msg->ecn,
+                         .socket = (unsigned)(s - inst->sockets)};
 
     for (uint32_t off = 0; off < msg->len; off += msg->seg_size) {
         rx.data = msg->data + off;
         rx.len = MIN(msg->seg_size, msg->len - off);
-        if (inst->edge) {
-            rx.local = inst->bound; /* as the connection knows it, when bound to any address */
+        if (inst->edge)
             edge_rx(inst->edge, now_ns, &rx);
-        } else {
+        else
             hub_rx(inst->hub, now_ns, &rx);
-        }
+    }
+}
+
+/* How many messages a socket may give in this turn. The sockets share what a turn takes in; those
+ * that got nothing of it are the first in the next one, so each has its turn. */
+static unsigned rx_share(struct instance *inst, const struct instance_socket *s)
+{
+    struct instance_rx *rx = &inst->rx;
+    uint32_t bit = 1u << (s - inst->sockets);
+
+    if (rx->taken < MESSAGES_PER_TURN && (!rx->first || rx->first & bit))
+        return MESSAGES_PER_TURN - rx->taken;
+    rx->skipped |= bit;
+    return 0;
+}
+
+void instance_rx_turn_over(struct instance *inst)
+{
+    inst->rx = (struct instance_rx){.first = inst->rx.skipped};
+}
+
+static void receive(struct instance *inst, struct instance_socket *s)
+{
+    struct udp_rx_msg msgs[UDP_RX_BATCH_MAX];
+    unsigned share = rx_share(inst, s);
+    int n;
+
+    if (!share)
+        return;
+    n = udp_recv_batch(s->udp, msgs, share);
+    if (n > 0) {
+        inst->rx.taken += (unsigned)n;
+        inst->source = msgs[n - 1].local;
+    }
+    for (int i = 0; i < n && s->udp; i++)
+        take_message(inst, s, &msgs[i]);
+    if (n < 0) {
+        send_failed(inst, s, n);
+        if (inst->edge)
+            instance_follow_addresses(inst);
     }
 }
 
@@ -136,24 +178,13 @@ static void on_socket(struct loop_io *io, uint32_t events)
 {
     struct instance_socket *s = io->user;
     struct instance *inst = s->inst;
-    struct udp_rx_msg msgs[UDP_RX_BATCH_MAX];
-    int n;
 
     if (events & EPOLLOUT) {
         loop_io_set(inst->loop, io, EPOLLIN);
         if (inst->tx_pending)
             send_burst(inst);
     }
-    n = udp_recv_batch(s->udp, msgs, MESSAGES_PER_TURN);
-    if (n > 0 && inst->edge)
-        inst->source = msgs[n - 1].local;
-    for (int i = 0; i < n && s->udp; i++)
-        take_message(inst, (unsigned)(s - inst->sockets), &msgs[i]);
-    if (n < 0) {
-        send_failed(inst, s, n);
-        if (inst->edge)
-            instance_follow_addresses(inst);
-    }
+    receive(inst, s);
     if (inst->hub)
         instance_note_bad_sources(inst);
     coalesce_flush(&inst->coalesce);

@@ -408,12 +408,17 @@ static void offer_session(struct edge *e)
 int edge_new(const struct edge_opts *opts, struct edge **ret)
 {
     struct session_opts so = {.pool = opts->quic.pool, .drops = opts->quic.drops};
-    struct edge *e = calloc(1, sizeof(*e));
+    struct edge *e;
     int rv;
 
+    if (opts->max_lanes > EDGE_LANES_MAX)
+        return -EINVAL;
+    e = calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
     e->opts = *opts;
+    if (!e->opts.max_lanes)
+        e->opts.max_lanes = EDGE_LANES_MAX;
     e->pause_ns = PAUSE_FIRST_NS;
     e->flows = so.flows = make_flows(&opts->quic);
     e->reasm = reasm_pool_new(OPEN_FLOWS, OPEN_UNITS, OPEN_BYTES);
@@ -529,6 +534,12 @@ void edge_set_token(struct edge *e, const char *token)
     e->side.token = token;
 }
 
+void edge_set_max_lanes(struct edge *e, uint64_t now_ns, unsigned n)
+{
+    e->now_ns = now_ns;
+    e->opts.max_lanes = n;
+}
+
 void edge_set_tls(struct edge *e, void *tls_ctx)
 {
     quic_endpoint_set_tls(e->ep, tls_ctx);
@@ -567,5 +578,24 @@ bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret)
     if (!e->tunnel)
         return false;
     quic_lane_stats(masque_lane(e->tunnel), ret);
+    return true;
+}
+
+unsigned edge_lanes(const struct edge *e)
+{
+    return e->tunnel ? 1 : 0;
+}
+
+unsigned edge_lanes_wanted(const struct edge *e, uint64_t now_ns)
+{
+    return e->path ? quic_path_lanes_wanted(e->path, now_ns) : 1;
+}
+
+bool edge_lane_info(const struct edge *e, unsigned lane, struct edge_lane_info *ret)
+{
+    if (lane || !edge_lane_stats(e, &ret->stats))
+        return false;
+    ret->socket = e->socket;
+    ret->local = e->local;
     return true;
 }

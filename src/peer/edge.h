@@ -21,6 +21,8 @@
 #include "masque/masque.h"
 #include "quic/quic.h"
 
+enum { EDGE_LANES_MAX = 16 };
+
 enum edge_state {
     EDGE_IDLE,       /* no local address to send from */
     EDGE_CONNECTING, /* handshake and request are on their way */
@@ -70,13 +72,26 @@ struct edge_opts {
                                      * connection the ones that it gave before */
     bool no_addresses;              /* ask for none at all: only see whether the tunnel opens */
     bool plain;                     /* do not offer the session extension */
+
+    /* Sockets for further lanes of the path (doc/protocol.md, "The session extension"); lane 0 has
+     * that of edge_set_addrs(). NULL: the path has one lane. Neither may call the edge.
+     *
+     * lane_socket opens one for the lane of that number, 1 to max_lanes - 1, bound as the first one
+     * but to another port. Returns 0, or a negative errno: the edge stays with the lanes that it
+     * has and asks again later. lane_socket_done: nothing is sent from the socket any more. It is
+     * called for each of them when its lane is over, some time after its last datagram; and for all
+     * before edge_set_addrs() returns, if that has changed the addresses, and in edge_free(). */
+    int (*lane_socket)(void *user, unsigned lane, struct net_addr *ret_local, unsigned *ret_socket);
+    void (*lane_socket_done)(void *user, unsigned lane, unsigned socket);
+    unsigned max_lanes; /* 1 to EDGE_LANES_MAX; 0 = EDGE_LANES_MAX */
+
     const struct edge_events *events;
-    void *user;
+    void *user; /* of events and of lane_socket */
 };
 
 struct edge;
 
-/* Returns 0, -ENOMEM or -EINVAL. */
+/* Returns 0, -ENOMEM or -EINVAL (max_lanes). */
 int edge_new(const struct edge_opts *opts, struct edge **ret);
 void edge_free(struct edge *e);
 
@@ -99,6 +114,10 @@ void edge_set_tls(struct edge *e, void *tls_ctx);
 /* Another bearer token from the next connection on; borrowed, NULL: none. */
 void edge_set_token(struct edge *e, const char *token);
 
+/* From now on at most n lanes, 1 to EDGE_LANES_MAX: those above it are closed, and what is on its
+ * way on them goes over the others. */
+void edge_set_max_lanes(struct edge *e, uint64_t now_ns, unsigned n);
+
 /* Say goodbye to the hub: the following edge_tx() calls send it. */
 void edge_shutdown(struct edge *e, uint64_t now_ns);
 
@@ -111,7 +130,21 @@ const struct session *edge_session(const struct edge *e);
 /* The tunnel, to be looked at only; NULL unless the state is EDGE_UP. */
 const struct masque *edge_tunnel(const struct edge *e);
 
-/* Fills *ret and returns true while there is a lane. */
+/* Of all lanes that are up together, times of the lane with the lowest number. Fills *ret and
+ * returns true while there is one. */
 bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret);
+
+/* Lanes that are up; and how many the path should have by what it carries and loses. */
+unsigned edge_lanes(const struct edge *e);
+unsigned edge_lanes_wanted(const struct edge *e, uint64_t now_ns);
+
+struct edge_lane_info {
+    unsigned socket;
+    struct net_addr local;
+    struct quic_lane_stats stats;
+};
+
+/* The lane of that number, 0 to EDGE_LANES_MAX - 1. False unless it is up. */
+bool edge_lane_info(const struct edge *e, unsigned lane, struct edge_lane_info *ret);
 
 #endif

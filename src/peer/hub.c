@@ -363,6 +363,7 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->queued = session_queued(&p->session);
     ret->cert_until_s = quic_lane_peer_until_s(masque_lane(p->tunnel));
     ret->queued_bytes = p->session.queue.bytes + p->session.held.bytes;
+    ret->n_lanes = 1;
     quic_lane_stats(masque_lane(p->tunnel), &ret->lane);
     return true;
 }

@@ -120,7 +120,8 @@ struct hub_peer_info {
     unsigned queued; /* packets that wait for it */
     size_t queued_bytes;
     int64_t cert_until_s; /* its certificate's end, seconds since the epoch; 0: it showed none */
-    struct quic_lane_stats lane;
+    unsigned n_lanes;     /* that are up */
+    struct quic_lane_stats lane; /* of all of them together, times of the first one */
 };
 
 /* Number of peers that are up, and one of them (i below that number; the order may change with

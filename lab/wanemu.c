@@ -7,11 +7,11 @@
  *
  * Commands, on the command line and over SOCKET (a sequenced-packet Unix socket, one command and
  * one answer per message):
- *   set up|down|both KEY=VALUE ...   change the link from now on (keys: wanlink.h)
- *   get                              counters and lateness as JSON
- *   reset                            counters and lateness to zero
- *   quit
- * The answer begins with "ok", with "{", or with "error:".
+ *   set up|down|both KEY=VALUE ...   change the link from now on (keys: wanparams.h)
+ *   play FILE [TIME]                 change it as the trace says (wantrace.h), from TIME of it on;
+ * a `set` holds until the next step, but for cut= stop                             play no further:
+ * what holds now stays get                              counters and lateness as JSON reset
+ * counters and lateness to zero quit The answer begins with "ok", with "{", or with "error:".
  *
  * Memory is allocated once, PACKETS frames. How late packets were sent, against the time the model
  * computed, is recorded: a measurement that was disturbed by a busy machine can be told from one
@@ -37,7 +37,8 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "wanlink.h"
+#include "lab/wanlink.h"
+#include "lab/wantrace.h"
 
 enum { BATCH = 64, CLIENTS_MAX = 4, MESSAGE_MAX = 4096, DEFAULT_PACKETS = 8192 };
 enum { FD_PORT_A, FD_PORT_B, FD_LISTEN, FD_CLIENT, FD_COUNT = FD_CLIENT + CLIENTS_MAX };
@@ -57,7 +58,10 @@ struct direction {
 };
 
 struct emulator {
-    struct direction dir[2]; /* up, down */
+    struct direction dir[2]; /* WAN_UP, WAN_DOWN */
+    struct wan_trace trace;  /* n = 0: none plays */
+    uint64_t trace_from_ns;  /* when its time was 0 */
+    uint64_t change_ns;      /* its next step; UINT64_MAX = none */
     struct wan_packet *pool, *free;
     struct pollfd fds[FD_COUNT];
     bool quit;
@@ -239,9 +243,25 @@ static void direction_report(struct direction *d, struct text *t)
              d->late.n ? (double)d->late.sum_ns / (double)d->late.n / 1e3 : 0, d->late.over_1ms);
 }
 
+static void trace_report(const struct emulator *e, uint64_t now_ns, struct text *t)
+{
+    uint64_t elapsed_ns = now_ns - e->trace_from_ns;
+
+    if (e->trace.n)
+        text_add(t, "{\"elapsed_us\":%" PRIu64 ",\"step\":%u,\"steps\":%u},",
+                 (uint64_t)(elapsed_ns / NS_PER_US), wan_trace_step(&e->trace, elapsed_ns),
+                 e->trace.n);
+    else
+        text_add(t, "null,");
+}
+
 static void command_get(struct emulator *e, struct text *answer)
 {
-    text_add(answer, "{\"now_us\":%" PRIu64 ",\"up\":", (uint64_t)(clock_mono_ns() / NS_PER_US));
+    uint64_t now_ns = clock_mono_ns();
+
+    text_add(answer, "{\"now_us\":%" PRIu64 ",\"trace\":", (uint64_t)(now_ns / NS_PER_US));
+    trace_report(e, now_ns, answer);
+    text_add(answer, "\"up\":");
     direction_report(&e->dir[0], answer);
     text_add(answer, ",\"down\":");
     direction_report(&e->dir[1], answer);
@@ -287,10 +307,67 @@ static void command_reset(struct emulator *e, struct text *answer)
     text_add(answer, "ok");
 }
 
+/* ---- traces ---- */
+
+/* What the trace says of now, for both directions. */
+static void trace_apply(struct emulator *e, uint64_t now_ns)
+{
+    uint64_t elapsed_ns = now_ns - e->trace_from_ns, next_ns;
+    const struct wan_step *s = &e->trace.step[wan_trace_step(&e->trace, elapsed_ns)];
+
+    for (unsigned i = 0; i < WAN_DIRECTIONS; i++) {
+        bool cut = e->dir[i].link.params.cut;
+
+        e->dir[i].link.params = s->dir[i];
+        e->dir[i].link.params.cut = cut;
+    }
+    next_ns = wan_trace_next_ns(&e->trace, elapsed_ns);
+    e->change_ns = next_ns == UINT64_MAX ? UINT64_MAX : e->trace_from_ns + next_ns;
+}
+
+static void trace_stop(struct emulator *e)
+{
+    wan_trace_done(&e->trace);
+    e->change_ns = UINT64_MAX;
+}
+
+/* args is "FILE" or "FILE TIME". */
+static void command_play(struct emulator *e, const char *args, struct text *answer)
+{
+    size_t len = strcspn(args, " ");
+    const char *time = args + len + strspn(args + len, " ");
+    uint64_t from_ns = 0, now_ns = clock_mono_ns();
+    struct wan_trace trace;
+    char path[MESSAGE_MAX];
+    unsigned line;
+    int r;
+
+    if (*time && (!wan_time_parse(time, strlen(time), &from_ns) || from_ns > now_ns)) {
+        text_add(answer, "error: %s: no time", time);
+        return;
+    }
+    snprintf(path, sizeof(path), "%.*s", (int)len, args);
+    r = wan_trace_load(&trace, path, &line);
+    if (r < 0) {
+        text_add(answer, "error: %s:%u: %s", path, line, strerror(-r));
+        return;
+    }
+    trace_stop(e);
+    e->trace = trace;
+    e->trace_from_ns = now_ns - from_ns;
+    trace_apply(e, now_ns);
+    text_add(answer, "ok");
+}
+
 static void command_run(struct emulator *e, const char *command, struct text *answer)
 {
     if (strncmp(command, "set ", 4) == 0) {
         command_set(e, command + 4, answer);
+    } else if (strncmp(command, "play ", 5) == 0) {
+        command_play(e, command + 5, answer);
+    } else if (strcmp(command, "stop") == 0) {
+        trace_stop(e);
+        text_add(answer, "ok");
     } else if (strcmp(command, "get") == 0) {
         command_get(e, answer);
     } else if (strcmp(command, "reset") == 0) {
@@ -299,7 +376,7 @@ static void command_run(struct emulator *e, const char *command, struct text *an
         e->quit = true;
         text_add(answer, "ok");
     } else {
-        text_add(answer, "error: set, get, reset or quit");
+        text_add(answer, "error: set, play, stop, get, reset or quit");
     }
 }
 
@@ -362,10 +439,13 @@ static void wait_for_work(struct emulator *e)
 {
     uint64_t next_ns = MIN(wan_link_next_ns(&e->dir[0].link), wan_link_next_ns(&e->dir[1].link));
     uint64_t now_ns = clock_mono_ns();
-    uint64_t wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
-    struct timespec ts = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
-                          .tv_nsec = (long)(wait_ns % NS_PER_S)};
+    uint64_t wait_ns;
+    struct timespec ts;
 
+    next_ns = MIN(next_ns, e->change_ns);
+    wait_ns = next_ns > now_ns ? next_ns - now_ns : 0;
+    ts = (struct timespec){.tv_sec = (time_t)(wait_ns / NS_PER_S),
+                           .tv_nsec = (long)(wait_ns % NS_PER_S)};
     for (unsigned i = 0; i < FD_COUNT; i++)
         e->fds[i].revents = 0;
     (void)ppoll(e->fds, FD_COUNT, next_ns == UINT64_MAX ? NULL : &ts, NULL);
@@ -375,6 +455,8 @@ static void run(struct emulator *e)
 {
     while (!stopped && !e->quit) {
         wait_for_work(e);
+        if (e->change_ns <= clock_mono_ns())
+            trace_apply(e, clock_mono_ns());
         for (unsigned i = 0; i < 2; i++) {
             port_send(e, &e->dir[i]);
             if (e->fds[FD_PORT_A + i].revents)
@@ -431,6 +513,7 @@ static int emulator_init(struct emulator *e, const struct options *o, char **por
 
     for (unsigned i = 0; i < FD_COUNT; i++)
         e->fds[i] = (struct pollfd){.fd = -1, .events = POLLIN};
+    e->change_ns = UINT64_MAX;
     r = pool_init(e, o->packets);
     for (unsigned i = 0; r >= 0 && i < 2; i++) {
         r = wan_link_init(&e->dir[i].link, o->packets, o->seed * 2 + i);
@@ -481,6 +564,7 @@ static void farewell(struct emulator *e)
     fprintf(stderr, "%s\n", reply);
     for (unsigned i = 0; i < 2; i++)
         wan_link_done(&e->dir[i].link);
+    trace_stop(e);
     free(e->pool);
 }
 

@@ -21,24 +21,7 @@
 #include <stdint.h>
 
 #include "base/rng.h"
-
-enum { WAN_FRAME_MAX = 2048, WAN_ETHER_HEADER = 14 };
-
-struct wan_params {
-    uint64_t rate_bps;         /* of whole Ethernet frames without FCS; 0 = no limit */
-    uint64_t delay_ns;         /* one way */
-    uint64_t jitter_ns;        /* largest extra delay */
-    uint64_t jitter_period_ns; /* 0 counts as 20 ms */
-    uint64_t queue_bytes;      /* room before the transmitter; 0 = only queue_ns counts */
-    uint64_t queue_ns;         /* the same as time at the present rate; 0 = only bytes count */
-    uint32_t mtu;              /* largest IP packet; larger ones vanish silently; 0 = no limit */
-    double loss;               /* probability of random loss, 0..1 */
-    double ge_bad;             /* Gilbert-Elliott, per packet: good -> bad ... */
-    double ge_good;            /* ... and bad -> good */
-    double ge_loss;            /* loss while bad */
-    bool reorder;
-    bool down; /* everything vanishes silently */
-};
+#include "lab/wanparams.h"
 
 enum wan_drop {
     WAN_DROP_QUEUE,
@@ -91,9 +74,6 @@ void wan_link_done(struct wan_link *l);
 
 const char *wan_drop_name(enum wan_drop reason);
 
-/* The bound of the queue in bytes that the parameters mean; 0 = none. */
-uint64_t wan_queue_limit(const struct wan_params *p);
-
 /* A frame of p->len bytes enters at now_ns. True: the link owns it until popped. False: dropped
  * and counted; the caller keeps it. now_ns never decreases from call to call. */
 bool wan_link_push(struct wan_link *l, struct wan_packet *p, uint64_t now_ns);
@@ -104,11 +84,5 @@ struct wan_packet *wan_link_pop(struct wan_link *l, uint64_t now_ns, bool *ret_l
 
 /* When wan_link_pop() may next return something; UINT64_MAX when the link is empty. */
 uint64_t wan_link_next_ns(const struct wan_link *l);
-
-/* Apply "KEY=VALUE ...". Keys and units: rate=20m (bit/s; k, m, g), delay=10ms jitter=2ms
- * jitter-period=20ms (us, ms, s), queue=64k (bytes) or queue=50ms, mtu=1400, loss=0.5%
- * burst=BAD,GOOD,LOSS (probabilities or percentages), reorder=0|1, down=0|1. All or nothing: 0, or
- * -EINVAL and *ret_bad points at the word that is wrong. The words are separated by spaces. */
-int wan_params_parse(struct wan_params *p, const char *words, const char **ret_bad);
 
 #endif

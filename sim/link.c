@@ -17,6 +17,7 @@ struct link {
     unsigned number; /* in the trace */
     struct rng rng;
     bool on, bad;
+    bool down; /* by the trace */
 
     struct queue waiting;
     uint64_t waiting_bytes;
@@ -29,8 +30,16 @@ struct link {
     struct sim_dgram *last_flying;
     struct sim_event arrived;
 
+    uint64_t jitter_from_ns, jitter_to_ns; /* points in time ... */
+    uint64_t jitter_a_ns, jitter_b_ns;     /* ... and the extra delay there */
+
     uint64_t other_rate_bps, alternate_ns;
     struct sim_event alternate;
+
+    const struct wan_trace *trace; /* NULL: none plays */
+    unsigned direction;
+    uint64_t trace_from_ns; /* when its time was 0, modulo 2^64 */
+    struct sim_event step;
 
     bool (*filter)(void *user, const struct sim_dgram *d);
     void *filter_user;
@@ -107,12 +116,37 @@ static void fly_sorted(struct link *l, struct sim_dgram *d)
     sim_set(l->sim, &l->arrived, l->flying.head->at_ns);
 }
 
+/* Where the wandering jitter is now; it has not moved while nothing came. */
+static uint64_t wander_ns(struct link *l)
+{
+    uint64_t now_ns = l->sim->now_ns, period_ns = l->opts.jitter_period_ns;
+    double part;
+
+    if (now_ns >= l->jitter_to_ns) {
+        bool idle = now_ns - l->jitter_to_ns > period_ns;
+
+        l->jitter_a_ns = idle ? rng_below(&l->rng, l->opts.jitter_ns) : l->jitter_b_ns;
+        l->jitter_from_ns = idle ? now_ns : l->jitter_to_ns;
+        l->jitter_b_ns = rng_below(&l->rng, l->opts.jitter_ns);
+        l->jitter_to_ns = l->jitter_from_ns + period_ns;
+    }
+    part = (double)(now_ns - l->jitter_from_ns) / (double)(l->jitter_to_ns - l->jitter_from_ns);
+    return (uint64_t)((double)l->jitter_a_ns * (1 - part) + (double)l->jitter_b_ns * part);
+}
+
+static uint64_t jitter_now_ns(struct link *l)
+{
+    if (!l->opts.jitter_ns)
+        return 0;
+    if (l->opts.jitter_period_ns && !l->opts.reorder)
+        return wander_ns(l);
+    return rng_below(&l->rng, l->opts.jitter_ns);
+}
+
 static void fly(struct link *l, struct sim_dgram *d)
 {
-    uint64_t at_ns = l->sim->now_ns + l->opts.delay_ns;
+    uint64_t at_ns = l->sim->now_ns + l->opts.delay_ns + jitter_now_ns(l);
 
-    if (l->opts.jitter_ns)
-        at_ns += rng_below(&l->rng, l->opts.jitter_ns);
     if (!l->opts.reorder && l->last_flying)
         at_ns = MAX(at_ns, l->last_flying->at_ns);
     d->at_ns = at_ns;
@@ -198,7 +232,7 @@ static void sent_fire(struct sim_event *ev)
     } else {
         l->sent_frac = 0;
     }
-    if (l->on)
+    if (l->on && !l->down)
         transmit(l, d);
     else
         drop(l, d, LINK_DROP_OFF);
@@ -220,7 +254,7 @@ static void link_put(struct sim_sink *sink, struct sim_dgram *d)
     l->stats.in++;
     l->stats.in_bytes += bytes;
     d->at_ns = l->sim->now_ns;
-    if (!l->on) {
+    if (!l->on || l->down) {
         drop(l, d, LINK_DROP_OFF);
     } else if (mtu_bytes(l, d) > l->opts.mtu) {
         drop(l, d, LINK_DROP_MTU);
@@ -252,6 +286,58 @@ static void alternate_fire(struct sim_event *ev)
     sim_set(l->sim, &l->alternate, l->sim->now_ns + l->alternate_ns);
 }
 
+struct link_opts link_opts_of(const struct wan_params *p)
+{
+    return (struct link_opts){
+        .rate_bps = p->rate_bps,
+        .delay_ns = p->delay_ns,
+        .jitter_ns = p->jitter_ns,
+        .jitter_period_ns = p->jitter_period_ns ? p->jitter_period_ns : WAN_JITTER_PERIOD_NS,
+        .reorder = p->reorder,
+        .queue_bytes = p->rate_bps ? MAX(wan_queue_limit(p), 1u) : 1,
+        .mtu = p->mtu ? p->mtu : 1500,
+        .frame_bytes = WAN_ETHER_HEADER,
+        .loss = p->loss,
+        .ge_to_bad = p->ge_bad,
+        .ge_to_good = p->ge_good,
+        .ge_loss_bad = p->ge_loss,
+    };
+}
+
+/* What the trace says of now; what it cannot say stays. */
+static void step_fire(struct sim_event *ev)
+{
+    struct link *l = container_of(ev, struct link, step);
+    uint64_t elapsed_ns = l->sim->now_ns - l->trace_from_ns, next_ns;
+    const struct wan_step *s = &l->trace->step[wan_trace_step(l->trace, elapsed_ns)];
+    struct link_opts opts = link_opts_of(&s->dir[l->direction]);
+
+    opts.uncut_bursts = l->opts.uncut_bursts;
+    opts.duplicate = l->opts.duplicate;
+    opts.corrupt = l->opts.corrupt;
+    opts.truncate = l->opts.truncate;
+    opts.ecn_mark_ns = l->opts.ecn_mark_ns;
+    if (opts.rate_bps != l->opts.rate_bps)
+        l->sent_frac = 0;
+    l->opts = opts;
+    l->down = s->dir[l->direction].down;
+    next_ns = wan_trace_next_ns(l->trace, elapsed_ns);
+    if (next_ns != UINT64_MAX)
+        sim_set(l->sim, &l->step, l->trace_from_ns + next_ns);
+}
+
+void link_play(struct link *l, const struct wan_trace *trace, unsigned direction, uint64_t from_ns)
+{
+    assert(l->opts.rate_bps);
+    sim_unset(l->sim, &l->step);
+    l->trace = trace;
+    l->direction = direction;
+    l->trace_from_ns = l->sim->now_ns - from_ns;
+    l->down = false;
+    if (trace)
+        step_fire(&l->step);
+}
+
 struct link *link_new(struct sim *sim, const char *name, const struct link_opts *opts,
                       struct sim_sink *to)
 {
@@ -274,6 +360,7 @@ struct link *link_new(struct sim *sim, const char *name, const struct link_opts 
     l->sent.fire = sent_fire;
     l->arrived.fire = arrived_fire;
     l->alternate.fire = alternate_fire;
+    l->step.fire = step_fire;
     link_stats_reset(l);
     return l;
 }
@@ -297,6 +384,7 @@ void link_free(struct link *l)
     sim_unset(l->sim, &l->sent);
     sim_unset(l->sim, &l->arrived);
     sim_unset(l->sim, &l->alternate);
+    sim_unset(l->sim, &l->step);
     free(l);
 }
 

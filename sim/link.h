@@ -3,20 +3,23 @@
  *   put -> [mtu, on] -> drop-tail queue -> rate -> [loss, damage] -> delay + jitter -> to
  *
  * The queue is finite in bytes (the packet being sent does not count towards it). Loss happens
- * behind the queue, on the medium: a lost packet has used the rate. Jitter is uniform in
- * [0, jitter_ns) on top of the delay; unless `reorder` is set a packet never overtakes the one
+ * behind the queue, on the medium: a lost packet has used the rate. Jitter is on top of the delay:
+ * uniform in [0, jitter_ns) for each packet, or, with a period, wandering along straight lines
+ * between random points that far apart. Unless `reorder` is set a packet never overtakes the one
  * before it. Sizes are bytes on the wire: the datagram and its lower headers (struct sim_dgram),
  * and what frames it below IP, if told.
  */
 #ifndef SIM_LINK_H
 #define SIM_LINK_H
 
+#include "lab/wantrace.h"
 #include "sim/hist.h"
 #include "sim/sim.h"
 
 struct link_opts {
     uint64_t rate_bps; /* 0 = infinitely fast: no queue */
     uint64_t delay_ns, jitter_ns;
+    uint64_t jitter_period_ns; /* 0 = each packet has its own */
     bool reorder;
     uint64_t queue_bytes; /* 0 = one bandwidth-delay product over 2 x delay_ns, at least 10 full
                            * packets */
@@ -78,6 +81,16 @@ uint64_t link_rate(const struct link *l);
 /* The rate changes to the other of the two every period_ns, beginning with rate_a_bps now. */
 void link_alternate_rate(struct link *l, uint64_t rate_a_bps, uint64_t rate_b_bps,
                          uint64_t period_ns);
+
+/* The options that mean what the emulator of the laboratory makes of these parameters: Ethernet
+ * headers count in rate and queue. Without a rate the link is infinitely fast. */
+struct link_opts link_opts_of(const struct wan_params *p);
+
+/* Play one direction (WAN_UP, WAN_DOWN) of a trace from now on, beginning from_ns into it. The link
+ * was made with a rate. Steps set everything that a trace tells; `down` of a trace leaves what
+ * stands in the queue to be sent and lost. What link_set_on() says holds as well. The trace is
+ * borrowed until the link is freed or plays NULL, which ends it. */
+void link_play(struct link *l, const struct wan_trace *trace, unsigned direction, uint64_t from_ns);
 
 /* Asked for each packet put to the link: true = drop it. NULL = none. */
 void link_set_filter(struct link *l, bool (*filter)(void *user, const struct sim_dgram *d),

@@ -10,7 +10,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
-#include "wanlink.h"
+#include "lab/wanlink.h"
 
 enum { POOL = 4096, FRAME = 1250 };
 

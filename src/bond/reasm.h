@@ -28,6 +28,7 @@
 
 enum {
     REASM_WINDOW = 1024,       /* units of a flow behind the first that is missing */
+    REASM_UNITS_MAX = 65536,   /* of a pool */
     REASM_BYTES_MAX = 16 << 20 /* of one session, counted in whole buffers */
 };
 
@@ -85,8 +86,8 @@ struct reasm {
     struct reasm_stats stats;
 };
 
-/* What all sessions of a process share: n_flows flows that have something open, n_units units, and
- * max_bytes of buffers. NULL when out of memory. */
+/* What all sessions of a process share: n_flows flows that have something open, n_units units (at
+ * most REASM_UNITS_MAX), and max_bytes of buffers. NULL when out of memory. */
 struct reasm_pool *reasm_pool_new(unsigned n_flows, unsigned n_units, size_t max_bytes);
 void reasm_pool_free(struct reasm_pool *pool);
 

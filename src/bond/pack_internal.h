@@ -1,0 +1,91 @@
+/* What the files of the sender share. Nobody outside them includes it.
+ *
+ *   pack.c         the lane's next datagram, what becomes of it, life
+ *   pack_fill.c    a datagram that is being filled; what is new
+ *   pack_again.c   what is kept, what was lost
+ *   pack_number.c  flow numbers */
+#ifndef BOND_PACK_INTERNAL_H
+#define BOND_PACK_INTERNAL_H
+
+#include "bond/pack.h"
+
+struct pack_flow {
+    struct hmap_node node; /* by the queue's flow hash */
+    struct pack_flow *older, *newer;
+    uint64_t used_ns;
+    uint32_t seq; /* of the next unit */
+    uint16_t number;
+};
+
+/* A datagram that is being filled. */
+struct pack_filling {
+    struct pkt *out;
+    size_t max;
+    uint8_t class;
+    bool empty;
+};
+
+static inline size_t pack_room(const struct pack_filling *d)
+{
+    return d->max - d->out->len;
+}
+
+/* --- pack_number.c ----------------------------------------------------------------------- */
+
+/* The number of a flow, lent to it if it has none; NULL when all are in use. */
+struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, uint64_t hash);
+void pack_numbers_reset(struct pack *p);
+
+/* --- pack_fill.c ------------------------------------------------------------------------- */
+
+/* Begin a datagram of at most max bytes. False: there is no buffer. */
+bool pack_begin(struct pack *p, struct pack_lane *lane, struct pack_filling *d, uint64_t now_ns,
+                size_t max);
+
+/* True when a frame of that class may go into the datagram. */
+bool pack_class_fits(struct pack_filling *d, uint8_t class);
+
+/* Write a frame and as many of its data as fit: all of them, or, of a range, what fills the
+ * datagram. Returns how many; 0 when it does not pay. */
+uint32_t pack_put_data(struct pack_filling *d, const struct packed_frame *f);
+
+/* More of the unit that the lane is in the middle of. False when the datagram is full. */
+bool pack_put_unit(struct pack *p, struct pack_lane *lane, struct pack_filling *d);
+
+/* Fill it with what is new. */
+void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *d, uint64_t now_ns,
+                   size_t run_max);
+
+/* It is done: NULL when it is empty. */
+struct pkt *pack_end(struct pack *p, struct pack_filling *d);
+
+/* --- pack_again.c ------------------------------------------------------------------------ */
+
+uint8_t pack_class_of_dgram(const struct pkt *dgram);
+
+/* A datagram is kept from now on; no longer; no longer, and freed. */
+void pack_keep(struct pack *p, const struct pkt *dgram);
+void pack_keep_not(struct pack *p, const struct pkt *dgram);
+void pack_forget(struct pack *p, struct pkt *dgram);
+
+/* Too much is kept: more than may be, or than is left beside what all others need to pass. */
+bool pack_keeps_too_much(const struct pack *p, unsigned pool_class);
+
+/* Keep the oldest that the lane has on its way no longer. False when there is none. */
+bool pack_forget_oldest(struct pack *p, struct pack_lane *lane);
+
+bool pack_too_late(const struct pack *p, uint64_t now_ns, const struct pkt *dgram);
+
+/* A lost datagram that is kept: send it again, or say that it is gone. Consumes it. */
+void pack_send_again(struct pack *p, uint64_t now_ns, struct pkt *dgram);
+
+/* The first of those to be sent again that is not too late; it stays where it is. */
+struct pkt *pack_next_again(struct pack *p, uint64_t now_ns);
+
+/* Write what fits of that one, which is larger than datagrams are now; consumes it in the end. */
+void pack_fill_recut(struct pack *p, struct pack_filling *d, struct pkt *dgram);
+
+/* Write what is known to be gone. */
+void pack_put_gone(struct pack *p, struct pack_filling *d);
+
+#endif

@@ -16,6 +16,7 @@
 struct builder {
     struct yaml_tree *tree;
     struct config_report *report;
+    struct hmap keys;                        /* of all maps */
     struct yaml_value *open[YAML_DEPTH_MAX]; /* from the root inwards */
     unsigned depth;
     unsigned n_documents;
@@ -57,9 +58,37 @@ static bool same_text(const struct yaml_value *a, const struct yaml_value *b)
     return a->len == b->len && !memcmp(a->text, b->text, a->len);
 }
 
+/* FNV-1a, of the map too: the same name is a key of many of them. */
+static uint64_t key_hash(const struct yaml_value *map, const struct yaml_value *key)
+{
+    uint64_t h = 0xcbf29ce484222325u ^ (uintptr_t)map;
+
+    for (size_t i = 0; i < key->len; i++)
+        h = (h ^ (unsigned char)key->text[i]) * 0x100000001b3u;
+    return h ^ h >> 32;
+}
+
+/* Enter a key. Returns the one of this name that its map has already, or NULL. */
+static const struct yaml_value *enter_key(struct builder *b, const struct yaml_value *map,
+                                          struct yaml_value *key)
+{
+    uint64_t hash = key_hash(map, key);
+
+    for (struct hmap_node *n = hmap_first(&b->keys, hash); n; n = hmap_next(n)) {
+        const struct yaml_value *k = container_of(n, struct yaml_value, node);
+
+        if (k->of == map && same_text(k, key))
+            return k;
+    }
+    key->of = map;
+    hmap_add(&b->keys, &key->node, hash);
+    return NULL;
+}
+
 /* Check a new key of a map against the earlier ones. */
 static void check_key(struct builder *b, const struct yaml_value *map, struct yaml_value *key)
 {
+    const struct yaml_value *first;
     char quote[REPORT_QUOTE_MAX], hint[64];
 
     if (key->bad)
@@ -69,15 +98,13 @@ static void check_key(struct builder *b, const struct yaml_value *map, struct ya
         key->bad = true;
         return;
     }
-    for (const struct yaml_value *k = map->child; k; k = k->next ? k->next->next : NULL) {
-        if (k->kind != YAML_KIND_SCALAR || !k->text || !same_text(k, key))
-            continue;
-        snprintf(hint, sizeof(hint), "it stands in line %u already", k->at.line);
-        report_add(b->report, true, key->at, hint, "duplicate key '%s'",
-                   report_quote(key->text, key->len, quote));
-        key->bad = true;
+    first = enter_key(b, map, key);
+    if (!first)
         return;
-    }
+    snprintf(hint, sizeof(hint), "it stands in line %u already", first->at.line);
+    report_add(b->report, true, key->at, hint, "duplicate key '%s'",
+               report_quote(key->text, key->len, quote));
+    key->bad = true;
 }
 
 /* Hang v under the innermost open value, or make it the root. */
@@ -222,33 +249,54 @@ static void report_syntax(struct builder *b, const yaml_parser_t *p, const char 
     report_add(b->report, true, at, hint, "not valid YAML: %s%s", problem, since);
 }
 
-int yaml_tree_parse(const char *text, size_t len, struct yaml_tree *ret,
-                    struct config_report *report)
+/* Some editors begin a file with the byte order mark, which in UTF-8 says nothing. */
+static size_t mark_length(const char *text, size_t len)
 {
-    struct builder b = {.tree = ret, .report = report};
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t n = strlen(mark);
+
+    return len >= n && !memcmp(text, mark, n) ? n : 0;
+}
+
+static void read_events(struct builder *b, const char *text, size_t len)
+{
     yaml_parser_t parser;
 
-    *ret = (struct yaml_tree){0};
-    if (!yaml_parser_initialize(&parser))
-        return -ENOMEM;
+    if (!yaml_parser_initialize(&parser)) {
+        b->err = -ENOMEM;
+        return;
+    }
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-    while (!b.stop) {
+    while (!b->stop) {
         yaml_event_t e;
 
         if (!yaml_parser_parse(&parser, &e)) {
             if (parser.error == YAML_MEMORY_ERROR)
-                b.err = -ENOMEM;
+                b->err = -ENOMEM;
             else
-                report_syntax(&b, &parser, text, len);
+                report_syntax(b, &parser, text, len);
             break;
         }
-        ret->complete = e.type == YAML_STREAM_END_EVENT;
-        b.stop = ret->complete;
-        build(&b, &e);
+        b->tree->complete = e.type == YAML_STREAM_END_EVENT;
+        b->stop = b->tree->complete;
+        build(b, &e);
         yaml_event_delete(&e);
     }
     yaml_parser_delete(&parser);
+}
+
+int yaml_tree_parse(const char *text, size_t len, struct yaml_tree *ret,
+                    struct config_report *report)
+{
+    struct builder b = {.tree = ret, .report = report};
+    size_t mark = mark_length(text, len);
+
+    *ret = (struct yaml_tree){0};
+    if (hmap_init(&b.keys))
+        return -ENOMEM;
+    read_events(&b, text + mark, len - mark);
+    hmap_done(&b.keys);
     return b.err;
 }
 

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/hmap.h"
 #include "config/config.h"
 
 enum { YAML_DEPTH_MAX = 8, YAML_VALUES_MAX = 32768 };
@@ -26,7 +27,9 @@ struct yaml_value {
     struct yaml_value *child; /* first element; of a map: key, value, key, value ... */
     struct yaml_value *next;  /* next element of the same parent */
 
-    struct yaml_value *last; /* last child; used while building */
+    struct yaml_value *last;     /* last child; used while building */
+    const struct yaml_value *of; /* of a key: its map; used while building, as is node */
+    struct hmap_node node;
     struct yaml_value *made_before;
     size_t n; /* number of children */
 };

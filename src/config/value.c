@@ -237,6 +237,13 @@ static bool is_loopback(const struct ip_addr *a)
     return a->family == 4 ? a->b[0] == 127 : !memcmp(a->b, one, sizeof(one));
 }
 
+/* 0.0.0.0/8 is "this network", 240.0.0.0/4 is reserved and ends with the limited broadcast address
+ * (RFC 6890): no host has one of them. */
+static bool is_reserved(const struct ip_addr *a)
+{
+    return a->family == 4 && (a->b[0] == 0 || a->b[0] >= 240);
+}
+
 static bool label_ok(const char *s, size_t len)
 {
     if (!len || len > 63 || s[0] == '-' || s[len - 1] == '-')
@@ -275,8 +282,11 @@ static bool read_host(const struct config_key *k, const char *s, void *field,
     struct ip_addr a;
 
     if (!ip_addr_parse(s, &a)) {
-        if (is_unspecified(&a) || ip_addr_is_multicast(&a) || is_v4_mapped(&a))
-            return refuse(err, s, "is not the address of a host");
+        if (is_unspecified(&a) || is_reserved(&a) || ip_addr_is_multicast(&a) || is_v4_mapped(&a)) {
+            refuse(err, s, "is not the address of a host");
+            set_hint(err, "write the host's own address, or its name");
+            return false;
+        }
         if (a.family == 6 && ip_addr_is_linklocal(&a))
             return refuse(err, s, "is a link-local address");
         return store_text(s, field, k->size, err);
@@ -327,6 +337,28 @@ static bool in_tunnel_space(const struct ip_addr *a)
            !ip_addr_is_linklocal(a);
 }
 
+/* An address, and behind it a length that is none. */
+static bool has_bad_length(const char *s)
+{
+    const char *slash = strchr(s, '/');
+    char head[IP_ADDR_STR_MAX];
+    struct ip_addr a;
+
+    return slash && (size_t)(slash - s) < sizeof(head) &&
+           snprintf(head, sizeof(head), "%.*s", (int)(slash - s), s) >= 0 &&
+           !ip_addr_parse(head, &a);
+}
+
+static bool refuse_space(struct value_error *err, const char *s, const char *what,
+                         const char *example)
+{
+    refuse(err, s, what);
+    set_hint(err, "take one of a private network, for example %s", example);
+    return false;
+}
+
+static const char not_in_space[] = "is not in the unicast address space that a tunnel carries";
+
 /* The part of an address check that interface addresses and prefixes share. */
 static bool read_prefix_text(const char *s, struct ip_prefix *ret, struct value_error *err)
 {
@@ -334,6 +366,8 @@ static bool read_prefix_text(const char *s, struct ip_prefix *ret, struct value_
 
     if (ip_prefix_parse(s, ret)) {
         refuse(err, s, "is not ADDRESS/LENGTH");
+        if (has_bad_length(s))
+            set_hint(err, "the length is at most 32 in IPv4, and 128 in IPv6");
         return false;
     }
     if (!strchr(s, '/')) {
@@ -342,7 +376,8 @@ static bool read_prefix_text(const char *s, struct ip_prefix *ret, struct value_
         return false;
     }
     if (!in_tunnel_space(&ret->addr))
-        return refuse(err, s, "is not in the unicast address space that a tunnel carries");
+        return refuse_space(err, s, not_in_space,
+                            ret->addr.family == 4 ? "10.200.1.1/30" : "fd00:200:1::1/64");
     return true;
 }
 
@@ -357,8 +392,8 @@ static bool read_addr(const struct config_key *k, const char *s, void *field,
             set_hint(err, "write it without a length");
         return false;
     }
-    if (is_unspecified(&a) || !in_tunnel_space(&a))
-        return refuse(err, s, "is not in the unicast address space that a tunnel carries");
+    if (is_unspecified(&a) || is_reserved(&a) || !in_tunnel_space(&a))
+        return refuse_space(err, s, not_in_space, a.family == 4 ? "10.200.1.1" : "fd00:200:1::1");
     memcpy(field, &a, sizeof(a));
     return true;
 }
@@ -374,8 +409,9 @@ static bool read_ifaddr(const struct config_key *k, const char *s, void *field,
 
     if (!read_prefix_text(s, &p, err))
         return false;
-    if (is_unspecified(&p.addr) || !p.len)
-        return refuse(err, s, "is not the address of a host");
+    if (is_unspecified(&p.addr) || is_reserved(&p.addr) || !p.len)
+        return refuse_space(err, s, "is not the address of a host",
+                            p.addr.family == 4 ? "10.200.1.1/30" : "fd00:200:1::1/64");
     net = ip_prefix_network(&p);
     last = ip_prefix_last(&p);
     if (p.len + 2u <= ip_addr_bits(&p.addr)) {

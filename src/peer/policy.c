@@ -31,7 +31,15 @@ static const struct copy *copy_of(const struct hub_policy *p)
 
 char *hub_peer_id_str(const struct hub_peer_id *id, char buf[static HUB_ID_STR_MAX])
 {
-    snprintf(buf, HUB_ID_STR_MAX, "%s%s%s", id->name, *id->instance ? "/" : "", id->instance);
+    size_t n = 0;
+
+    for (const char *s = id->name; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+        bool plain = c >= 0x20 && c != 0x7f && c != '/' && c != '\\';
+
+        n += (size_t)snprintf(buf + n, HUB_ID_STR_MAX - n, plain ? "%c" : "\\x%02x", c);
+    }
+    snprintf(buf + n, HUB_ID_STR_MAX - n, "%s%s", *id->instance ? "/" : "", id->instance);
     return buf;
 }
 

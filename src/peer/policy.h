@@ -15,7 +15,7 @@
 enum {
     HUB_NAME_MAX = 256,    /* of a certificate or token, with the final 0 */
     HUB_INSTANCE_MAX = 33, /* MASQUE_INSTANCE_MAX */
-    HUB_ID_STR_MAX = HUB_NAME_MAX + HUB_INSTANCE_MAX,
+    HUB_ID_STR_MAX = 4 * HUB_NAME_MAX + HUB_INSTANCE_MAX,
     HUB_TOKENS_MAX = 65536, /* as many as peers can be */
     HUB_TOKEN_MAX = 256,
     HUB_ADDRS_MAX = 8, /* addresses that a peer may have beside its prefixes */
@@ -32,7 +32,8 @@ struct hub_peer_id {
     char instance[HUB_INSTANCE_MAX]; /* as the peer says; "": it says nothing */
 };
 
-/* "NAME" or "NAME/INSTANCE"; returns buf. */
+/* "NAME" or "NAME/INSTANCE"; returns buf. A slash, backslash or control character of the name
+ * itself stands there as \xHH, so that no two peers look alike. */
 char *hub_peer_id_str(const struct hub_peer_id *id, char buf[static HUB_ID_STR_MAX]);
 
 /* A bearer token and the name of who carries it. */

@@ -23,9 +23,13 @@ static void an_id_as_text(void **state)
     assert_string_equal(hub_peer_id_str(&id, buf), "edge/cr5");
     id.instance[0] = 0;
     assert_string_equal(hub_peer_id_str(&id, buf), "edge");
-    memset(id.name, 'n', sizeof(id.name) - 1);
+    id = (struct hub_peer_id){.name = "edge/cr5"};
+    assert_string_equal(hub_peer_id_str(&id, buf), "edge\\x2fcr5");
+    id = (struct hub_peer_id){.name = "a\\x2f \n", .instance = "i"};
+    assert_string_equal(hub_peer_id_str(&id, buf), "a\\x5cx2f \\x0a/i");
+    memset(id.name, '/', sizeof(id.name) - 1);
     memset(id.instance, 'i', sizeof(id.instance) - 1);
-    assert_int_equal(strlen(hub_peer_id_str(&id, buf)), HUB_ID_STR_MAX - 1);
+    assert_int_equal(strlen(hub_peer_id_str(&id, buf)), 4 * (HUB_NAME_MAX - 1) + HUB_INSTANCE_MAX);
 }
 
 static void a_copy_is_its_own(void **state)

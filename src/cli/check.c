@@ -5,50 +5,21 @@
 
 #include "base/exitcode.h"
 #include "base/place.h"
-#include "base/util.h"
 #include "cli/checklinks.h"
 #include "cli/cli.h"
 #include "cli/service.h"
 #include "config/config.h"
-#include "config/report.h"
-#include "config/schema.h"
 #include "daemon/checkcreds.h"
 #include "daemon/daemon.h"
-
-/* The place of the key whose file a complaint begins with. */
-static struct config_where place_of(const struct tunnel_config *c, const char *complaint,
-                                    const struct config_report *report)
-{
-    const struct {
-        enum config_key_id key;
-        const char *path;
-    } files[] = {{CONFIG_KEY_TLS_CRL_FILE, c->tls_crl_file},
-                 {CONFIG_KEY_TLS_KEY_FILE, c->tls_key_file},
-                 {CONFIG_KEY_TLS_CA_FILE, c->tls_ca_file},
-                 {CONFIG_KEY_TOKEN_FILE, c->token_file},
-                 {CONFIG_KEY_TOKENS_FILE, c->tokens_file}};
-
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        size_t n = strlen(files[i].path);
-
-        if (n && !strncmp(complaint, files[i].path, n) && complaint[n] == ':')
-            return report->where[files[i].key];
-    }
-    return report->where[CONFIG_KEY_TLS_CERT_FILE];
-}
 
 /* What `mpquic tunnel` would find when it loads the certificate and its key. */
 static int check_credentials(const struct tunnel_config *config, struct config_report *report)
 {
-    struct config_where at;
     char err[512];
     int rv = daemon_check_credentials(config, err, sizeof(err));
 
-    if (!rv)
-        return 0;
-    at = place_of(config, err, report);
-    report_add(report, true, at.line ? at : report->where[CONFIG_KEY_TLS_CA_FILE],
-               "mpquic pki show FILE tells what a file holds", "%s", err);
+    if (rv)
+        daemon_report_credentials(config, err, report);
     return rv;
 }
 
@@ -80,6 +51,7 @@ static bool check_file(const char *file, bool look_at_files)
 static int run(int argc, char **argv)
 {
     bool look_at_files = true, ok = true;
+    char path[CLI_PATH_MAX];
     int c;
 
     while ((c = cli_getopt(&cli_check, argc, argv)) != -1) {
@@ -90,7 +62,7 @@ static int run(int argc, char **argv)
     if (optind == argc)
         return cli_usage_error(&cli_check, "no file is named");
     for (; optind < argc; optind++)
-        ok &= check_file(argv[optind], look_at_files);
+        ok &= check_file(cli_config_file(argv[optind], path, sizeof(path)), look_at_files);
     return ok ? EXIT_CODE_OK : EXIT_CODE_CONFIG;
 }
 
@@ -104,15 +76,16 @@ static const struct cli_option options[] = {
 const struct cli_verb cli_check = {
     .name = "check",
     .summary = "check configuration files and report every problem",
-    .args = "FILE ...",
-    .text = "Reads each FILE and prints all of its problems, one a line, as "
-            "FILE:LINE:COLUMN: error: TEXT; HINT, or warning instead of error. A file without "
-            "errors is reported as ok. The files that a configuration names are looked at too: "
-            "whether they are there, can be read and hold what they should, whether key and "
-            "certificate belong together, whether a certificate has expired, will within 14 days, "
-            "or is not for this end; and the interfaces: whether those that are named are there. "
-            "FILE \"-\" is standard "
-            "input.",
+    .args = "FILE|NAME ...",
+    .text =
+        "Reads each FILE, or /etc/mpquic/NAME.yaml, and prints all of its problems, one a line, as "
+        "FILE:LINE:COLUMN: error: TEXT; HINT, or warning instead of error. A file without "
+        "errors is reported as ok. The files that a configuration names are looked at too: "
+        "whether they are there, can be read and hold what they should, whether key and "
+        "certificate belong together, whether a certificate has expired, will within 14 days, "
+        "or is not for this end; and the interfaces: whether those that are named are there. "
+        "FILE \"-\" is standard "
+        "input.",
     .options = options,
     .run = run,
 };

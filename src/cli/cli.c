@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/exitcode.h"
+#include "base/place.h"
 #include "config/nearest.h"
 
 enum { OPTIONS_MAX = 24, USAGE_COLUMN = 78, USAGE_INDENT = 11 };
@@ -153,6 +154,16 @@ int cli_unknown_verb(const struct cli_verb *of, const struct cli_verb *const *li
     else
         fprintf(stderr, "'mpquic help%s%s' lists the verbs\n", space, head);
     return EXIT_CODE_USAGE;
+}
+
+const char *cli_config_file(const char *given, char *buf, size_t size)
+{
+    char dir[PLACE_PATH_MAX];
+
+    if (!access(given, F_OK) || place_name_check(given) || place_conf_dir(dir, sizeof(dir)) ||
+        snprintf(buf, size, "%s/%s.yaml", dir, given) >= (int)size || access(buf, F_OK))
+        return given;
+    return buf;
 }
 
 static bool asks_help(const char *arg)

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+enum { CLI_PATH_MAX = 512 };
+
 struct cli_option {
     char letter;      /* its own within the verb */
     const char *name; /* long form without the dashes, or NULL */
@@ -56,6 +58,10 @@ int cli_usage_error(const struct cli_verb *verb, const char *fmt, ...)
  * meant. Returns EXIT_CODE_USAGE. */
 int cli_unknown_verb(const struct cli_verb *of, const struct cli_verb *const *list,
                      const char *name);
+
+/* The configuration that a word on the command line means: the file of that name or, where there is
+ * none, the one of the instance of that name. Returns given or buf. */
+const char *cli_config_file(const char *given, char *buf, size_t size);
 
 /* "usage: mpquic check [--no-files] FILE ...", wrapped, with a newline. Options show their long
  * form when they have one. */

@@ -151,18 +151,28 @@ struct config_report {
 /* Read and check FILE ("-" is standard input). All problems are reported, not just the first.
  * Returns 0 when there is no error (warnings allowed) and fills *ret; -EINVAL when the report has
  * errors; -errno when the file cannot be read (the report then holds one entry saying so); -ENOMEM.
- * *ret stays untouched on failure. A file is at most 1 MiB. */
+ * *ret stays untouched on failure. A file is a regular one of at most 1 MiB; -EINVAL too when it is
+ * none, -EFBIG when it is larger. */
 int config_load(const char *file, struct tunnel_config *ret, struct config_report *report);
 
 /* The same from memory. Pure: looks at nothing but the text. */
 int config_parse(const char *text, size_t len, struct tunnel_config *ret,
                  struct config_report *report);
 
+/* Report that the configuration itself cannot be read: err as of config_load(). */
+void config_report_unreadable(struct config_report *report, int err);
+
 /* Look at the files that the configuration names: certificates, keys, CA, tokens. One that is
  * missing, unreadable, of the wrong kind (a key where a certificate belongs) or empty is an
  * error, a secret that others may read is a warning; both are added to the report of the
  * config_load() that made *c. Returns 0, or -EINVAL when the report has errors. */
 int config_check_files(const struct tunnel_config *c, struct config_report *report);
+
+/* The same where another process opens them: key (enum config_key_id) names path. Returns a
+ * descriptor, which the caller closes; -EINVAL: not a regular file; other -errno. */
+typedef int config_open_fn(void *user, unsigned key, const char *path);
+int config_check_files_by(const struct tunnel_config *c, struct config_report *report,
+                          config_open_fn *open_file, void *user);
 
 /* Write the report, a line each: "FILE:LINE:COLUMN: error: TEXT; HINT" or "...: warning: ...". */
 void config_report_write(const struct config_report *report, const char *file, FILE *out);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "config/report.h"
@@ -97,25 +98,26 @@ static void check_content(int fd, size_t i, const char *name, struct config_wher
     free(buf);
 }
 
-static void check_file(size_t i, const char *path, struct config_where at,
+static void report_unreadable(const char *name, const char *path, int err, struct config_where at,
+                              struct config_report *report)
+{
+    size_t len = strlen(path), cut = len < PATH_TOLD_MAX ? 0 : len - PATH_TOLD_MAX;
+    char quoted[REPORT_QUOTE_MAX];
+
+    report_add(report, true, at, NULL, "%s: cannot read %s%s: %s", name, cut ? "..." : "",
+               report_quote(path + cut, len - cut, quoted),
+               err == -EINVAL ? "not a regular file" : strerror(-err));
+}
+
+static void check_file(size_t i, int fd, const char *path, struct config_where at,
                        struct config_report *report)
 {
     const char *name = config_schema.keys[files[i].key].name;
-    /* O_NONBLOCK: a FIFO must not hold the check up */
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     struct stat st;
-    char hint[64], quoted[REPORT_QUOTE_MAX];
+    char hint[64];
 
     if (fd < 0 || fstat(fd, &st)) {
-        int err = errno;
-        size_t len = strlen(path), cut = len < PATH_TOLD_MAX ? 0 : len - PATH_TOLD_MAX;
-
-        report_add(report, true, at, NULL, "%s: cannot read %s%s: %s", name, cut ? "..." : "",
-                   report_quote(path + cut, len - cut, quoted), strerror(err));
-        return;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        report_add(report, true, at, NULL, "%s: not a regular file", name);
+        report_unreadable(name, path, fd < 0 ? fd : -errno, at, report);
         return;
     }
     if (files[i].secret && st.st_mode & 077) {
@@ -126,13 +128,36 @@ static void check_file(size_t i, const char *path, struct config_where at,
     check_content(fd, i, name, at, report);
 }
 
+static int open_directly(void *user, unsigned key, const char *path)
+{
+    /* O_NONBLOCK: a FIFO must not hold the check up */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    if (fd < 0)
+        return -errno;
+    if (!fstat(fd, &st) && S_ISREG(st.st_mode))
+        return fd;
+    close(fd);
+    return -EINVAL;
+}
+
 int config_check_files(const struct tunnel_config *c, struct config_report *report)
+{
+    return config_check_files_by(c, report, open_directly, NULL);
+}
+
+int config_check_files_by(const struct tunnel_config *c, struct config_report *report,
+                          config_open_fn *open_file, void *user)
 {
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         const char *path = (const char *)c + config_schema.keys[files[i].key].offset;
 
-        if (*path)
-            check_file(i, path, report->where[files[i].key], report);
+        if (*path) {
+            _cleanup_close_ int fd = open_file(user, files[i].key, path);
+
+            check_file(i, fd, path, report->where[files[i].key], report);
+        }
     }
     return report->n_errors ? -EINVAL : 0;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/util.h"
 #include "config/check.h"
@@ -365,10 +366,31 @@ static ssize_t read_all(int fd, char *buf, size_t size)
 /* The same of a file by its name. */
 static ssize_t read_file(const char *file, char *buf, size_t size)
 {
-    _cleanup_close_ int fd =
-        strcmp(file, "-") ? open(file, O_RDONLY | O_CLOEXEC) : fcntl(0, F_DUPFD_CLOEXEC, 3);
+    bool is_stdin = !strcmp(file, "-");
+    /* O_NONBLOCK: nobody waits for the writer of a FIFO */
+    _cleanup_close_ int fd = is_stdin ? fcntl(0, F_DUPFD_CLOEXEC, 3)
+                                      : open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
 
-    return fd < 0 ? -errno : read_all(fd, buf, size);
+    if (fd < 0 || fstat(fd, &st))
+        return -errno;
+    if (!is_stdin && !S_ISREG(st.st_mode))
+        return -EINVAL;
+    return read_all(fd, buf, size);
+}
+
+void config_report_unreadable(struct config_report *report, int err)
+{
+    const struct config_where nowhere = {0};
+
+    if (err == -EINVAL)
+        report_add(report, true, nowhere, "give a plain file, or '-' for what comes from a pipe",
+                   "cannot read: not a regular file");
+    else if (err == -EFBIG)
+        report_add(report, true, nowhere, "a configuration has at most 1 MiB",
+                   "cannot read: the file is too large");
+    else
+        report_add(report, true, nowhere, NULL, "cannot read: %s", strerror(-err));
 }
 
 int config_load(const char *file, struct tunnel_config *ret, struct config_report *report)
@@ -380,9 +402,7 @@ int config_load(const char *file, struct tunnel_config *ret, struct config_repor
     if (n >= 0)
         err = config_parse(text, (size_t)n, ret, report);
     else
-        report_add(report, true, (struct config_where){0},
-                   n == -EFBIG ? "a configuration has at most 1 MiB" : NULL, "cannot read: %s",
-                   strerror(-err));
+        config_report_unreadable(report, err);
     free(text);
     return err;
 }

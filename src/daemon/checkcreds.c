@@ -48,10 +48,20 @@ static const char *date_text(int64_t s, char buf[static 32])
     return buf;
 }
 
+static const char *days_text(int64_t s, char buf[static 32])
+{
+    int days = (int)(s / DAY_S);
+
+    if (days < 1)
+        return "in less than a day";
+    snprintf(buf, 32, "in %d day%s", days, days == 1 ? "" : "s");
+    return buf;
+}
+
 static void check_dates(const struct subject *s, const struct quic_tls_cert_info *i,
                         bool others_remain, const char *remedy)
 {
-    char name[REPORT_QUOTE_MAX], date[32];
+    char name[REPORT_QUOTE_MAX], date[32], days[32];
 
     report_quote(i->subject, strlen(i->subject), name);
     if (s->now_s < i->not_before_s)
@@ -63,9 +73,9 @@ static void check_dates(const struct subject *s, const struct quic_tls_cert_info
                    "%s: the certificate '%s' expired on %s", s->key, name,
                    date_text(i->not_after_s, date));
     else if (i->not_after_s - s->now_s < SOON_DAYS * DAY_S)
-        report_add(s->report, false, s->at, remedy,
-                   "%s: the certificate '%s' expires on %s, in %d days", s->key, name,
-                   date_text(i->not_after_s, date), (int)((i->not_after_s - s->now_s) / DAY_S));
+        report_add(s->report, false, s->at, remedy, "%s: the certificate '%s' expires on %s, %s",
+                   s->key, name, date_text(i->not_after_s, date),
+                   days_text(i->not_after_s - s->now_s, days));
 }
 
 /* The certificate of this end. */
@@ -154,4 +164,35 @@ void daemon_check_certificates(const struct tunnel_config *c, int64_t now_s,
         check_authorities(&ca, ca_text);
     if (crl_text)
         check_revocations(&crl, crl_text);
+}
+
+/* The key whose file a complaint begins with; CONFIG_KEY_COUNT: none. */
+static enum config_key_id key_of(const struct tunnel_config *c, const char *complaint)
+{
+    const struct {
+        enum config_key_id key;
+        const char *path;
+    } files[] = {
+        {CONFIG_KEY_TLS_CERT_FILE, c->tls_cert_file}, {CONFIG_KEY_TLS_CRL_FILE, c->tls_crl_file},
+        {CONFIG_KEY_TLS_KEY_FILE, c->tls_key_file},   {CONFIG_KEY_TLS_CA_FILE, c->tls_ca_file},
+        {CONFIG_KEY_TOKEN_FILE, c->token_file},       {CONFIG_KEY_TOKENS_FILE, c->tokens_file}};
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        size_t n = strlen(files[i].path);
+
+        if (n && !strncmp(complaint, files[i].path, n) && complaint[n] == ':')
+            return files[i].key;
+    }
+    return CONFIG_KEY_COUNT;
+}
+
+void daemon_report_credentials(const struct tunnel_config *c, const char *complaint,
+                               struct config_report *report)
+{
+    enum config_key_id key = key_of(c, complaint);
+    bool is_token = key == CONFIG_KEY_TOKEN_FILE || key == CONFIG_KEY_TOKENS_FILE;
+    struct config_where at = report->where[key < CONFIG_KEY_COUNT ? key : CONFIG_KEY_TLS_CERT_FILE];
+
+    report_add(report, true, at.line ? at : report->where[CONFIG_KEY_TLS_CA_FILE],
+               is_token ? NULL : "mpquic pki show FILE tells what a file holds", "%s", complaint);
 }

@@ -13,4 +13,9 @@
 void daemon_check_certificates(const struct tunnel_config *c, int64_t now_s,
                                struct config_report *report);
 
+/* Add the complaint of credentials_load() or daemon_check_credentials(), at the key whose file it
+ * is about. */
+void daemon_report_credentials(const struct tunnel_config *c, const char *complaint,
+                               struct config_report *report);
+
 #endif

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/schema.h"
+#include "daemon/checkcreds.h"
 #include "daemon/instance.h"
 
 #define FILES_INTERVAL_NS (10 * NS_PER_S)
@@ -153,28 +154,49 @@ static void list_keys(uint64_t keys, struct status_strings *ret)
             status_add_string(ret, config_schema.keys[i].name);
 }
 
-/* The configuration file's text as a configuration; NULL when it is none or cannot be read, with
- * the problems in *out. */
-static struct tunnel_config *stage(struct instance *inst, struct reload_outcome *out)
+static int open_staged(void *user, unsigned key, const char *path)
 {
-    struct tunnel_config *next = calloc(1, sizeof(*next));
-    struct config_report report = {0};
-    char *text = NULL, line[PROBLEM_MAX];
+    struct instance *inst = user;
+
+    for (int i = 0; i < HELPER_FILE_COUNT; i++)
+        if (i != HELPER_FILE_CONFIG && file_keys[i] == key)
+            return helper_file_open(inst->helper, (enum helper_file)i, true);
+    return -ENOENT;
+}
+
+/* The configuration file's text as a configuration whose files are in order, with the problems in
+ * *report. Returns 0 or -errno. */
+static int parse_staged(struct instance *inst, struct tunnel_config *ret,
+                        struct config_report *report)
+{
+    char *text = NULL;
     size_t len = 0;
-    int rv = next ? helper_config_stage(inst->helper, &text, &len) : -ENOMEM;
+    int rv = helper_config_stage(inst->helper, &text, &len);
 
     if (rv) {
-        snprintf(line, sizeof(line), "%s: cannot read the configuration: %s",
-                 inst->file ? inst->file : "standard input",
-                 inst->file ? strerror(-rv) : "it cannot be read again");
-        problem(out, line);
-    } else {
-        rv = config_parse(text, len, next, &report);
-        list_problems(&report, inst->file, out);
-        config_report_done(&report);
+        config_report_unreadable(report, rv);
+        return rv;
     }
+    rv = config_parse(text, len, ret, report);
     free(text);
-    if (!rv)
+    if (rv || !config_check_files_by(ret, report, open_staged, inst))
+        return rv;
+    config_done(ret);
+    helper_config_commit(inst->helper, false);
+    return -EINVAL;
+}
+
+/* The configuration to take over; NULL when there is none, with the problems in *report. */
+static struct tunnel_config *stage(struct instance *inst, struct config_report *report,
+                                   struct reload_outcome *out)
+{
+    struct tunnel_config *next = inst->file ? calloc(1, sizeof(*next)) : NULL;
+
+    if (!inst->file)
+        problem(out, "standard input: cannot read the configuration: it cannot be read again");
+    else if (!next)
+        problem(out, "out of memory");
+    if (next && !parse_staged(inst, next, report))
         return next;
     free(next);
     return NULL;
@@ -196,20 +218,21 @@ static bool compare(struct instance *inst, const struct tunnel_config *next,
 /* Consumes next, also when it fails. */
 static enum reload_result take(struct instance *inst, struct tunnel_config *next,
                                const struct helper_stamp stamps[HELPER_FILE_COUNT],
-                               struct reload_outcome *out)
+                               struct config_report *report, struct reload_outcome *out)
 {
     enum reload_result result = RELOAD_INVALID;
     struct credentials cred = {0};
     char err[PROBLEM_MAX];
     int rv = credentials_load(next, inst->helper, true, &cred, err, sizeof(err));
 
-    if (!rv) {
+    if (rv) {
+        daemon_report_credentials(next, err, report);
+    } else if ((rv = apply_policy(inst, next, &cred))) {
         result = RELOAD_FAILED;
-        rv = apply_policy(inst, next, &cred);
         snprintf(err, sizeof(err), "the new policy cannot be put in force: %s", strerror(-rv));
+        problem(out, err);
     }
     if (rv) {
-        problem(out, err);
         credentials_done(&cred);
         config_done(next);
         free(next);
@@ -224,17 +247,18 @@ static enum reload_result take(struct instance *inst, struct tunnel_config *next
     return RELOAD_APPLIED;
 }
 
-static enum reload_result reload(struct instance *inst, struct reload_outcome *out)
+static enum reload_result reload(struct instance *inst, struct config_report *report,
+                                 struct reload_outcome *out)
 {
     struct helper_stamp stamps[HELPER_FILE_COUNT];
-    struct tunnel_config *next = stage(inst, out);
+    struct tunnel_config *next = stage(inst, report, out);
     enum reload_result result;
 
     if (!next)
         return inst->file ? RELOAD_INVALID : RELOAD_FAILED;
     result = compare(inst, next, stamps, out) ? RELOAD_RESTART : RELOAD_UNCHANGED;
     if (result == RELOAD_RESTART && !out->restart.n)
-        return take(inst, next, stamps, out);
+        return take(inst, next, stamps, report, out);
     helper_config_commit(inst->helper, false);
     config_done(next);
     free(next);
@@ -259,9 +283,15 @@ static void log_outcome(const struct reload_outcome *out)
 
 void instance_reload(struct instance *inst, struct reload_outcome *out)
 {
+    struct config_report report = {0};
+    enum reload_result result;
+
     helper_notify(inst->helper, HELPER_NOTIFY_RELOADING);
     status_set_text(out->instance, sizeof(out->instance), helper_name(inst->helper));
-    reload_outcome_set(out, reload(inst, out));
+    result = reload(inst, &report, out);
+    list_problems(&report, inst->file ? inst->file : "standard input", out);
+    config_report_done(&report);
+    reload_outcome_set(out, result);
     log_outcome(out);
     if (reload_outcome_result(out) == RELOAD_APPLIED ||
         reload_outcome_result(out) == RELOAD_UNCHANGED)

@@ -234,13 +234,20 @@ static int slurp(int fd, char **ret, size_t *len)
     return n < 0 ? (int)n : fitting ? 0 : -ENOMEM;
 }
 
-int helper_file_read(struct helper *h, enum helper_file file, bool staged, char **ret, size_t *len)
+int helper_file_open(struct helper *h, enum helper_file file, bool staged)
 {
     struct helper_request q = {.op = HELPER_OP_FILE_OPEN, .which = file, .flag = staged};
     struct helper_answer a;
     int fd = -1, r = ask(h, &q, &a, &fd);
 
-    return r ? r : slurp(fd, ret, len);
+    return r ? r : fd;
+}
+
+int helper_file_read(struct helper *h, enum helper_file file, bool staged, char **ret, size_t *len)
+{
+    int fd = helper_file_open(h, file, staged);
+
+    return fd < 0 ? fd : slurp(fd, ret, len);
 }
 
 int helper_file_stat(struct helper *h, enum helper_file file, bool staged, struct helper_stamp *ret)

@@ -119,6 +119,9 @@ int helper_file_read(struct helper *h, enum helper_file file, bool staged, char 
 int helper_file_stat(struct helper *h, enum helper_file file, bool staged,
                      struct helper_stamp *ret);
 
+/* Only open it: returns the descriptor, which the caller closes, or -errno as above. */
+int helper_file_open(struct helper *h, enum helper_file file, bool staged);
+
 /* Read the configuration file anew. When it has no errors the helper keeps it as the staged one,
  * in place of one staged before. Its text is returned in any case (as by helper_file_read()). */
 int helper_config_stage(struct helper *h, char **ret, size_t *len);

@@ -135,3 +135,18 @@ def test_a_full_disk_is_an_error(mpquic):
     with open("/dev/full", "w") as full:
         result = subprocess.run([mpquic, "help"], stdout=full, stderr=subprocess.PIPE, timeout=20)
     assert result.returncode != 0
+
+
+def test_check_and_print_take_the_name_of_an_instance(mpquic, tmp_path):
+    """As status does: what is no file is looked for where the configurations are."""
+    file = tmp_path / "hub.yaml"
+    file.write_text("role: server\n")
+
+    def run(*words):
+        return subprocess.run([mpquic, *words], capture_output=True, text=True, timeout=20,
+                              env=os.environ | {"MPQUIC_CONF_DIR": str(tmp_path)})
+    for verb in ("check", "print"):
+        result = run(verb, "hub")
+        assert f"{file}:1:7: error: a server needs " in result.stdout + result.stderr
+        result = run(verb, "nobody")
+        assert "nobody: error: cannot read: No such file" in result.stdout + result.stderr

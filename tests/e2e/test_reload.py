@@ -4,6 +4,7 @@
          === wan2 ===
 """
 import json
+import os
 import re
 import shutil
 
@@ -274,7 +275,7 @@ def test_a_broken_certificate_is_reported_once_and_the_old_one_stays(site):
     same_sessions(before, steady(site))
     assert ping(site.lab, "hub", "10.200.10.1", 3, 0.05).received == 3
     result = site.hub.ask("reload", check=False)
-    assert "server.crt" in result.stderr or result.returncode == 0
+    assert "tls_cert_file" in result.stderr or result.returncode == 0
     cert, key = site.authority.issue("server", "hub", server=True, hosts=[site.lab.hub4])
     replace(tls, "server.key", key)
     replace(tls, "server.crt", cert)
@@ -330,4 +331,37 @@ def test_a_hub_of_another_authority_is_not_taken(site):
     code, outcome = reload(site.hub)
     assert (code, outcome["result"]) == (CONFIG, "invalid")
     assert any("other.key" in p or "server.crt" in p for p in outcome["problems"])
+    same_sessions(before, steady(site))
+
+
+def test_the_same_fault_has_the_same_words(site):
+    """What check says of a file is what reload says, line by line; and neither waits for a FIFO."""
+    tls, config = site.etc["hub"] / "mpquic/tls", site.hub.config
+    before = steady(site)
+    (tls / "empty").write_text("")
+    other = Authority(site.lab.state / "third-ca", "a third authority")
+    shutil.copy(other.issue("server", "hub", server=True, hosts=[site.lab.hub4])[1],
+                tls / "third.key")
+
+    def fifo():
+        config.unlink()
+        os.mkfifo(config)
+
+    def big():
+        config.write_text("#" * (2 << 20))
+
+    faults = [fifo, big, config.unlink, lambda: write(site, "hub", mtu="12", tun_nam="x"),
+              lambda: write(site, "hub", tls_crl_file="/etc/mpquic/tls/none"),
+              lambda: write(site, "hub", tls_crl_file="/etc/mpquic/tls"),
+              lambda: write(site, "hub", tls_ca_file="/etc/mpquic/tls/empty"),
+              lambda: write(site, "hub", tls_key_file="/etc/mpquic/tls/third.key")]
+    for fault in faults:
+        fault()
+        checked = site.lab.exec("hub", site.hub.program, "check", config, check=False,
+                                etc=site.etc["hub"])
+        code, outcome = reload(site.hub)
+        assert (checked.returncode, code, outcome["result"]) == (CONFIG, CONFIG, "invalid")
+        assert checked.stdout.splitlines() == outcome["problems"], outcome
+        assert all(": error: " in line for line in outcome["problems"])
+        write(site, "hub")
     same_sessions(before, steady(site))

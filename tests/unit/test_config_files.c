@@ -115,18 +115,22 @@ static void a_missing_file(void **state)
 static void a_directory(void **state)
 {
     struct fixture *f = *state;
+    char text[CONFIG_PATH_MAX + 64];
 
     snprintf(f->client.token_file, CONFIG_PATH_MAX, "%s", f->dir);
-    expect_one(f, &f->client, CONFIG_KEY_TOKEN_FILE, true, "not a regular file");
+    snprintf(text, sizeof(text), "cannot read %s: not a regular file", f->dir);
+    expect_one(f, &f->client, CONFIG_KEY_TOKEN_FILE, true, text);
 }
 
 static void a_fifo_does_not_hold_the_check_up(void **state)
 {
     struct fixture *f = *state;
+    char text[CONFIG_PATH_MAX + 64];
 
     snprintf(f->server.tokens_file, CONFIG_PATH_MAX, "%s/fifo", f->dir);
     assert_int_equal(mkfifo(f->server.tokens_file, 0600), 0);
-    expect_one(f, &f->server, CONFIG_KEY_TOKENS_FILE, true, "not a regular file");
+    snprintf(text, sizeof(text), "cannot read %s: not a regular file", f->server.tokens_file);
+    expect_one(f, &f->server, CONFIG_KEY_TOKENS_FILE, true, text);
 }
 
 static void the_key_where_the_certificate_belongs(void **state)

@@ -402,6 +402,7 @@ static void teardown(struct instance *inst)
         instance_close_sockets(inst);
     udp_buffers_free(inst->udp_buffers);
     resolve_free(inst->resolve);
+    routes_stop(inst);
     tun_close(inst->tun);
     netlink_monitor_close(inst->monitor);
     netlink_close(inst->netlink);

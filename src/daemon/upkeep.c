@@ -22,21 +22,18 @@
 #include "daemon/instance.h"
 #include "daemon/usable.h"
 
-enum { QUICK_REPAIRS = 3, PAUSE_MAX_S = 30, ROUTE_LINES_MAX = 4 };
+enum { QUICK_REPAIRS = 3, PAUSE_MAX_S = 30 };
 #define CHECK_INTERVAL_NS (30 * NS_PER_S)
 #define CHECK_PAUSE_NS (50 * NS_PER_MS)
 #define QUIET_NS (10 * NS_PER_S)
 #define ERROR_LINE_INTERVAL_NS (30 * NS_PER_S)
-
-/* Why a comparison is made: what differs is expected at a start and a change, a finding else. */
-enum reason { REASON_START, REASON_CHANGE, REASON_REPAIR };
 
 static const char *name_of(const struct instance *inst)
 {
     return inst->config->tun_name;
 }
 
-static void say_added(const struct instance *inst, enum reason why, const char *what)
+static void say_added(const struct instance *inst, enum upkeep_reason why, const char *what)
 {
     if (why == REASON_REPAIR)
         log_error("tun %s: %s was removed by somebody else: put back", name_of(inst), what);
@@ -44,7 +41,7 @@ static void say_added(const struct instance *inst, enum reason why, const char *
         log_info("tun %s: added %s", name_of(inst), what);
 }
 
-static void say_failed(struct instance *inst, const char *what, const char *object, int rv)
+void upkeep_say_failed(struct instance *inst, const char *what, const char *object, int rv)
 {
     char more[LOG_MORE_MAX];
     uint64_t held;
@@ -55,34 +52,71 @@ static void say_failed(struct instance *inst, const char *what, const char *obje
                   log_more_str(held, more));
 }
 
+/* The worse of two results: 1 when something was put right, 0 when all was well, -errno. */
+static int both(int a, int b)
+{
+    return a < 0 ? a : b < 0 ? b : a | b;
+}
+
 /* --- link ------------------------------------------------------------------------------ */
 
-/* Returns 1 when something was put right, 0 when all was well, -errno. */
-static int sync_link(struct instance *inst, enum reason why)
+/* Each returns 1 when something was put right, 0 when all was well, -errno. */
+
+static int sync_name(struct instance *inst, const struct netlink_link *link)
+{
+    int rv;
+
+    if (!strcmp(link->name, name_of(inst)))
+        return 0;
+    rv = helper_tun_name(inst->helper);
+    if (rv) {
+        upkeep_say_failed(inst, "have its name again: it is now called ", link->name, rv);
+        return rv;
+    }
+    log_error("tun %s: was renamed to %s by somebody else: %s again", name_of(inst), link->name,
+              name_of(inst));
+    return 1;
+}
+
+static int sync_mtu(struct instance *inst, const struct netlink_link *link, enum upkeep_reason why)
+{
+    int rv;
+
+    if (link->mtu == inst->tun_mtu)
+        return 0;
+    rv = helper_tun_mtu(inst->helper, inst->tun_mtu);
+    if (rv)
+        return rv;
+    if (why == REASON_REPAIR)
+        log_error("tun %s: mtu was set to %u by somebody else: %u again", name_of(inst), link->mtu,
+                  inst->tun_mtu);
+    return 1;
+}
+
+static int sync_up(struct instance *inst, const struct netlink_link *link, enum upkeep_reason why)
+{
+    int rv;
+
+    if (link->flags & IFF_UP)
+        return 0;
+    rv = helper_tun_up(inst->helper);
+    if (rv)
+        return rv;
+    if (why == REASON_REPAIR)
+        log_error("tun %s: was set down by somebody else: up again", name_of(inst));
+    return 1;
+}
+
+static int sync_link(struct instance *inst, enum upkeep_reason why)
 {
     struct netlink_link link;
-    int rv = netlink_link_by_index(inst->netlink, tun_ifindex(inst->tun), &link), done = 0;
+    int rv = netlink_link_by_index(inst->netlink, tun_ifindex(inst->tun), &link);
 
     if (rv)
         return rv;
-    if (link.mtu != inst->tun_mtu) {
-        rv = helper_tun_mtu(inst->helper, inst->tun_mtu);
-        if (rv)
-            return rv;
-        if (why == REASON_REPAIR)
-            log_error("tun %s: mtu was set to %u by somebody else: %u again", name_of(inst),
-                      link.mtu, inst->tun_mtu);
-        done = 1;
-    }
-    if (!(link.flags & IFF_UP)) {
-        rv = helper_tun_up(inst->helper);
-        if (rv)
-            return rv;
-        if (why == REASON_REPAIR)
-            log_error("tun %s: was set down by somebody else: up again", name_of(inst));
-        done = 1;
-    }
-    return done;
+    rv = sync_name(inst, &link);
+    rv = both(rv, sync_mtu(inst, &link, why));
+    return both(rv, sync_up(inst, &link, why));
 }
 
 /* --- addresses ------------------------------------------------------------------------- */
@@ -112,7 +146,7 @@ static bool is_there(const struct netlink_addr *v, int n, const struct ip_prefix
     return false;
 }
 
-static int sync_addresses(struct instance *inst, enum reason why)
+static int sync_addresses(struct instance *inst, enum upkeep_reason why)
 {
     _cleanup_free_ struct netlink_addr *v = NULL;
     const struct ip_prefix *want;
@@ -135,7 +169,7 @@ static int sync_addresses(struct instance *inst, enum reason why)
 
         ip_prefix_str(&want[i], buf);
         if (rv < 0) {
-            say_failed(inst, "add ", buf, rv);
+            upkeep_say_failed(inst, "add ", buf, rv);
             return rv;
         }
         if (!rv)
@@ -145,169 +179,15 @@ static int sync_addresses(struct instance *inst, enum reason why)
     return done;
 }
 
-/* --- routes ---------------------------------------------------------------------------- */
-
-struct route_list {
-    struct netlink_route *v;
-    size_t n, room;
-    bool failed; /* out of memory */
-};
-
-static void route_append(void *user, const struct netlink_route *r)
-{
-    struct route_list *l = user;
-
-    if (!r) {
-        l->n = 0;
-        return;
-    }
-    if (l->n == l->room) {
-        size_t room = l->room ? 2 * l->room : 64;
-        void *v = reallocarray(l->v, room, sizeof(*l->v));
-
-        if (!v) {
-            l->failed = true;
-            return;
-        }
-        l->v = v;
-        l->room = room;
-    }
-    l->v[l->n++] = *r;
-}
-
-static void cleanup_routes(struct route_list *l)
-{
-    free(l->v);
-}
-#define _cleanup_routes_ __attribute__((cleanup(cleanup_routes)))
-
-static int compare_routes(const void *a, const void *b)
-{
-    const struct netlink_route *x = a, *y = b;
-    int d = ip_addr_cmp(&x->dst.addr, &y->dst.addr);
-
-    if (!d)
-        d = (int)x->dst.len - (int)y->dst.len;
-    if (!d)
-        d = (x->table > y->table) - (x->table < y->table);
-    return d ? d : (x->metric > y->metric) - (x->metric < y->metric);
-}
-
-static void want_route(struct route_list *l, const struct ip_prefix *p, uint32_t table)
-{
-    struct netlink_route r = {.dst = ip_prefix_network(p),
-                              .table = table ? table : (uint32_t)RT_TABLE_MAIN,
-                              .metric = HELPER_ROUTE_METRIC};
-
-    route_append(l, &r);
-}
-
-/* A hub never routes everything to its peers. */
-static void want_hub_routes(struct route_list *l, const struct ip_prefix *v, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (v[i].len)
-            want_route(l, &v[i], 0);
-}
-
-static void wanted_routes(const struct tunnel_config *c, struct route_list *l)
-{
-    if (c->role == CONFIG_ROLE_CLIENT) {
-        for (unsigned i = 0; i < c->n_routes; i++)
-            want_route(l, &c->routes[i], c->route_table);
-        return;
-    }
-    want_hub_routes(l, c->peer_prefixes, c->n_peer_prefixes);
-    for (unsigned i = 0; i < c->n_peers; i++)
-        want_hub_routes(l, c->peers[i].prefix, c->peers[i].n_prefix);
-}
-
-static void sort_routes(struct route_list *l)
-{
-    if (l->n)
-        qsort(l->v, l->n, sizeof(*l->v), compare_routes);
-}
-
-/* Call fn for each route of a that is not in b; both are sorted. Returns how often fn said 0. */
-static unsigned for_missing(struct instance *inst, const struct route_list *a,
-                            const struct route_list *b,
-                            int (*fn)(struct instance *, const struct netlink_route *))
-{
-    unsigned done = 0;
-
-    for (size_t i = 0, k = 0; i < a->n; i++) {
-        int d = 1;
-
-        while (k < b->n && (d = compare_routes(&b->v[k], &a->v[i])) < 0)
-            k++;
-        if (k < b->n && !d)
-            continue;
-        if (i && !compare_routes(&a->v[i - 1], &a->v[i]))
-            continue; /* wanted twice */
-        done += fn(inst, &a->v[i]) == 0;
-    }
-    return done;
-}
-
-static int add_route(struct instance *inst, const struct netlink_route *r)
-{
-    int rv = helper_route_add(inst->helper, &r->dst);
-    char buf[IP_PREFIX_STR_MAX];
-
-    if (rv)
-        say_failed(inst, "add the route to ", ip_prefix_str(&r->dst, buf), rv);
-    return rv;
-}
-
-static int delete_route(struct instance *inst, const struct netlink_route *r)
-{
-    return helper_route_del(inst->helper, r);
-}
-
-static const char *plural(unsigned n)
-{
-    return n == 1 ? "" : "s";
-}
-
-static int sync_routes(struct instance *inst, enum reason why)
-{
-    _cleanup_routes_ struct route_list want = {0}, have = {0};
-    unsigned added, removed;
-    int rv;
-
-    wanted_routes(inst->config, &want);
-    rv = netlink_route_each(inst->netlink, tun_ifindex(inst->tun), route_append, &have);
-    if (rv || want.failed || have.failed)
-        return rv ? rv : -ENOMEM;
-    sort_routes(&want);
-    sort_routes(&have);
-    removed = for_missing(inst, &have, &want, delete_route);
-    added = for_missing(inst, &want, &have, add_route);
-    if (removed)
-        log_info("tun %s: removed %u route%s: no longer ours", name_of(inst), removed,
-                 plural(removed));
-    if (added && why == REASON_REPAIR)
-        log_error("tun %s: %u route%s removed by somebody else: put back", name_of(inst), added,
-                  plural(added));
-    else if (added)
-        log_info("tun %s: added %u route%s", name_of(inst), added, plural(added));
-    return added || removed;
-}
-
 /* --- all of it ------------------------------------------------------------------------- */
 
 /* Returns 1 when something was put right, 0 when all was well, -errno of the first that could not
  * be. What can be done is done. */
-static int sync_all(struct instance *inst, enum reason why)
+static int sync_interface(struct instance *inst, enum upkeep_reason why)
 {
-    int rv = sync_link(inst, why), more;
+    int rv = sync_link(inst, why);
 
-    if (rv < 0)
-        return rv;
-    more = sync_addresses(inst, why);
-    rv = more < 0 ? more : rv | more;
-    more = sync_routes(inst, why);
-    return rv < 0 ? rv : more < 0 ? more : rv | more;
+    return rv < 0 ? rv : both(rv, sync_addresses(inst, why));
 }
 
 /* What the kernel has dropped since the last look, in *ret; false: it does not tell. */
@@ -378,12 +258,12 @@ static int reopen(struct instance *inst)
         return rv;
     }
     if (rv) {
-        say_failed(inst, "be made anew", "", rv);
+        upkeep_say_failed(inst, "be made anew", "", rv);
         return rv;
     }
     inst->upkeep.deletions++;
     log_error("tun %s: was deleted by somebody else: made anew", name_of(inst));
-    sync_all(inst, REASON_START);
+    sync_interface(inst, REASON_START);
     return 1;
 }
 
@@ -403,18 +283,41 @@ static uint64_t pause_ns(struct instance *inst, uint64_t now_ns)
     return NS_PER_S * (doublings >= 5 ? (uint64_t)PAUSE_MAX_S : 1ull << doublings);
 }
 
-static void on_upkeep(struct loop_timer *timer)
+static void finish(struct instance *inst, int rv)
 {
-    struct instance *inst = timer->user;
     struct upkeep *u = &inst->upkeep;
     uint64_t now_ns = loop_now_ns(inst->loop);
-    int rv = inst->tun ? sync_all(inst, REASON_REPAIR) : reopen(inst);
+    bool again = u->again;
 
+    u->at_work = u->again = false;
     if (rv == -ENODEV && inst->tun)
         upkeep_on_lost(inst, rv);
     u->repairs += rv > 0;
     u->next_ns = now_ns + (rv ? pause_ns(inst, now_ns) : CHECK_PAUSE_NS);
-    loop_timer_set(inst->loop, timer, inst->tun ? now_ns + CHECK_INTERVAL_NS : u->next_ns);
+    loop_timer_set(inst->loop, &u->timer,
+                   inst->tun && !again ? now_ns + CHECK_INTERVAL_NS : u->next_ns);
+}
+
+static void on_upkeep(struct loop_timer *timer)
+{
+    struct instance *inst = timer->user;
+    struct upkeep *u = &inst->upkeep;
+    bool there = inst->tun;
+    int rv, more = 0;
+
+    if (routes_busy(inst)) { /* a change of the configuration is being put in force */
+        u->again = true;
+        return;
+    }
+    rv = there ? sync_interface(inst, REASON_REPAIR) : reopen(inst);
+    if (inst->tun && rv != -ENODEV)
+        more = routes_begin(inst, there ? REASON_REPAIR : REASON_START);
+    if (more != -EINPROGRESS) {
+        finish(inst, both(rv, more));
+        return;
+    }
+    u->at_work = true;
+    u->so_far = rv;
 }
 
 /* Compare as soon as the pause permits. */
@@ -427,11 +330,24 @@ static void kick(struct instance *inst)
         loop_timer_set(inst->loop, &u->timer, due_ns);
 }
 
+void upkeep_on_routes(struct instance *inst, enum upkeep_reason why, int rv)
+{
+    struct upkeep *u = &inst->upkeep;
+
+    if (u->at_work)
+        finish(inst, both(u->so_far, why == REASON_CHANGE ? MIN(rv, 0) : rv));
+    else if (rv < 0 || u->again)
+        kick(inst);
+    u->again = false;
+}
+
 void upkeep_on_lost(struct instance *inst, int err)
 {
     if (!inst->tun || inst->stopping)
         return;
     log_debug("tun %s: lost: %s", name_of(inst), strerror(-err));
+    routes_stop(inst);
+    inst->upkeep.at_work = inst->upkeep.again = false;
     loop_io_remove(inst->loop, &inst->tun_io);
     tun_close(inst->tun);
     inst->tun = NULL;
@@ -493,9 +409,9 @@ enum exit_code upkeep_start(struct instance *inst)
     log_info("tun %s: %s, mtu %u%s", name_of(inst),
              tun_was_created(inst->tun) ? "created" : "found", inst->tun_mtu,
              inst->config->mtu ? "" : " until the path is known");
-    rv = sync_routes(inst, REASON_START);
+    rv = routes_at_once(inst, REASON_START);
     if (rv < 0)
-        say_failed(inst, "set routes", "", rv);
+        upkeep_say_failed(inst, "set routes", "", rv);
     loop_timer_set(inst->loop, &inst->upkeep.timer, loop_now_ns(inst->loop) + CHECK_INTERVAL_NS);
     return EXIT_CODE_OK;
 }
@@ -512,12 +428,19 @@ static uint8_t assigned_len(const struct tunnel_config *c, const struct ip_addr 
 void upkeep_apply(struct instance *inst)
 {
     struct upkeep *u = &inst->upkeep;
+    int rv, more;
 
     for (unsigned i = 0; i < u->n_assigned; i++)
         u->assigned[i].len = assigned_len(inst->config, &u->assigned[i].addr);
     if (inst->config->mtu)
         inst->tun_mtu = inst->config->mtu;
-    if (inst->tun && sync_all(inst, REASON_CHANGE) < 0)
+    if (!inst->tun)
+        return;
+    rv = sync_interface(inst, REASON_CHANGE);
+    more = routes_begin(inst, REASON_CHANGE);
+    if (u->at_work && more != -EINPROGRESS) /* it was begun anew, and is over */
+        finish(inst, both(u->so_far, MIN(more, 0)));
+    if (rv < 0 || (more < 0 && more != -EINPROGRESS))
         kick(inst);
 }
 
@@ -563,7 +486,7 @@ void upkeep_set_mtu(struct instance *inst, uint32_t mtu)
     if (inst->tun)
         rv = helper_tun_mtu(inst->helper, mtu);
     if (rv && rv != -ENODEV) {
-        say_failed(inst, "set the mtu", "", rv);
+        upkeep_say_failed(inst, "set the mtu", "", rv);
         return;
     }
     inst->tun_mtu = mtu;

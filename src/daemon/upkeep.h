@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/exitcode.h"
 #include "base/log.h"
+#include "daemon/routes.h"
 #include "helper/helper.h"
 #include "loop/loop.h"
 #include "netlink/netlink.h"
@@ -23,6 +24,10 @@ struct upkeep {
     uint64_t repairs;    /* all of them, for the status */
     uint64_t deletions;  /* of these, times that the TUN had to be made anew */
     uint64_t tx_dropped; /* of the interface, when it was last looked at */
+    struct routes routes;
+    bool at_work; /* a comparison is, of which only the routes are not done yet */
+    int so_far;   /* the result of the others */
+    bool again;   /* something has changed since it began */
     struct log_limit error_limit, unusable_limit;
     struct ip_prefix assigned[UPKEEP_ASSIGNED_MAX]; /* by the hub, for a client without tun_cidr */
     unsigned n_assigned;
@@ -47,6 +52,12 @@ void upkeep_count_drops(struct instance *inst);
 
 /* The kernel says that something has changed. */
 void upkeep_on_event(struct instance *inst, const struct netlink_event *ev);
+
+/* A comparison of the routes, begun for that reason, has ended with rv: see routes_begin(). */
+void upkeep_on_routes(struct instance *inst, enum upkeep_reason why, int rv);
+
+/* What of the TUN cannot be put right; few lines however often. */
+void upkeep_say_failed(struct instance *inst, const char *what, const char *object, int rv);
 
 /* The TUN's descriptor is dead: err as tun_read_batch() said. */
 void upkeep_on_lost(struct instance *inst, int err);

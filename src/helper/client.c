@@ -145,6 +145,11 @@ int helper_tun_mtu(struct helper *h, uint32_t mtu)
     return ask_plain(h, &(struct helper_request){.op = HELPER_OP_TUN_MTU, .which = mtu});
 }
 
+int helper_tun_name(struct helper *h)
+{
+    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_TUN_NAME});
+}
+
 int helper_addr_add(struct helper *h, const struct ip_prefix *p)
 {
     return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ADDR_ADD, .prefix = *p});
@@ -155,17 +160,23 @@ int helper_addr_del(struct helper *h, const struct ip_prefix *p)
     return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ADDR_DEL, .prefix = *p});
 }
 
-int helper_route_add(struct helper *h, const struct ip_prefix *dst)
+int helper_routes(struct helper *h, bool add, const struct netlink_route *v, unsigned n,
+                  struct helper_routes_result *ret)
 {
-    return ask_plain(h, &(struct helper_request){.op = HELPER_OP_ROUTE_ADD, .route.dst = *dst});
-}
+    struct helper_routes_request q = {.op = HELPER_OP_ROUTES, .flag = add, .n = n};
+    struct helper_answer a;
+    int r;
 
-int helper_route_del(struct helper *h, const struct netlink_route *r)
-{
-    struct helper_request q = {.op = HELPER_OP_ROUTE_DEL,
-                               .route = {.dst = r->dst, .table = r->table, .metric = r->metric}};
-
-    return ask_plain(h, &q);
+    if (n > HELPER_ROUTES_MAX)
+        return -EINVAL;
+    for (unsigned i = 0; i < n; i++)
+        q.v[i] = (struct helper_route){.dst = v[i].dst, .table = v[i].table, .metric = v[i].metric};
+    r = send_request(h, &q, sizeof(q));
+    if (!r)
+        r = exchange_end(h, &a, NULL);
+    if (!r)
+        *ret = a.routes;
+    return r;
 }
 
 /* --- UDP ------------------------------------------------------------------------------- */

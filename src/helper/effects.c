@@ -62,6 +62,18 @@ static int fx_link_mtu(void *user, int ifindex, uint32_t mtu)
     return netlink_link_set_mtu(((struct effects *)user)->netlink, ifindex, mtu);
 }
 
+static int fx_link_name(void *user, int ifindex, const char *name)
+{
+    struct netlink *nl = ((struct effects *)user)->netlink;
+    int r = netlink_link_set_name(nl, ifindex, name);
+
+    if (r != -EBUSY || netlink_link_set_up(nl, ifindex, false))
+        return r;
+    r = netlink_link_set_name(nl, ifindex, name);
+    netlink_link_set_up(nl, ifindex, true); /* one that is missed is seen by the caller */
+    return r;
+}
+
 /* --- addresses and routes -------------------------------------------------------------- */
 
 static int fx_addr_add(void *user, int ifindex, const struct ip_prefix *p)
@@ -90,14 +102,9 @@ static int fx_addr_is_ours(void *user, int ifindex, const struct ip_prefix *p)
     return MIN(n, 0);
 }
 
-static int fx_route_add(void *user, const struct netlink_route *r)
+static int fx_routes(void *user, bool add, const struct netlink_route *v, unsigned n, int *ret_err)
 {
-    return netlink_route_add(((struct effects *)user)->netlink, r, NULL);
-}
-
-static int fx_route_del(void *user, const struct netlink_route *r)
-{
-    return netlink_route_del(((struct effects *)user)->netlink, r);
+    return netlink_route_batch(((struct effects *)user)->netlink, add, v, n, ret_err);
 }
 
 /* --- UDP ------------------------------------------------------------------------------- */
@@ -310,12 +317,12 @@ const struct server_effects effects_real = {
     .tun_is_alive = fx_tun_is_alive,
     .link_up = fx_link_up,
     .link_mtu = fx_link_mtu,
+    .link_name = fx_link_name,
     .addr_add = fx_addr_add,
     .addr_del = fx_addr_del,
     .addr_is_ours = fx_addr_is_ours,
     .addr_all = fx_addr_all,
-    .route_add = fx_route_add,
-    .route_del = fx_route_del,
+    .routes = fx_routes,
     .device_holds = fx_device_holds,
     .udp_open = fx_udp_open,
     .file_open = fx_file_open,

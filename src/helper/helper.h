@@ -7,7 +7,7 @@
  *         |  <-- one request, one answer (descriptors by SCM_RIGHTS) --  |
  *         |  --- a stop or reload signal that the parent got  ------->   |
  *
- * The helper does the operations below and no others. Each is a request of fixed size that is
+ * The helper does the operations below and no others. Each is a request of bounded size that is
  * checked against the allow-list of the instance, which is its configuration: only the own TUN, the
  * addresses, prefixes, ports and files that stand there. What is not allowed is answered with
  * -EPERM and logged. The child ends with the parent, however that ends (PR_SET_PDEATHSIG), and the
@@ -32,7 +32,8 @@ enum {
     HELPER_TEXT_MAX = 256,
     HELPER_FILE_MAX = 1 << 20,  /* bytes of a file that helper_file_read() takes */
     HELPER_ROUTE_METRIC = 4096, /* of each route into the TUN */
-    HELPER_AUTO_ADDRS_MAX = 2,  /* assigned addresses of a family on the TUN of a client */
+    HELPER_ROUTES_MAX = NETLINK_BATCH_MAX,
+    HELPER_AUTO_ADDRS_MAX = 2, /* assigned addresses of a family on the TUN of a client */
 };
 
 struct helper_opts {
@@ -73,6 +74,9 @@ int helper_tun_open(struct helper *h, struct drop_counters *drops, struct tun **
 int helper_tun_up(struct helper *h);
 int helper_tun_mtu(struct helper *h, uint32_t mtu);
 
+/* Give the TUN the name again that the configuration says. -EEXIST: another interface has it. */
+int helper_tun_name(struct helper *h);
+
 /* Put an address on the TUN, or take it away. Allowed are the addresses of tun_cidr; on a client
  * without tun_cidr those of policy_addr_is_assignable(), HELPER_AUTO_ADDRS_MAX of each family at a
  * time. Taken away may be whatever we made ourselves. Errors of netlink_addr_add() and
@@ -80,12 +84,19 @@ int helper_tun_mtu(struct helper *h, uint32_t mtu);
 int helper_addr_add(struct helper *h, const struct ip_prefix *p);
 int helper_addr_del(struct helper *h, const struct ip_prefix *p);
 
-/* A route into the TUN, metric HELPER_ROUTE_METRIC, in the configured table. Allowed are, on a
- * client, `routes`; on a server the prefixes of peers and peer_prefixes, but no /0. Taken away may
- * be whatever we made ourselves, in any table, as long as it leads into the TUN (r->index is
- * ignored). Errors of netlink_route_add() and netlink_route_del(). */
-int helper_route_add(struct helper *h, const struct ip_prefix *dst);
-int helper_route_del(struct helper *h, const struct netlink_route *r);
+/* Put n routes into the TUN (at most HELPER_ROUTES_MAX), metric HELPER_ROUTE_METRIC, in the
+ * configured table; or take n of them away. Allowed are, on a client, `routes`; on a server the
+ * prefixes of peers and peer_prefixes, but no /0. Taken away may be whatever we made ourselves, in
+ * any table, as long as it leads into the TUN. Of v[i] only dst counts, and table and metric when
+ * it is taken away. Returns 0 when all was tried, and *ret says what came of it; -EPERM, and
+ * nothing was done: one of them is not allowed; other -errno of netlink_route_batch(). */
+struct helper_routes_result {
+    uint32_t done; /* how many of them */
+    uint32_t at;   /* the first that failed, and why, as netlink_route_batch(); 0: none did */
+    int32_t error;
+};
+int helper_routes(struct helper *h, bool add, const struct netlink_route *v, unsigned n,
+                  struct helper_routes_result *ret);
 
 /* Open a UDP socket as udp_socket_open() does. Allowed are, on a server, the configured address and
  * port (":: and 0.0.0.0 when none is configured); on a client port 0 and the configured address or

@@ -15,8 +15,8 @@ enum helper_op {
     HELPER_OP_TUN_MTU,
     HELPER_OP_ADDR_ADD,
     HELPER_OP_ADDR_DEL,
-    HELPER_OP_ROUTE_ADD,
-    HELPER_OP_ROUTE_DEL,
+    HELPER_OP_TUN_NAME,
+    HELPER_OP_ROUTES,
     HELPER_OP_UDP_OPEN,
     HELPER_OP_FILE_OPEN,
     HELPER_OP_FILE_STAT,
@@ -37,11 +37,6 @@ struct helper_udp {
     char device[16]; /* ends with NUL; "" for none */
 };
 
-struct helper_route {
-    struct ip_prefix dst;
-    uint32_t table, metric; /* of a route to delete */
-};
-
 /* Always of this size; what an operation does not use is zero and ignored. */
 struct helper_request {
     uint32_t op;    /* enum helper_op */
@@ -49,19 +44,32 @@ struct helper_request {
     uint32_t flag;  /* 0 or 1: file of the staged configuration; commit */
     union {
         struct ip_prefix prefix;
-        struct helper_route route;
         struct helper_udp udp;
         int64_t time_s;
     };
 };
 
-/* The request of HELPER_OP_TEXT, told by its size. */
+/* The requests of HELPER_OP_TEXT and HELPER_OP_ROUTES, told by their sizes. */
 struct helper_text_request {
     uint32_t op;
     uint32_t which; /* enum helper_text */
     char text[HELPER_TEXT_MAX];
 };
-_Static_assert(sizeof(struct helper_text_request) != sizeof(struct helper_request),
+
+struct helper_route {
+    struct ip_prefix dst;
+    uint32_t table, metric; /* of a route to delete */
+};
+
+struct helper_routes_request {
+    uint32_t op;
+    uint32_t flag; /* 1: add, 0: delete */
+    uint32_t n;
+    struct helper_route v[HELPER_ROUTES_MAX];
+};
+_Static_assert(sizeof(struct helper_text_request) != sizeof(struct helper_request) &&
+                   sizeof(struct helper_routes_request) != sizeof(struct helper_request) &&
+                   sizeof(struct helper_routes_request) != sizeof(struct helper_text_request),
                "the size tells which it is");
 
 /* A descriptor comes with it where the operation opens something and error is 0. */
@@ -70,6 +78,7 @@ struct helper_answer {
     union {
         struct tun_info tun;
         struct helper_stamp stamp;
+        struct helper_routes_result routes;
         int64_t time_s;
     };
 };

@@ -1,5 +1,7 @@
 #include "helper/policy.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool policy_prefix_is_valid(const struct ip_prefix *p)
@@ -48,33 +50,60 @@ bool policy_addr_is_assignable(const struct tunnel_config *c, const struct ip_pr
            !ip_addr_is_multicast(a) && !ip_addr_is_linklocal(a);
 }
 
-static bool is_same_network(const struct ip_prefix *a, const struct ip_prefix *b)
-{
-    struct ip_prefix x = ip_prefix_network(a), y = ip_prefix_network(b);
+/* --- routes ---------------------------------------------------------------------------- */
 
-    return ip_prefix_equal(&x, &y);
+static int compare_prefixes(const void *a, const void *b)
+{
+    const struct ip_prefix *x = a, *y = b;
+    int d = ip_addr_cmp(&x->addr, &y->addr);
+
+    return d ? d : (int)x->len - (int)y->len;
 }
 
-static bool is_among(const struct ip_prefix *v, unsigned n, const struct ip_prefix *p)
+static void collect(struct policy_routes *p, const struct ip_prefix *v, unsigned n, bool all)
 {
     for (unsigned i = 0; i < n; i++)
-        if (is_same_network(&v[i], p))
-            return true;
-    return false;
+        if (v[i].len || all)
+            p->v[p->n++] = ip_prefix_network(&v[i]);
 }
 
-bool policy_route(const struct tunnel_config *c, const struct ip_prefix *dst)
+int policy_routes_need(struct policy_routes *p, const struct tunnel_config *c)
 {
+    bool client = c->role == CONFIG_ROLE_CLIENT;
+    size_t n = client ? c->n_routes : c->n_peer_prefixes;
+
+    if (p->known)
+        return 0;
+    for (unsigned i = 0; i < c->n_peers && !client; i++)
+        n += c->peers[i].n_prefix;
+    p->v = calloc(n + 1, sizeof(*p->v));
+    if (!p->v)
+        return -ENOMEM;
+    p->known = true;
+    if (client)
+        collect(p, c->routes, c->n_routes, true);
+    else
+        collect(p, c->peer_prefixes, c->n_peer_prefixes, false);
+    for (unsigned i = 0; i < c->n_peers && !client; i++)
+        collect(p, c->peers[i].prefix, c->peers[i].n_prefix, false);
+    qsort(p->v, p->n, sizeof(*p->v), compare_prefixes);
+    return 0;
+}
+
+bool policy_routes_allow(const struct policy_routes *p, const struct ip_prefix *dst)
+{
+    struct ip_prefix network;
+
     if (!policy_prefix_is_valid(dst))
         return false;
-    if (c->role == CONFIG_ROLE_CLIENT)
-        return is_among(c->routes, c->n_routes, dst);
-    if (!dst->len)
-        return false;
-    for (unsigned i = 0; i < c->n_peers; i++)
-        if (is_among(c->peers[i].prefix, c->peers[i].n_prefix, dst))
-            return true;
-    return is_among(c->peer_prefixes, c->n_peer_prefixes, dst);
+    network = ip_prefix_network(dst);
+    return p->n && bsearch(&network, p->v, p->n, sizeof(*p->v), compare_prefixes);
+}
+
+void policy_routes_done(struct policy_routes *p)
+{
+    free(p->v);
+    *p = (struct policy_routes){0};
 }
 
 uint32_t policy_route_table(const struct tunnel_config *c)

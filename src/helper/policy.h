@@ -20,8 +20,20 @@ bool policy_addr_is_configured(const struct tunnel_config *c, const struct ip_pr
  * address, alone or with the length of the tun_network that it lies in? */
 bool policy_addr_is_assignable(const struct tunnel_config *c, const struct ip_prefix *p);
 
-/* May there be a route to dst into the TUN? */
-bool policy_route(const struct tunnel_config *c, const struct ip_prefix *dst);
+/* The destinations to which there may be a route into the TUN: on a client `routes`, on a server
+ * the prefixes of peers and peer_prefixes but no /0. Sorted, because there may be thousands. */
+struct policy_routes {
+    bool known; /* of the present configuration */
+    struct ip_prefix *v;
+    size_t n;
+};
+
+/* Collect them from c, unless that was done already. Returns 0 or -ENOMEM. */
+int policy_routes_need(struct policy_routes *p, const struct tunnel_config *c);
+bool policy_routes_allow(const struct policy_routes *p, const struct ip_prefix *dst);
+
+/* Forget them: the configuration changes. Accepts {0}. */
+void policy_routes_done(struct policy_routes *p);
 
 /* The table of routes into the TUN; 0: main. */
 uint32_t policy_route_table(const struct tunnel_config *c);

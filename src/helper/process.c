@@ -87,6 +87,7 @@ static bool serve(struct process *p)
     union {
         struct helper_request q;
         struct helper_text_request text;
+        struct helper_routes_request routes;
     } q;
     struct server_reply reply;
     size_t len = 0;

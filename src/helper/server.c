@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/util.h"
 #include "helper/last.h"
-#include "helper/policy.h"
 
 /* Two readings of one clock. */
 enum { SAVE_AHEAD_MAX_S = 60 };
@@ -39,6 +38,7 @@ void server_done(struct server *s)
     config_free(s->staged);
     config_free(s->committed);
     s->staged = s->committed = NULL;
+    policy_routes_done(&s->routes);
 }
 
 static void reply_fd(struct server_reply *ret, int fd)
@@ -165,23 +165,49 @@ static int addr_del_op(struct server *s, const struct ip_prefix *p)
 
 /* --- routes ---------------------------------------------------------------------------- */
 
-static int route_add_op(struct server *s, const struct ip_prefix *dst)
+/* What is deleted carries our protocol and leads into our TUN: that is check enough. */
+static int check_routes(struct server *s, const struct helper_routes_request *q)
 {
-    struct netlink_route r = {.dst = *dst,
-                              .index = s->ifindex,
-                              .table = policy_route_table(s->config),
-                              .metric = HELPER_ROUTE_METRIC};
+    int r = q->flag ? policy_routes_need(&s->routes, s->config) : 0;
 
-    return policy_route(s->config, dst) ? s->fx->route_add(s->fx_user, &r) : -EPERM;
+    for (unsigned i = 0; i < q->n && !r; i++) {
+        const struct ip_prefix *dst = &q->v[i].dst;
+
+        if (q->flag ? !policy_routes_allow(&s->routes, dst) : !policy_prefix_is_valid(dst))
+            r = -EPERM;
+    }
+    return r;
 }
 
-/* What is deleted carries our protocol and leads into our TUN: that is check enough. */
-static int route_del_op(struct server *s, const struct helper_route *q)
+static int routes_op(struct server *s, const struct helper_routes_request *q,
+                     struct helper_routes_result *ret)
 {
-    struct netlink_route r = {
-        .dst = q->dst, .index = s->ifindex, .table = q->table, .metric = q->metric};
+    struct netlink_route v[HELPER_ROUTES_MAX];
+    int err[HELPER_ROUTES_MAX], r;
 
-    return policy_prefix_is_valid(&q->dst) ? s->fx->route_del(s->fx_user, &r) : -EPERM;
+    if (q->op != HELPER_OP_ROUTES || q->flag > 1 || q->n > HELPER_ROUTES_MAX)
+        return -EPERM;
+    r = require_tun(s);
+    if (!r)
+        r = check_routes(s, q);
+    if (r)
+        return r;
+    for (unsigned i = 0; i < q->n; i++)
+        v[i] = (struct netlink_route){
+            .dst = q->v[i].dst,
+            .index = s->ifindex,
+            .table = q->flag ? policy_route_table(s->config) : q->v[i].table,
+            .metric = q->flag ? (uint32_t)HELPER_ROUTE_METRIC : q->v[i].metric,
+        };
+    r = s->fx->routes(s->fx_user, q->flag, v, q->n, err);
+    for (unsigned i = 0; i < q->n && !r; i++) {
+        ret->done += err[i] == 0;
+        if (!err[i] || ret->error)
+            continue;
+        ret->at = i;
+        ret->error = err[i];
+    }
+    return r;
 }
 
 /* --- sockets and files ----------------------------------------------------------------- */
@@ -245,6 +271,7 @@ static int commit_op(struct server *s, uint32_t commit)
     if (!s->staged)
         return -ENOENT;
     if (commit) {
+        policy_routes_done(&s->routes);
         s->config = s->staged;
         config_free(s->committed);
         s->committed = s->staged;
@@ -304,7 +331,7 @@ static int text_op(struct server *s, const struct helper_text_request *q)
 
 static bool is_about_tun(uint32_t op)
 {
-    return op >= HELPER_OP_TUN_UP && op <= HELPER_OP_ROUTE_DEL;
+    return op >= HELPER_OP_TUN_UP && op <= HELPER_OP_TUN_NAME;
 }
 
 static int dispatch(struct server *s, const struct helper_request *q, struct server_reply *ret)
@@ -324,10 +351,8 @@ static int dispatch(struct server *s, const struct helper_request *q, struct ser
         return addr_add_op(s, &q->prefix);
     case HELPER_OP_ADDR_DEL:
         return addr_del_op(s, &q->prefix);
-    case HELPER_OP_ROUTE_ADD:
-        return route_add_op(s, &q->route.dst);
-    case HELPER_OP_ROUTE_DEL:
-        return route_del_op(s, &q->route);
+    case HELPER_OP_TUN_NAME:
+        return s->fx->link_name(s->fx_user, s->ifindex, s->config->tun_name);
     case HELPER_OP_UDP_OPEN:
         return udp_op(s, &q->udp, ret);
     case HELPER_OP_FILE_OPEN:
@@ -365,8 +390,8 @@ static const char *op_name(uint32_t op)
         [HELPER_OP_TUN_MTU] = "tun-mtu",
         [HELPER_OP_ADDR_ADD] = "address-add",
         [HELPER_OP_ADDR_DEL] = "address-delete",
-        [HELPER_OP_ROUTE_ADD] = "route-add",
-        [HELPER_OP_ROUTE_DEL] = "route-delete",
+        [HELPER_OP_TUN_NAME] = "tun-name",
+        [HELPER_OP_ROUTES] = "routes",
         [HELPER_OP_UDP_OPEN] = "udp-open",
         [HELPER_OP_FILE_OPEN] = "file-open",
         [HELPER_OP_FILE_STAT] = "file-stat",
@@ -386,15 +411,22 @@ static const char *op_name(uint32_t op)
 void server_handle(struct server *s, const void *msg, size_t len, struct server_reply *ret)
 {
     struct helper_request q = {.op = HELPER_OP_COUNT};
-    struct helper_text_request text;
+    union {
+        struct helper_text_request text;
+        struct helper_routes_request routes;
+    } other;
     char more[LOG_MORE_MAX];
     uint64_t held;
 
     *ret = (struct server_reply){.fd = -1};
-    if (len == sizeof(text)) {
-        memcpy(&text, msg, sizeof(text));
-        q.op = text.op;
-        ret->answer.error = text_op(s, &text);
+    if (len == sizeof(other.text)) {
+        memcpy(&other.text, msg, sizeof(other.text));
+        q.op = other.text.op;
+        ret->answer.error = text_op(s, &other.text);
+    } else if (len == sizeof(other.routes)) {
+        memcpy(&other.routes, msg, sizeof(other.routes));
+        q.op = other.routes.op;
+        ret->answer.error = routes_op(s, &other.routes, &ret->answer.routes);
     } else {
         if (len == sizeof(q))
             memcpy(&q, msg, sizeof(q));

@@ -7,6 +7,7 @@
 #include "base/clockfloor.h"
 #include "base/log.h"
 #include "helper/message.h"
+#include "helper/policy.h"
 #include "netlink/netlink.h"
 
 /* Each returns 0 or -errno; those that open something return a descriptor or -errno, and the
@@ -16,13 +17,14 @@ struct server_effects {
     bool (*tun_is_alive)(void *user, int fd);
     int (*link_up)(void *user, int ifindex);
     int (*link_mtu)(void *user, int ifindex, uint32_t mtu);
+    int (*link_name)(void *user, int ifindex, const char *name);
     int (*addr_add)(void *user, int ifindex, const struct ip_prefix *p);
     int (*addr_del)(void *user, int ifindex, const struct ip_prefix *p);
     int (*addr_is_ours)(void *user, int ifindex, const struct ip_prefix *p); /* 1, 0, -errno */
     /* All of the interface, in *ret, which is to be freed; their number or -errno. */
     int (*addr_all)(void *user, int ifindex, struct netlink_addr **ret);
-    int (*route_add)(void *user, const struct netlink_route *r);
-    int (*route_del)(void *user, const struct netlink_route *r);
+    /* ret_err[i] for each, as netlink_route_batch(). */
+    int (*routes)(void *user, bool add, const struct netlink_route *v, unsigned n, int *ret_err);
     int (*device_holds)(void *user, const char *device, const struct ip_addr *a); /* 1, 0, -errno */
     int (*udp_open)(void *user, const struct udp_socket_opts *opts);
     int (*file_open)(void *user, const char *path);
@@ -52,6 +54,7 @@ struct server {
     int tun_fd, ifindex;                            /* of the TUN last opened; -1 and 0: none */
     struct ip_prefix assigned[SERVER_ASSIGNED_MAX]; /* put on the TUN without being configured */
     unsigned n_assigned;
+    struct policy_routes routes; /* of config, once it was asked for */
     struct log_limit refused_limit;
     char end[HELPER_TEXT_MAX]; /* why the data plane is about to end, as it says; "" */
     struct clock_floor known;  /* of the time, with what had been saved before */

@@ -82,3 +82,16 @@ int netlink_link_set_mtu(struct netlink *nl, int index, uint32_t mtu)
     mnl_attr_put_u32(&q.h, IFLA_MTU, mtu);
     return request_command(nl, &q);
 }
+
+int netlink_link_set_name(struct netlink *nl, int index, const char *name)
+{
+    union request q;
+    struct ifinfomsg *ifi;
+
+    if (index <= 0 || !*name || strlen(name) >= IFNAMSIZ)
+        return index <= 0 ? -ENODEV : -EINVAL;
+    ifi = request_start(&q, RTM_NEWLINK, 0, sizeof(*ifi));
+    ifi->ifi_index = index;
+    mnl_attr_put_strz(&q.h, IFLA_IFNAME, name);
+    return request_command(nl, &q);
+}

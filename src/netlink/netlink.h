@@ -1,8 +1,8 @@
 /* rtnetlink: typed requests on links, addresses and routes, and a monitor of their changes.
  *
  * Requests are synchronous: the local kernel answers within the call. Everything we make says
- * so (routes carry NETLINK_RTPROT), and each function that makes something reports whether it
- * was there before, so that the caller removes only what it made itself. */
+ * so (routes and addresses carry NETLINK_RTPROT), and no function replaces what is there, so that
+ * the caller removes only what it made itself. */
 #ifndef NETLINK_NETLINK_H
 #define NETLINK_NETLINK_H
 
@@ -53,6 +53,10 @@ int netlink_link_by_index(struct netlink *nl, int index, struct netlink_link *re
 int netlink_link_set_up(struct netlink *nl, int index, bool up);
 int netlink_link_set_mtu(struct netlink *nl, int index, uint32_t mtu);
 
+/* Rename a link. -EEXIST: another one has that name; -EBUSY: it is up (before Linux 6.2); -ENODEV;
+ * -EINVAL: not a name. */
+int netlink_link_set_name(struct netlink *nl, int index, const char *name);
+
 /* The addresses of one interface (index 0: of all), IPv4 first, in the kernel's order. Stores at
  * most max and returns how many there are, which may be more; -errno on failure (then v is
  * undefined). An interface that does not exist has none. */
@@ -81,23 +85,30 @@ struct netlink_route {
     struct ip_addr via;   /* of a route of somebody else: the router; family 0: none, or several */
 };
 
-/* *ret_added (may be NULL): false when the same route of our protocol was there. -EEXIST: a
- * foreign route to that destination with that metric is there; it is left alone. */
-int netlink_route_add(struct netlink *nl, const struct netlink_route *r, bool *ret_added);
-
-/* Deletes only a route that carries our protocol. -ESRCH: there is none. */
-int netlink_route_del(struct netlink *nl, const struct netlink_route *r);
+/* Add or delete n routes, at most NETLINK_BATCH_MAX, in one request: ret_err[i] becomes 0 or why
+ * that one could not be. When it is added, -EEXIST: a route to that destination with that metric is
+ * in the table, ours or not, and is left alone. Deleted is only what carries our protocol; -ESRCH:
+ * there is none. -ENODEV: no interface; -EINVAL: not a route. Returns 0 however many of them
+ * failed; -EINVAL: too many; other -errno: what was done is not known. */
+enum { NETLINK_BATCH_MAX = 64 };
+int netlink_route_batch(struct netlink *nl, bool add, const struct netlink_route *v, unsigned n,
+                        int *ret_err);
 
 /* The address that the kernel would send from to dst when it has to leave through the interface.
  * -ENETUNREACH and the like: there is no route; -ENODATA: the kernel names no address. */
 int netlink_route_source(struct netlink *nl, const struct ip_addr *dst, int index,
                          struct ip_addr *ret);
 
-/* Hand every route of our protocol that leads straight to the interface to cb, which must not use
- * nl. The table is never 0 here. Returns 0 or -errno; after an error cb may have got some. When the
- * tables change meanwhile it begins anew, and tells so by a call with NULL. */
+/* A walk over all routes of our protocol that lead straight to the interface, in pieces, so that
+ * one with thousands does not take all the time there is. netlink_route_walk_next() hands some
+ * hundred of them to cb at most. It returns 1 when there may be more, 0 at the end, -errno. When
+ * the tables change meanwhile it begins anew, and tells so by a call with NULL; -EINTR: they change
+ * all the time. The table is never 0 here. Free accepts NULL. */
+struct netlink_route_walk;
 typedef void netlink_route_cb(void *user, const struct netlink_route *r);
-int netlink_route_each(struct netlink *nl, int index, netlink_route_cb *cb, void *user);
+int netlink_route_walk_new(int index, struct netlink_route_walk **ret);
+int netlink_route_walk_next(struct netlink_route_walk *w, netlink_route_cb *cb, void *user);
+void netlink_route_walk_free(struct netlink_route_walk *w);
 
 /* The interface that the kernel would send a packet to that address by now. Returns 0;
  * -ENETUNREACH, -EHOSTUNREACH and the like: there is no route; -ENODEV: it leads to no interface.

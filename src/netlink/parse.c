@@ -129,7 +129,7 @@ int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
     return 0;
 }
 
-/* Is it one of ours, as netlink_route_add() makes them? */
+/* Is it one of ours, as netlink_route_batch() makes them? */
 static bool is_our_route(const struct rtmsg *rt)
 {
     return (rt->rtm_family == AF_INET || rt->rtm_family == AF_INET6) &&

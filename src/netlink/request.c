@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "netlink/parse.h"
 #include "netlink/request.h"
 
 enum { ANSWER_MAX = 32768 };
@@ -12,6 +13,7 @@ enum { ANSWER_MAX = 32768 };
 struct netlink {
     struct mnl_socket *sock;
     uint32_t seq;
+    bool interrupted; /* the dump that is being read is of tables that changed meanwhile */
     union {
         struct nlmsghdr align;
         uint8_t b[ANSWER_MAX];
@@ -61,28 +63,111 @@ void request_put_ip(union request *q, uint16_t type, const struct ip_addr *a)
     mnl_attr_put(&q->h, type, ip_addr_bits(a) / 8, a->b);
 }
 
-int request_exchange(struct netlink *nl, union request *q, mnl_cb_t cb, void *user)
+static ssize_t receive(struct netlink *nl)
 {
-    unsigned port = mnl_socket_get_portid(nl->sock);
+    ssize_t n;
+
+    do
+        n = mnl_socket_recvfrom(nl->sock, nl->answer.b, sizeof(nl->answer.b));
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : n;
+}
+
+int request_send(struct netlink *nl, union request *q)
+{
+    q->h.nlmsg_seq = ++nl->seq;
+    nl->interrupted = false;
+    return mnl_socket_sendto(nl->sock, &q->h, q->h.nlmsg_len) < 0 ? -errno : 0;
+}
+
+/* Do the len bytes that were read hold the end of the answer? */
+static bool has_end(const struct netlink *nl, size_t len)
+{
+    const struct nlmsghdr *h = &nl->answer.align;
+    int left = (int)len;
+
+    for (; parse_message_ok(h, left); h = mnl_nlmsg_next(h, &left))
+        if (h->nlmsg_seq == nl->seq &&
+            (h->nlmsg_type == NLMSG_DONE || h->nlmsg_type == NLMSG_ERROR))
+            return true;
+    return false;
+}
+
+int request_receive(struct netlink *nl, mnl_cb_t cb, void *user)
+{
+    ssize_t n = receive(nl);
     int r;
 
-    q->h.nlmsg_seq = ++nl->seq;
-    if (mnl_socket_sendto(nl->sock, &q->h, q->h.nlmsg_len) < 0)
+    if (n < 0)
+        return (int)n;
+    r = mnl_cb_run(nl->answer.b, (size_t)n, nl->seq, mnl_socket_get_portid(nl->sock), cb, user);
+    /* An answer to a request that was given up: not for us. */
+    if (r < 0 && (errno == EPROTO || errno == ESRCH) && nl->answer.align.nlmsg_seq != nl->seq)
+        return 1;
+    /* The kernel takes no other request before this dump is read to its end. */
+    if (r < 0 && errno == EINTR) {
+        nl->interrupted = true;
+        return has_end(nl, (size_t)n) ? -EINTR : 1;
+    }
+    if (r < 0)
         return -errno;
-    do {
-        ssize_t n;
+    if (r > MNL_CB_STOP)
+        return 1;
+    return nl->interrupted ? -EINTR : 0;
+}
 
-        do
-            n = mnl_socket_recvfrom(nl->sock, nl->answer.b, sizeof(nl->answer.b));
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-            return -errno;
-        r = mnl_cb_run(nl->answer.b, (size_t)n, nl->seq, port, cb, user);
-        /* An answer to a request that was given up: not for us. */
-        if (r < 0 && (errno == EPROTO || errno == ESRCH) && nl->answer.align.nlmsg_seq != nl->seq)
-            r = MNL_CB_OK;
-    } while (r > MNL_CB_STOP);
-    return r < 0 ? -errno : 0;
+int request_exchange(struct netlink *nl, union request *q, mnl_cb_t cb, void *user)
+{
+    int r = request_send(nl, q);
+
+    if (r)
+        return r;
+    do
+        r = request_receive(nl, cb, user);
+    while (r > 0);
+    return r;
+}
+
+/* Take the acknowledgements of one read. Returns how many there were. */
+static unsigned take_acks(const struct netlink *nl, size_t len, uint32_t first, unsigned n,
+                          int *ret_err)
+{
+    const struct nlmsghdr *h = &nl->answer.align;
+    unsigned taken = 0;
+    int left = (int)len;
+
+    for (; parse_message_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+        const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+
+        if (h->nlmsg_type != NLMSG_ERROR || h->nlmsg_seq - first >= n ||
+            mnl_nlmsg_get_payload_len(h) < sizeof(*e))
+            continue;
+        ret_err[h->nlmsg_seq - first] = e->error;
+        taken++;
+    }
+    return taken;
+}
+
+int request_batch(struct netlink *nl, void *messages, size_t len, unsigned n, int *ret_err)
+{
+    uint32_t first = nl->seq + 1;
+    struct nlmsghdr *h = messages;
+    int left = (int)len;
+
+    for (; mnl_nlmsg_ok(h, left); h = mnl_nlmsg_next(h, &left)) {
+        h->nlmsg_seq = ++nl->seq;
+        h->nlmsg_flags |= NLM_F_ACK;
+    }
+    if (mnl_socket_sendto(nl->sock, messages, len) < 0)
+        return -errno;
+    for (unsigned taken = 0; taken < n;) {
+        ssize_t got = receive(nl);
+
+        if (got < 0)
+            return (int)got;
+        taken += take_acks(nl, (size_t)got, first, n, ret_err);
+    }
+    return 0;
 }
 
 int request_command(struct netlink *nl, union request *q)

@@ -23,7 +23,17 @@ void request_put_ip(union request *q, uint16_t type, const struct ip_addr *a);
 /* Send q and hand every answering message to cb. Returns 0 or -errno of the kernel. */
 int request_exchange(struct netlink *nl, union request *q, mnl_cb_t cb, void *user);
 
-/* The same for a request that is only acknowledged. */
+/* The two halves of that, for an answer that is taken piece by piece: what request_receive() reads
+ * at once is at most 32 KiB. It returns 1 (there is more), 0 (that was all) or -errno; -EINTR: that
+ * was all, but the tables changed meanwhile. */
+int request_send(struct netlink *nl, union request *q);
+int request_receive(struct netlink *nl, mnl_cb_t cb, void *user);
+
+/* Send n messages in one go, each of which is only acknowledged: ret_err[i] becomes 0 or -errno for
+ * each. Returns 0; or -errno, and nobody knows what was done. */
+int request_batch(struct netlink *nl, void *messages, size_t len, unsigned n, int *ret_err);
+
+/* request_exchange() for a request that is only acknowledged. */
 int request_command(struct netlink *nl, union request *q);
 
 static inline uint8_t request_family(const struct ip_addr *a)

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <linux/rtnetlink.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "netlink/parse.h"
@@ -38,72 +39,94 @@ static int route_check(const struct netlink_route *r)
 
 /* --- what is there --------------------------------------------------------------------- */
 
-struct route_walk {
+struct netlink_route_walk {
+    struct netlink *nl; /* its own: other requests may be made meanwhile */
     int index;
-    netlink_route_cb *cb;
+    bool v6, asked; /* the family that is being read, and whether it was asked for */
+    unsigned tries;
+    netlink_route_cb *cb; /* of the call at work */
     void *user;
-    unsigned n; /* handed out since the begin */
 };
 
 static int on_route(const struct nlmsghdr *h, void *user)
 {
-    struct route_walk *w = user;
+    struct netlink_route_walk *w = user;
     struct netlink_route r;
 
-    if (h->nlmsg_type == RTM_NEWROUTE && parse_route(h, &r) == 0 && r.index == w->index) {
+    if (h->nlmsg_type == RTM_NEWROUTE && parse_route(h, &r) == 0 && r.index == w->index)
         w->cb(w->user, &r);
-        w->n++;
-    }
     return MNL_CB_OK;
 }
 
-static int walk_family(struct netlink *nl, struct route_walk *w, uint8_t family)
+/* With filters that a strict kernel applies, so that a full Internet table stays there. */
+static void walk_request(union request *q, const struct netlink_route_walk *w)
+{
+    struct rtmsg *rt = request_start(q, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt));
+
+    rt->rtm_family = w->v6 ? AF_INET6 : AF_INET;
+    rt->rtm_protocol = NETLINK_RTPROT;
+    mnl_attr_put_u32(&q->h, RTA_OIF, (uint32_t)w->index);
+}
+
+int netlink_route_walk_new(int index, struct netlink_route_walk **ret)
+{
+    struct netlink_route_walk *w = calloc(1, sizeof(*w));
+    int r = w ? netlink_open(&w->nl) : -ENOMEM;
+
+    if (r) {
+        free(w);
+        return r;
+    }
+    w->index = index;
+    *ret = w;
+    return 0;
+}
+
+void netlink_route_walk_free(struct netlink_route_walk *w)
+{
+    if (w)
+        netlink_close(w->nl);
+    free(w);
+}
+
+/* The tables have changed meanwhile. */
+static int walk_anew(struct netlink_route_walk *w)
+{
+    if (++w->tries >= REQUEST_DUMP_TRIES)
+        return -EINTR;
+    w->v6 = w->asked = false;
+    w->cb(w->user, NULL);
+    return 1;
+}
+
+int netlink_route_walk_next(struct netlink_route_walk *w, netlink_route_cb *cb, void *user)
 {
     union request q;
-    struct rtmsg *rt = request_start(&q, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt));
+    int r;
 
-    /* Filters that a strict kernel applies, so that a full Internet table stays there. */
-    rt->rtm_family = family;
-    rt->rtm_protocol = NETLINK_RTPROT;
-    mnl_attr_put_u32(&q.h, RTA_OIF, (uint32_t)w->index);
-    return request_exchange(nl, &q, on_route, w);
-}
-
-static int walk(struct netlink *nl, struct route_walk *w, bool v4, bool v6)
-{
-    int r = -EINTR;
-
-    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && r == -EINTR; i++) {
-        if (w->n)
-            w->cb(w->user, NULL);
-        w->n = 0;
-        r = v4 ? walk_family(nl, w, AF_INET) : 0;
-        if (!r && v6)
-            r = walk_family(nl, w, AF_INET6);
+    w->cb = cb;
+    w->user = user;
+    if (!w->asked) {
+        walk_request(&q, w);
+        r = request_send(w->nl, &q);
+        if (r)
+            return r;
+        w->asked = true;
     }
-    return r;
-}
-
-int netlink_route_each(struct netlink *nl, int index, netlink_route_cb *cb, void *user)
-{
-    struct route_walk w = {.index = index, .cb = cb, .user = user};
-
-    return walk(nl, &w, true, true);
+    r = request_receive(w->nl, on_route, w);
+    if (r == -EINTR)
+        return walk_anew(w);
+    if (r || w->v6)
+        return r;
+    w->v6 = true;
+    w->asked = false;
+    return 1;
 }
 
 struct route_search {
     struct netlink_route want;
     bool found;
 };
-
-static void compare_route(void *user, const struct netlink_route *r)
-{
-    struct route_search *s = user;
-
-    if (r)
-        s->found |= r->table == s->want.table && r->metric == s->want.metric &&
-                    ip_prefix_equal(&r->dst, &s->want.dst);
-}
 
 /* As the kernel stores it: a network, a table, a metric. */
 static struct netlink_route as_stored(const struct netlink_route *r)
@@ -116,18 +139,6 @@ static struct netlink_route as_stored(const struct netlink_route *r)
     if (!s.metric && s.dst.addr.family == 6)
         s.metric = 1024; /* IPv6 has no metric 0: the kernel makes it IP6_RT_PRIO_USER */
     return s;
-}
-
-/* Is a route of ours with this destination, metric and interface in the table? 1, 0, -errno. */
-static int route_is_there(struct netlink *nl, const struct netlink_route *want)
-{
-    struct route_search s = {.want = as_stored(want)};
-    struct route_walk w = {.index = want->index, .cb = compare_route, .user = &s};
-    bool v4 = want->dst.addr.family == 4;
-    int r;
-
-    r = walk(nl, &w, v4, !v4);
-    return r < 0 ? r : s.found;
 }
 
 /* --- where the kernel sends from ------------------------------------------------------- */
@@ -230,35 +241,36 @@ int netlink_route_find(struct netlink *nl, const struct netlink_route *want,
 
 /* --- add and delete -------------------------------------------------------------------- */
 
-int netlink_route_add(struct netlink *nl, const struct netlink_route *route, bool *ret_added)
+enum { ROUTE_MESSAGE_MAX = 128 };
+
+int netlink_route_batch(struct netlink *nl, bool add, const struct netlink_route *v, unsigned n,
+                        int *ret_err)
 {
+    union {
+        struct nlmsghdr align;
+        uint8_t b[NETLINK_BATCH_MAX * ROUTE_MESSAGE_MAX];
+    } out;
+    unsigned at[NETLINK_BATCH_MAX], sent = 0;
+    int err[NETLINK_BATCH_MAX];
+    size_t len = 0;
     union request q;
-    int r = route_check(route);
+    int r = 0;
 
-    if (r < 0)
-        return r;
-    route_request(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, route);
-    r = request_command(nl, &q);
-    if (r == -EEXIST) {
-        int there = route_is_there(nl, route);
-
-        if (there <= 0)
-            return there < 0 ? there : -EEXIST;
-    } else if (r < 0) {
-        return r;
+    if (n > NETLINK_BATCH_MAX)
+        return -EINVAL;
+    for (unsigned i = 0; i < n; i++) {
+        ret_err[i] = route_check(&v[i]);
+        if (ret_err[i])
+            continue;
+        route_request(&q, add ? RTM_NEWROUTE : RTM_DELROUTE, add ? NLM_F_CREATE | NLM_F_EXCL : 0,
+                      &v[i]);
+        memcpy(out.b + len, q.b, q.h.nlmsg_len);
+        len += NLMSG_ALIGN(q.h.nlmsg_len);
+        at[sent++] = i;
     }
-    if (ret_added)
-        *ret_added = r == 0;
-    return 0;
-}
-
-int netlink_route_del(struct netlink *nl, const struct netlink_route *route)
-{
-    union request q;
-    int r = route_check(route);
-
-    if (r < 0)
-        return r;
-    route_request(&q, RTM_DELROUTE, 0, route);
-    return request_command(nl, &q);
+    if (sent)
+        r = request_batch(nl, out.b, len, sent, err);
+    for (unsigned i = 0; i < sent && !r; i++)
+        ret_err[at[i]] = err[i];
+    return r;
 }

@@ -97,13 +97,13 @@ def same_sessions(before, after):
 class Pinging:
     """Pings from the hub to an edge for as long as the block lasts; none may be lost."""
 
-    def __init__(self, site, target):
-        self.lab, self.target = site.lab, target
+    def __init__(self, site, target, interval="0.02"):
+        self.lab, self.target, self.interval = site.lab, target, interval
         self.log = site.lab.state / "pinging.log"
 
     def __enter__(self):
         self.log.unlink(missing_ok=True)
-        self.process = self.lab.popen("hub", "ping", "-n", "-i", "0.02", "-W", "2", self.target,
+        self.process = self.lab.popen("hub", "ping", "-n", "-i", self.interval, "-W", "2", self.target,
                                       log=self.log)
         wait_until(lambda: "time=" in self.log.read_text(), 20, "the first ping is answered")
         return self
@@ -204,6 +204,51 @@ def test_routes_follow_the_configuration(site):
     write(site, "edge", routes=["172.29.0.0/16"])
     assert reload(site.edge)[0] == 0
     assert "172.31.0.0/16" not in routes() and "172.29.0.0/16" in routes()
+
+
+def many_peers(first):
+    """1,024 peers with 16 prefixes each: 10.FIRST.0.0/28 and on."""
+    lines = ["peers:"]
+    for i in range(1024):
+        prefixes = [f"10.{first + i // 256}.{i % 256}.{16 * j}/28" for j in range(16)]
+        lines.append(f"  - name: far{i}\n    prefixes: [{', '.join(prefixes)}]")
+    return "\n".join(lines) + "\n"
+
+
+def our_routes(site):
+    shown = site.lab.exec("hub", "ip", "route", "show", "dev", "mt1", "proto", "109").stdout
+    return len(shown.splitlines())
+
+
+def test_sixteen_thousand_routes_change_and_packets_flow(site):
+    """The TUN's queue holds half a second of the pings, so one that stands still loses some."""
+    site.lab.exec("hub", "ip", "link", "set", "mt1", "txqueuelen", "250")
+    with Pinging(site, "10.200.10.1", interval="0.002"):
+        for first in (100, 110):
+            write(site, "hub")
+            with site.hub.config.open("a") as file:
+                file.write(many_peers(first))
+            code, outcome = reload(site.hub)
+            assert (code, outcome["result"]) == (0, "applied"), outcome
+            wait_until(lambda: site.hub.text().count("added 16384 routes") == 1 + first // 110, 60,
+                       "the routes are there")
+            assert our_routes(site) == 16384
+            assert f"10.{first + 3}.255.240/28 " in site.lab.exec(
+                "hub", "ip", "route", "show", f"10.{first + 3}.255.240/28").stdout
+        write(site, "hub")
+        assert reload(site.hub)[0] == 0
+        wait_until(lambda: not our_routes(site), 60, "the routes are gone")
+    site.hub.stop()
+    write(site, "hub")
+    with site.hub.config.open("a") as file:
+        file.write(many_peers(100))
+    site.hub.log.unlink()
+    site.hub.start()
+    site.hub.wait_line("udp .*: listening")
+    assert our_routes(site) == 16384
+    for i, end in ((1, site.edge), (2, site.edge2)):
+        is_up(end)
+        reachable(site.lab, "hub", f"10.200.10.{i}", ends=site.ends)
 
 
 def test_a_fixed_address_reaches_a_running_edge(site):

@@ -76,6 +76,7 @@ FAULTS = {
     "routes-flushed": ["route", "flush", "table", "all", "proto", "109"],
     "routes-flushed-6": ["-6", "route", "flush", "table", "all", "proto", "109"],
     "mtu-changed": ["link", "set", "mpq1", "mtu", "1300"],
+    "renamed": ["link", "set", "mpq1", "name", "foo0"],
 }
 
 
@@ -100,8 +101,24 @@ def test_what_others_break_is_put_back(site, ends, node):
     text = ends[node].text()
     for line in ("was deleted by somebody else: made anew", "was set down by somebody else",
                  "mtu was set to 1300 by somebody else", "10.200.1.", "2 routes removed by somebody else: put back",
-                 "1 route removed by somebody else: put back"):
+                 "1 route removed by somebody else: put back",
+                 "was renamed to foo0 by somebody else: mpq1 again"):
         assert line in text
+    assert text.count("renamed") == 1
+
+
+def test_renamed_while_its_name_is_taken(site, ends):
+    """The tunnel works on under the name that it has, and gets its own when that is free."""
+    before = state(site, "edge")
+    ends["edge"].process.send_signal(signal.SIGSTOP)  # the helper, which would rename it
+    site.exec("edge", "ip", "link", "set", "mpq1", "name", "foo0")
+    site.exec("edge", "ip", "link", "add", "mpq1", "type", "bridge")
+    ends["edge"].process.send_signal(signal.SIGCONT)
+    ends["edge"].wait_line("it is now called foo0: File exists")
+    works(site)
+    site.exec("edge", "ip", "link", "delete", "mpq1")
+    wait_until(lambda: state(site, "edge") == before, 40, "it has its name again")
+    works(site)
 
 
 def test_the_tun_is_moved_to_another_namespace(site, ends):

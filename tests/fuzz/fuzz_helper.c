@@ -39,10 +39,24 @@ static bool is_socket_allowed(bool hub, const struct fakes *f)
     return !net_addr_port(&f->bind) && !strcmp(f->device, "wan1");
 }
 
+static bool are_routes_allowed(bool hub, const struct fakes *f)
+{
+    bool ok = f->n_routes <= HELPER_ROUTES_MAX;
+
+    for (unsigned i = 0; i < f->n_routes && ok; i++) {
+        const struct netlink_route *r = &f->routes[i];
+        struct ip_prefix network = ip_prefix_network(&r->dst);
+
+        ok = r->index == FAKE_IFINDEX && r->dst.len <= ip_addr_bits(&r->dst.addr);
+        if (f->call == FAKE_ROUTES_ADD)
+            ok = ok && r->metric == HELPER_ROUTE_METRIC && r->table == (hub ? 0 : 100) &&
+                 is_among(hub ? hub_routes : edge_routes, &network);
+    }
+    return ok;
+}
+
 static bool is_effect_allowed(bool hub, const struct fakes *f)
 {
-    struct ip_prefix network;
-
     switch (f->call) {
     case FAKE_TUN_OPEN:
         return !strcmp(f->text, "mpq1");
@@ -55,14 +69,11 @@ static bool is_effect_allowed(bool hub, const struct fakes *f)
                                                   : f->prefix.len == ip_addr_bits(&f->prefix.addr));
     case FAKE_ADDR_DEL:
         return f->ifindex == FAKE_IFINDEX && f->prefix.len <= ip_addr_bits(&f->prefix.addr);
-    case FAKE_ROUTE_ADD:
-        network = ip_prefix_network(&f->route.dst);
-        return f->route.index == FAKE_IFINDEX && f->route.metric == HELPER_ROUTE_METRIC &&
-               f->route.table == (hub ? 0 : 100) &&
-               is_among(hub ? hub_routes : edge_routes, &network);
-    case FAKE_ROUTE_DEL:
-        return f->route.index == FAKE_IFINDEX &&
-               f->route.dst.len <= ip_addr_bits(&f->route.dst.addr);
+    case FAKE_LINK_NAME:
+        return f->ifindex == FAKE_IFINDEX && !strcmp(f->text, "mpq1");
+    case FAKE_ROUTES_ADD:
+    case FAKE_ROUTES_DEL:
+        return are_routes_allowed(hub, f);
     case FAKE_UDP_OPEN:
         return is_socket_allowed(hub, f);
     case FAKE_FILE_OPEN:
@@ -130,13 +141,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size--;
     while (size) {
         /* A record that begins with 0xff is one byte too short, one behind 0xfe has the size of a
-         * text. */
-        bool text = *data == 0xfe;
-        size_t len = text ? sizeof(struct helper_text_request)
-                          : sizeof(struct helper_request) - (*data == 0xff);
+         * text, one behind 0xfd that of many routes. */
+        bool other = *data == 0xfe || *data == 0xfd;
+        size_t len = *data == 0xfe   ? sizeof(struct helper_text_request)
+                     : *data == 0xfd ? sizeof(struct helper_routes_request)
+                                     : sizeof(struct helper_request) - (*data == 0xff);
 
-        data += text;
-        size -= text;
+        data += other;
+        size -= other;
         if (len > size)
             len = size;
         one_request(&server, &fakes, hub, data, len);

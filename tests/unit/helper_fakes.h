@@ -14,10 +14,11 @@ enum fake_call {
     FAKE_TUN_OPEN,
     FAKE_LINK_UP,
     FAKE_LINK_MTU,
+    FAKE_LINK_NAME,
     FAKE_ADDR_ADD,
     FAKE_ADDR_DEL,
-    FAKE_ROUTE_ADD,
-    FAKE_ROUTE_DEL,
+    FAKE_ROUTES_ADD,
+    FAKE_ROUTES_DEL,
     FAKE_UDP_OPEN,
     FAKE_FILE_OPEN,
     FAKE_FILE_STAT,
@@ -49,7 +50,8 @@ struct fakes {
     int ifindex;
     uint32_t value;
     struct ip_prefix prefix;
-    struct netlink_route route;
+    struct netlink_route routes[HELPER_ROUTES_MAX];
+    unsigned n_routes, bad_route; /* the one that fails with -EEXIST, counted from 1 */
     struct net_addr bind;
     char device[16];
     char text[CONFIG_PATH_MAX];
@@ -107,6 +109,15 @@ static int fake_link_mtu(void *user, int ifindex, uint32_t mtu)
     return fake_note(f, FAKE_LINK_MTU);
 }
 
+static int fake_link_name(void *user, int ifindex, const char *name)
+{
+    struct fakes *f = user;
+
+    f->ifindex = ifindex;
+    snprintf(f->text, sizeof(f->text), "%s", name);
+    return fake_note(f, FAKE_LINK_NAME);
+}
+
 static int fake_addr_add(void *user, int ifindex, const struct ip_prefix *p)
 {
     struct fakes *f = user;
@@ -143,20 +154,17 @@ static int fake_addr_all(void *user, int ifindex, struct netlink_addr **ret)
     return f->n_kept;
 }
 
-static int fake_route_add(void *user, const struct netlink_route *r)
+static int fake_routes(void *user, bool add, const struct netlink_route *v, unsigned n,
+                       int *ret_err)
 {
     struct fakes *f = user;
 
-    f->route = *r;
-    return fake_note(f, FAKE_ROUTE_ADD);
-}
-
-static int fake_route_del(void *user, const struct netlink_route *r)
-{
-    struct fakes *f = user;
-
-    f->route = *r;
-    return fake_note(f, FAKE_ROUTE_DEL);
+    for (unsigned i = 0; i < n; i++) {
+        f->routes[i] = v[i];
+        ret_err[i] = i + 1 == f->bad_route ? -EEXIST : 0;
+    }
+    f->n_routes = n;
+    return fake_note(f, add ? FAKE_ROUTES_ADD : FAKE_ROUTES_DEL);
 }
 
 static int fake_device_holds(void *user, const char *device, const struct ip_addr *a)
@@ -268,12 +276,12 @@ static const struct server_effects fake_effects = {
     .tun_is_alive = fake_tun_is_alive,
     .link_up = fake_link_up,
     .link_mtu = fake_link_mtu,
+    .link_name = fake_link_name,
     .addr_add = fake_addr_add,
     .addr_del = fake_addr_del,
     .addr_is_ours = fake_addr_is_ours,
     .addr_all = fake_addr_all,
-    .route_add = fake_route_add,
-    .route_del = fake_route_del,
+    .routes = fake_routes,
     .device_holds = fake_device_holds,
     .udp_open = fake_udp_open,
     .file_open = fake_file_open,

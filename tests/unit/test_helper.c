@@ -63,6 +63,31 @@ static int ask(struct fixture *f, const struct helper_request *q)
     return reply.answer.error;
 }
 
+/* Ask for routes; *ret may be NULL. */
+static int ask_routes(struct fixture *f, bool add, const struct helper_route *v, unsigned n,
+                      struct helper_routes_result *ret)
+{
+    struct helper_routes_request q = {.op = HELPER_OP_ROUTES, .flag = add, .n = n};
+    struct server_reply reply;
+
+    f->fakes.call = FAKE_NONE;
+    if (n <= HELPER_ROUTES_MAX)
+        memcpy(q.v, v, n * sizeof(*v));
+    server_handle(&f->server, &q, sizeof(q), &reply);
+    assert_int_equal(reply.fd, -1);
+    if (ret)
+        *ret = reply.answer.routes;
+    return reply.answer.error;
+}
+
+static int ask_route(struct fixture *f, bool add, struct ip_prefix dst, uint32_t table,
+                     uint32_t metric)
+{
+    struct helper_route r = {.dst = dst, .table = table, .metric = metric};
+
+    return ask_routes(f, add, &r, 1, NULL);
+}
+
 #define ASK(f, ...) ask((f), &(struct helper_request){__VA_ARGS__})
 
 /* Refused, and nothing was done. */
@@ -70,6 +95,12 @@ static int ask(struct fixture *f, const struct helper_request *q)
     do {                                                 \
         assert_int_equal(ASK((f), __VA_ARGS__), -EPERM); \
         assert_int_equal((f)->fakes.call, FAKE_NONE);    \
+    } while (0)
+
+#define assert_route_refused(f, add, dst)                         \
+    do {                                                          \
+        assert_int_equal(ask_route((f), add, dst, 0, 0), -EPERM); \
+        assert_int_equal((f)->fakes.call, FAKE_NONE);             \
     } while (0)
 
 static struct ip_prefix prefix(const char *text)
@@ -126,7 +157,7 @@ static void test_nothing_about_a_tun_before_there_is_one(void **state)
 {
     struct fixture *f = *state;
 
-    for (uint32_t op = HELPER_OP_TUN_UP; op <= HELPER_OP_ROUTE_DEL; op++) {
+    for (uint32_t op = HELPER_OP_TUN_UP; op <= HELPER_OP_TUN_NAME; op++) {
         assert_int_equal(ASK(f, .op = op, .which = 1500), -ENODEV);
         assert_int_equal(f->fakes.call, FAKE_NONE);
     }
@@ -191,8 +222,8 @@ static void test_prefixes_that_are_none(void **state)
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
         assert_refused(f, .op = HELPER_OP_ADDR_ADD, .prefix = wrong[i]);
         assert_refused(f, .op = HELPER_OP_ADDR_DEL, .prefix = wrong[i]);
-        assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = wrong[i]);
-        assert_refused(f, .op = HELPER_OP_ROUTE_DEL, .route.dst = wrong[i]);
+        assert_route_refused(f, true, wrong[i]);
+        assert_route_refused(f, false, wrong[i]);
     }
 }
 
@@ -319,15 +350,14 @@ static void test_hub_routes(void **state)
 
     open_tun(f);
     for (size_t i = 0; i < sizeof(wrong) / sizeof(*wrong); i++)
-        assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix(wrong[i]));
-    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("172.16.1.0/30")), 0);
-    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("fd16:0:0:1::/64")), 0);
-    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("172.17.0.0/16"),
-                         .route.table = 9, .route.metric = 1),
-                     0);
-    assert_int_equal(f->fakes.route.index, FAKE_IFINDEX);
-    assert_int_equal(f->fakes.route.metric, HELPER_ROUTE_METRIC);
-    assert_int_equal(f->fakes.route.table, 0);
+        assert_route_refused(f, true, prefix(wrong[i]));
+    assert_int_equal(ask_route(f, true, prefix("172.16.1.0/30"), 0, 0), 0);
+    assert_int_equal(ask_route(f, true, prefix("fd16:0:0:1::/64"), 0, 0), 0);
+    assert_int_equal(ask_route(f, true, prefix("172.17.0.0/16"), 9, 1), 0);
+    assert_int_equal(f->fakes.n_routes, 1);
+    assert_int_equal(f->fakes.routes[0].index, FAKE_IFINDEX);
+    assert_int_equal(f->fakes.routes[0].metric, HELPER_ROUTE_METRIC);
+    assert_int_equal(f->fakes.routes[0].table, 0);
 }
 
 static void test_edge_routes(void **state)
@@ -335,14 +365,61 @@ static void test_edge_routes(void **state)
     struct fixture *f = *state;
 
     open_tun(f);
-    assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("198.51.0.0/16"));
-    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("198.51.100.0/24")), 0);
-    assert_int_equal(f->fakes.route.table, 100);
-    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_DEL, .route.dst = prefix("10.0.0.0/8"),
-                         .route.table = 7, .route.metric = 3),
-                     0);
-    assert_int_equal(f->fakes.route.index, FAKE_IFINDEX);
-    assert_int_equal(f->fakes.route.table, 7);
+    assert_route_refused(f, true, prefix("198.51.0.0/16"));
+    assert_int_equal(ask_route(f, true, prefix("198.51.100.0/24"), 0, 0), 0);
+    assert_int_equal(f->fakes.routes[0].table, 100);
+    assert_int_equal(ask_route(f, false, prefix("10.0.0.0/8"), 7, 3), 0);
+    assert_int_equal(f->fakes.routes[0].index, FAKE_IFINDEX);
+    assert_int_equal(f->fakes.routes[0].table, 7);
+}
+
+/* One that is not allowed spoils the request, one that fails does not. */
+static void test_many_routes_in_one_request(void **state)
+{
+    struct fixture *f = *state;
+    struct helper_route v[HELPER_ROUTES_MAX];
+    struct helper_routes_result result;
+
+    open_tun(f);
+    for (unsigned i = 0; i < HELPER_ROUTES_MAX; i++)
+        v[i] = (struct helper_route){.dst = prefix(i % 2 ? "172.16.1.0/30" : "172.17.0.0/16")};
+    assert_int_equal(ask_routes(f, true, v, HELPER_ROUTES_MAX, &result), 0);
+    assert_int_equal(f->fakes.n_routes, HELPER_ROUTES_MAX);
+    assert_int_equal(result.done, HELPER_ROUTES_MAX);
+    assert_int_equal(result.error, 0);
+    f->fakes.bad_route = 5;
+    assert_int_equal(ask_routes(f, true, v, HELPER_ROUTES_MAX, &result), 0);
+    assert_int_equal(result.done, HELPER_ROUTES_MAX - 1);
+    assert_int_equal(result.at, 4);
+    assert_int_equal(result.error, -EEXIST);
+    assert_int_equal(ask_routes(f, true, v, HELPER_ROUTES_MAX + 1, NULL), -EPERM);
+    assert_int_equal(f->fakes.call, FAKE_NONE);
+    v[HELPER_ROUTES_MAX - 1].dst = prefix("172.18.0.0/16");
+    assert_int_equal(ask_routes(f, true, v, HELPER_ROUTES_MAX, NULL), -EPERM);
+    assert_int_equal(f->fakes.call, FAKE_NONE);
+}
+
+static void test_no_routes_before_there_is_a_tun(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(ask_route(f, true, prefix("172.16.1.0/30"), 0, 0), -ENODEV);
+    open_tun(f);
+    f->fakes.alive = false;
+    assert_int_equal(ask_route(f, true, prefix("172.16.1.0/30"), 0, 0), -ENODEV);
+    assert_int_equal(f->fakes.call, FAKE_NONE);
+}
+
+/* The name is the configured one whatever is asked. */
+static void test_the_tun_gets_its_name_again(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tun(f);
+    assert_int_equal(ASK(f, .op = HELPER_OP_TUN_NAME, .udp = udp("10.0.0.1", 1, "eth0")), 0);
+    assert_int_equal(f->fakes.call, FAKE_LINK_NAME);
+    assert_int_equal(f->fakes.ifindex, FAKE_IFINDEX);
+    assert_string_equal(f->fakes.text, "mpq1");
 }
 
 /* --- sockets --------------------------------------------------------------------------- */
@@ -416,13 +493,13 @@ static void test_a_staged_configuration_allows_nothing_yet(void **state)
     assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), -ENOENT);
     f->fakes.config_text = fake_client_text;
     assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_STAGE), 0);
-    assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = p);
+    assert_route_refused(f, true, p);
     assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_TOKEN, .flag = 1), 0);
     assert_string_equal(f->fakes.text, "/c/token");
     assert_int_equal(ASK(f, .op = HELPER_OP_FILE_OPEN, .which = HELPER_FILE_TOKEN), -ENOENT);
     assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), 0);
-    assert_int_equal(ASK(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = p), 0);
-    assert_refused(f, .op = HELPER_OP_ROUTE_ADD, .route.dst = prefix("172.16.1.0/30"));
+    assert_int_equal(ask_route(f, true, p, 0, 0), 0);
+    assert_route_refused(f, true, prefix("172.16.1.0/30"));
     assert_int_equal(ASK(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 1), -ENOENT);
 }
 
@@ -537,6 +614,9 @@ int main(void)
         EDGE(test_a_tun_whose_addresses_are_unknown_is_not_opened),
         HUB(test_hub_routes),
         EDGE(test_edge_routes),
+        HUB(test_many_routes_in_one_request),
+        HUB(test_no_routes_before_there_is_a_tun),
+        HUB(test_the_tun_gets_its_name_again),
         HUB(test_hub_sockets),
         EDGE(test_edge_sockets),
         EDGE(test_a_device_that_is_not_configured_must_hold_the_address),

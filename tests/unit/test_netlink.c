@@ -266,6 +266,14 @@ static void test_route_source(void **state)
     assert_int_equal(got.family, 9);
 }
 
+static int route_change(struct fixture *f, bool add, const struct netlink_route *r)
+{
+    int err = 1;
+
+    assert_int_equal(netlink_route_batch(f->nl, add, r, 1, &err), 0);
+    return err;
+}
+
 static void test_route_add_del(void **state)
 {
     struct fixture *f = *state;
@@ -281,15 +289,11 @@ static void test_route_add_del(void **state)
     assert_int_equal(netlink_addr_add(f->nl, f->index, &a4, NULL), 0);
     assert_int_equal(netlink_addr_add(f->nl, f->index, &a6, NULL), 0);
     for (size_t i = 0; i < ARRAY_LEN(v); i++) {
-        bool added = false;
-
-        assert_int_equal(netlink_route_del(f->nl, v[i]), -ESRCH);
-        assert_int_equal(netlink_route_add(f->nl, v[i], &added), 0);
-        assert_true(added);
-        assert_int_equal(netlink_route_add(f->nl, v[i], &added), 0);
-        assert_false(added);
-        assert_int_equal(netlink_route_del(f->nl, v[i]), 0);
-        assert_int_equal(netlink_route_del(f->nl, v[i]), -ESRCH);
+        assert_int_equal(route_change(f, false, v[i]), -ESRCH);
+        assert_int_equal(route_change(f, true, v[i]), 0);
+        assert_int_equal(route_change(f, true, v[i]), -EEXIST);
+        assert_int_equal(route_change(f, false, v[i]), 0);
+        assert_int_equal(route_change(f, false, v[i]), -ESRCH);
     }
 }
 
@@ -300,21 +304,142 @@ static void test_route_foreign_is_left_alone(void **state)
     struct ip_prefix a4 = prefix("10.200.1.1/30");
     struct netlink_route connected = {.dst = a4, .index = f->index};
     struct netlink_route def = {.dst = prefix("0.0.0.0/0"), .index = f->index};
-    bool added = true;
 
     assert_int_equal(netlink_addr_add(f->nl, f->index, &a4, NULL), 0);
-    assert_int_equal(netlink_route_del(f->nl, &connected), -ESRCH);
-    assert_int_equal(netlink_route_add(f->nl, &connected, &added), -EEXIST);
-    assert_int_equal(netlink_route_add(f->nl, &def, &added), 0);
-    assert_true(added);
-    assert_int_equal(netlink_route_add(f->nl, &def, &added), 0);
-    assert_false(added);
-    assert_int_equal(netlink_route_del(f->nl, &def), 0);
+    assert_int_equal(route_change(f, false, &connected), -ESRCH);
+    assert_int_equal(route_change(f, true, &connected), -EEXIST);
+    assert_int_equal(route_change(f, true, &def), 0);
+    assert_int_equal(route_change(f, false, &def), 0);
     def.index = 0;
-    assert_int_equal(netlink_route_add(f->nl, &def, NULL), -ENODEV);
+    assert_int_equal(route_change(f, true, &def), -ENODEV);
     def.index = f->index;
     def.src = prefix("fd00::1").addr;
-    assert_int_equal(netlink_route_add(f->nl, &def, NULL), -EINVAL);
+    assert_int_equal(route_change(f, true, &def), -EINVAL);
+}
+
+/* Every route of a batch has its own result. */
+static void test_route_batch(void **state)
+{
+    struct fixture *f = *state;
+    struct netlink_route v[NETLINK_BATCH_MAX + 1];
+    int err[NETLINK_BATCH_MAX + 1];
+
+    for (unsigned i = 0; i <= NETLINK_BATCH_MAX; i++)
+        v[i] = (struct netlink_route){.dst = prefix(i % 2 ? "fd00:9::/64" : "172.20.0.0/24"),
+                                      .index = f->index,
+                                      .metric = 1 + i / 2};
+    v[7].index = 0;
+    v[9].dst.len = 200;
+    v[10] = v[8];
+    assert_int_equal(netlink_route_batch(f->nl, true, v, NETLINK_BATCH_MAX + 1, err), -EINVAL);
+    assert_int_equal(netlink_route_batch(f->nl, true, v, 0, err), 0);
+    assert_int_equal(netlink_route_batch(f->nl, true, v, NETLINK_BATCH_MAX, err), 0);
+    for (int i = 0; i < NETLINK_BATCH_MAX; i++)
+        assert_int_equal(err[i], i == 7 ? -ENODEV : i == 9 ? -EINVAL : i == 10 ? -EEXIST : 0);
+    assert_int_equal(netlink_route_batch(f->nl, false, v, NETLINK_BATCH_MAX, err), 0);
+    for (int i = 0; i < NETLINK_BATCH_MAX; i++)
+        assert_int_equal(err[i], i == 7 ? -ENODEV : i == 9 ? -EINVAL : i == 10 ? -ESRCH : 0);
+}
+
+/* --- walking over our routes ----------------------------------------------------------- */
+
+enum { WALK_ROUTES = 2000 };
+
+struct walked {
+    unsigned n, n4, restarts;
+    bool seen[2][WALK_ROUTES];
+};
+
+static void note_walked(void *user, const struct netlink_route *r)
+{
+    struct walked *w = user;
+    unsigned number;
+
+    if (!r) {
+        *w = (struct walked){.restarts = w->restarts + 1};
+        return;
+    }
+    number = (unsigned)(r->dst.addr.family == 4 ? r->dst.addr.b[1] << 8 | r->dst.addr.b[2]
+                                                : r->dst.addr.b[6] << 8 | r->dst.addr.b[7]);
+    assert_in_range(number, 0, WALK_ROUTES - 1);
+    assert_false(w->seen[r->dst.addr.family == 6][number]);
+    w->seen[r->dst.addr.family == 6][number] = true;
+    w->n4 += r->dst.addr.family == 4;
+    w->n++;
+}
+
+static void add_many(struct fixture *f, uint8_t family)
+{
+    struct netlink_route v[NETLINK_BATCH_MAX];
+    int err[NETLINK_BATCH_MAX];
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < WALK_ROUTES; i++) {
+        struct netlink_route r = {.index = f->index, .metric = 4096};
+
+        r.dst.addr = (struct ip_addr){.family = family, .b[0] = family == 4 ? 10 : 0xfd};
+        r.dst.addr.b[family == 4 ? 1 : 6] = (uint8_t)(i >> 8);
+        r.dst.addr.b[family == 4 ? 2 : 7] = (uint8_t)i;
+        r.dst.len = family == 4 ? 24 : 64;
+        v[n++] = r;
+        if (n < NETLINK_BATCH_MAX && i + 1 < WALK_ROUTES)
+            continue;
+        assert_int_equal(netlink_route_batch(f->nl, true, v, n, err), 0);
+        while (n)
+            assert_int_equal(err[--n], 0);
+    }
+}
+
+/* All are seen once, some hundred in a call, and other requests may be made between. */
+static void test_route_walk_in_pieces(void **state)
+{
+    static struct walked w;
+    struct fixture *f = *state;
+    struct netlink_route foreign = {.dst = prefix("10.200.1.0/30"), .index = f->index}, got;
+    struct netlink_route_walk *walk = NULL;
+    struct ip_prefix a4 = prefix("10.200.1.1/30");
+    unsigned before = 0, calls = 0;
+    int r;
+
+    assert_int_equal(netlink_addr_add(f->nl, f->index, &a4, NULL), 0);
+    add_many(f, 4);
+    add_many(f, 6);
+    w = (struct walked){0};
+    assert_int_equal(netlink_route_walk_new(f->index, &walk), 0);
+    while ((r = netlink_route_walk_next(walk, note_walked, &w)) > 0) {
+        assert_in_range(w.n - before, 0, 700);
+        before = w.n;
+        calls++;
+        assert_int_equal(netlink_route_find(f->nl, &foreign, &got), 0);
+    }
+    assert_int_equal(r, 0);
+    assert_int_equal(w.n4, WALK_ROUTES);
+    assert_int_equal(w.n, 2 * WALK_ROUTES);
+    assert_in_range(calls, 6, 200);
+    netlink_route_walk_free(walk);
+    netlink_route_walk_free(NULL);
+}
+
+/* It begins anew when the kernel says that what it told is not one state of the tables. */
+static void test_route_walk_while_they_change(void **state)
+{
+    static struct walked w;
+    struct fixture *f = *state;
+    struct netlink_route last = {
+        .dst = prefix("fd00:0:0:7cf::/64"), .index = f->index, .metric = 4096};
+    struct netlink_route_walk *walk = NULL;
+    unsigned changes = 0;
+    int r;
+
+    add_many(f, 6);
+    w = (struct walked){0};
+    assert_int_equal(netlink_route_walk_new(f->index, &walk), 0);
+    while ((r = netlink_route_walk_next(walk, note_walked, &w)) > 0)
+        if (w.n && changes < 2)
+            assert_int_equal(route_change(f, changes++ != 0, &last), 0);
+    assert_int_equal(r, 0);
+    assert_int_equal(w.n, WALK_ROUTES);
+    netlink_route_walk_free(walk);
 }
 
 /* What the monitor said, of one interface. The kernel gives every interface an IPv6 link-local
@@ -563,9 +688,9 @@ static void test_route_of_others(void **state)
     assert_int_equal(got.table, RT_TABLE_MAIN);
 
     far.metric = 4096;
-    assert_int_equal(netlink_route_add(f->nl, &far, NULL), 0);
+    assert_int_equal(route_change(f, true, &far), 0);
     far.metric = 50;
-    assert_int_equal(netlink_route_add(f->nl, &far, NULL), 0);
+    assert_int_equal(route_change(f, true, &far), 0);
     far.metric = 0;
     assert_int_equal(netlink_route_find(f->nl, &far, &got), 0);
     assert_int_equal(got.metric, 50);
@@ -587,6 +712,9 @@ int main(void)
         T(test_route_source),
         T(test_route_add_del),
         T(test_route_foreign_is_left_alone),
+        T(test_route_batch),
+        T(test_route_walk_in_pieces),
+        T(test_route_walk_while_they_change),
         T(test_parse_router),
         T(test_route_of_others),
         T(test_monitor_addresses),

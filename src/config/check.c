@@ -261,6 +261,16 @@ static void check_client_addresses(const struct check_input *in, struct config_r
         check_family(&c->bind, c->remote_addr, place(in, CONFIG_KEY_REMOTE_ADDR)->at, report);
 }
 
+static void check_lanes(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    if (good(in, CONFIG_KEY_LANES) && c->lanes.min > 1 && !c->session_extension)
+        report_add(report, false, place(in, CONFIG_KEY_LANES)->at,
+                   "set session_extension to true, or remove it",
+                   "lanes has no effect without session_extension: there is one");
+}
+
 static void check_paths(const struct check_input *in, struct config_report *report)
 {
     const struct tunnel_config *c = in->config;
@@ -325,6 +335,7 @@ int check_rules(const struct check_input *in, struct config_report *report)
     } else {
         check_client_tls(in, report);
         check_client_addresses(in, report);
+        check_lanes(in, report);
         check_paths(in, report);
         check_routes(in, report);
         check_tun_networks(in, report);

@@ -21,6 +21,7 @@ enum {
     CONFIG_PREFIXES_MAX = 64,
     CONFIG_CLIENTS_MAX = 64,
     CONFIG_PATHS_MAX = 16,
+    CONFIG_LANES_MAX = 16, /* of a path */
     CONFIG_TUN_ADDRS_MAX = 2,
     CONFIG_INSTANCE_MAX = 33, /* an instance id has 1 to 32 characters */
     CONFIG_ROUTES_MAX = 64,
@@ -40,6 +41,11 @@ enum config_mp_policy { CONFIG_MP_PRIORITY, CONFIG_MP_FAILOVER, CONFIG_MP_BALANC
 struct config_bind {
     struct ip_addr addr; /* family 0 when not an address */
     char ifname[16];     /* "" when not an interface */
+};
+
+/* From min to max, both included. */
+struct config_range {
+    uint16_t min, max;
 };
 
 /* One entry of multipath_paths. */
@@ -109,7 +115,8 @@ struct tunnel_config {
     uint32_t max_peers; /* server: connected at a time */
 
     enum config_cc congestion_control;
-    bool session_extension; /* false: plain RFC 9484 with everybody */
+    bool session_extension;    /* false: plain RFC 9484 with everybody */
+    struct config_range lanes; /* client: QUIC connections of a path */
     enum log_level log_level;
 
     bool multipath_enabled;

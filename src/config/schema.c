@@ -568,6 +568,25 @@ static const struct config_key keys[] = {
                 "With false, or with a peer that does not speak it, the tunnel is plain RFC 9484: "
                 "each packet in a datagram of its own. To look for the cause of a fault.",
         },
+    [CONFIG_KEY_LANES] =
+        {
+            .name = "lanes",
+            .type = CONFIG_TYPE_RANGE,
+            .roles = CONFIG_FOR_CLIENT,
+            .live = true,
+            FIELD(tunnel_config, lanes),
+            .min = 1,
+            .max = CONFIG_LANES_MAX,
+            .def = "1..16",
+            .example = "1..16",
+            .help = "how many QUIC connections carry the tunnel",
+            .man = "From MIN to MAX, as MIN..MAX; a number alone is both. Each has a UDP port of "
+                   "its own. Beyond MIN they are opened as they are needed: when much is on its "
+                   "way, and more where packets get lost, because then a loss slows down one of "
+                   "them only; and closed when they are not. They share one queue and one limit of "
+                   "what is in flight. With session_extension: false, or a server that does not "
+                   "speak it, there is one.",
+        },
     [CONFIG_KEY_LOG_LEVEL] =
         {
             .name = "log_level",
@@ -695,6 +714,10 @@ const char *config_key_values(const struct config_key *k, char *buf, size_t size
     if (k->type == CONFIG_TYPE_UINT) {
         snprintf(buf, size, "%s%s%u to %u", k->zero_word ? k->zero_word : "",
                  k->zero_word ? ", or " : "", k->min, k->max);
+        return buf;
+    }
+    if (k->type == CONFIG_TYPE_RANGE) {
+        snprintf(buf, size, "%u to %u, or MIN..MAX", k->min, k->max);
         return buf;
     }
     if (k->type != CONFIG_TYPE_ENUM) {

@@ -35,6 +35,7 @@ enum config_key_id {
     CONFIG_KEY_MAX_PEERS,
     CONFIG_KEY_CONGESTION_CONTROL,
     CONFIG_KEY_SESSION_EXTENSION,
+    CONFIG_KEY_LANES,
     CONFIG_KEY_LOG_LEVEL,
     CONFIG_KEY_MULTIPATH_ENABLED,
     CONFIG_KEY_MULTIPATH_POLICY,
@@ -68,6 +69,7 @@ enum config_type {
     CONFIG_TYPE_BOOL,
     CONFIG_TYPE_ENUM,    /* an int-sized enum; names[] */
     CONFIG_TYPE_UINT,    /* uint16_t or uint32_t; min..max; zero_word stands for 0 */
+    CONFIG_TYPE_RANGE,   /* struct config_range; MIN..MAX or a number, within min..max */
     CONFIG_TYPE_IFNAME,  /* a network interface name */
     CONFIG_TYPE_HOST,    /* a host name or a literal address */
     CONFIG_TYPE_PATH,    /* a file name */
@@ -101,7 +103,7 @@ struct config_key {
     unsigned list_max;        /* 0: a single value; else a list of up to this many */
     bool list_heap;           /* the field is a pointer to the elements, which the struct owns */
     size_t count_offset;      /* of a list's unsigned count */
-    uint32_t min, max;        /* UINT */
+    uint32_t min, max;        /* UINT, RANGE */
     const char *zero_word;    /* UINT: the word for 0; list: for an empty one; or NULL */
     const char *const *names; /* ENUM: NULL-terminated, in the order of the values */
     const struct config_section *section; /* SECTION */

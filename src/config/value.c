@@ -118,11 +118,22 @@ static uint32_t load_uint(const struct config_key *k, const void *field)
     return v;
 }
 
+/* The number that s begins with, at most UINT32_MAX + 9; *ret_digits: how long it is. */
+static uint64_t leading_number(const char *s, size_t *ret_digits)
+{
+    uint64_t v = 0;
+
+    *ret_digits = strspn(s, "0123456789");
+    for (size_t i = 0; i < *ret_digits && v <= UINT32_MAX; i++)
+        v = v * 10 + (uint64_t)(s[i] - '0');
+    return v;
+}
+
 static bool read_uint(const struct config_key *k, const char *s, void *field,
                       struct value_error *err)
 {
-    size_t digits = strspn(s, "0123456789");
-    uint64_t v = 0;
+    size_t digits;
+    uint64_t v = leading_number(s, &digits);
     char values[64];
 
     if (k->zero_word && !strcmp(s, k->zero_word)) {
@@ -140,14 +151,44 @@ static bool read_uint(const struct config_key *k, const char *s, void *field,
         set_hint(err, "write %s without leading zeros", values);
         return false;
     }
-    for (size_t i = 0; i < digits && v <= UINT32_MAX; i++)
-        v = v * 10 + (uint64_t)(s[i] - '0');
     if (v < k->min || v > k->max) {
         refuse(err, s, "is out of range");
         set_hint(err, "write %s", values);
         return false;
     }
     store_uint(k, (uint32_t)v, field);
+    return true;
+}
+
+/* A number stands for the range of this number alone. */
+static bool read_range(const struct config_key *k, const char *s, void *field,
+                       struct value_error *err)
+{
+    size_t n, m;
+    uint64_t lo = leading_number(s, &n);
+    const char *dots = s + n, *last = *dots ? dots + 2 : s;
+    uint64_t hi = lo;
+    bool form = n && (!*dots || !strncmp(dots, "..", 2));
+
+    m = n;
+    if (form && *dots)
+        hi = leading_number(last, &m);
+    if (!form || !m || last[m] || (*s == '0' && n > 1) || (*last == '0' && m > 1)) {
+        refuse(err, s, "is neither a number nor MIN..MAX");
+        set_hint(err, "write for example %s", k->def);
+        return false;
+    }
+    if (lo < k->min || hi < k->min || lo > k->max || hi > k->max) {
+        refuse(err, s, "is out of range");
+        set_hint(err, "write %u to %u, or a part of it as MIN..MAX", k->min, k->max);
+        return false;
+    }
+    if (lo > hi) {
+        refuse(err, s, "ends before it begins");
+        set_hint(err, "write %u..%u", (unsigned)hi, (unsigned)lo);
+        return false;
+    }
+    memcpy(field, &(struct config_range){(uint16_t)lo, (uint16_t)hi}, sizeof(struct config_range));
     return true;
 }
 
@@ -456,6 +497,7 @@ static const struct {
     [CONFIG_TYPE_NAME] = {read_name},     [CONFIG_TYPE_LABEL] = {read_label},
     [CONFIG_TYPE_BIND] = {read_bind},     [CONFIG_TYPE_IFADDR] = {read_ifaddr},
     [CONFIG_TYPE_PREFIX] = {read_prefix}, [CONFIG_TYPE_ADDR] = {read_addr},
+    [CONFIG_TYPE_RANGE] = {read_range},
 };
 
 bool value_read(const struct config_key *k, const char *s, void *field, struct value_error *err)
@@ -477,6 +519,7 @@ static void print_bind(const struct config_bind *b, char *buf)
 const char *value_print(const struct config_key *k, const void *field,
                         char buf[static VALUE_TEXT_MAX])
 {
+    struct config_range range;
     struct config_bind bind;
     struct ip_prefix prefix;
     struct ip_addr addr;
@@ -499,6 +542,11 @@ const char *value_print(const struct config_key *k, const void *field,
             snprintf(buf, VALUE_TEXT_MAX, "%u", v);
         else
             snprintf(buf, VALUE_TEXT_MAX, "%s", k->zero_word ? k->zero_word : "");
+        break;
+    case CONFIG_TYPE_RANGE:
+        memcpy(&range, field, sizeof(range));
+        snprintf(buf, VALUE_TEXT_MAX, range.min < range.max ? "%u..%u" : "%u", range.min,
+                 range.max);
         break;
     case CONFIG_TYPE_BIND:
         memcpy(&bind, field, sizeof(bind));

@@ -257,6 +257,9 @@ static int make_edge(struct instance *inst)
                           .token = *inst->cred.token ? inst->cred.token : NULL,
                           .instance = inst->instance_id,
                           .plain = !c->session_extension,
+                          .lane_socket = instance_lane_socket,
+                          .lane_socket_done = instance_lane_socket_done,
+                          .max_lanes = c->lanes.max,
                           .events = &instance_edge_events,
                           .user = inst};
 

@@ -110,6 +110,8 @@ static void apply_config(struct instance *inst, struct tunnel_config *next)
     log_set_level(next->log_level);
     instance_apply_mtu(inst);
     upkeep_apply(inst);
+    if (inst->edge)
+        edge_set_max_lanes(inst->edge, loop_now_ns(inst->loop), next->lanes.max);
     if (old)
         config_done(old);
     free(old);

@@ -281,6 +281,25 @@ static void client_values(void **state)
         {"congestion_control", "cubic", NULL},
         {"congestion_control", "bbr", NULL},
         {"congestion_control", "reno", "'reno' is not one of the values; values: cubic or bbr"},
+        {"lanes", "1", NULL},
+        {"lanes", "16", NULL},
+        {"lanes", "2..2", NULL},
+        {"lanes", "1..16", NULL},
+        {"lanes", "0", "'0' is out of range; write 1 to 16, or a part of it as MIN..MAX"},
+        {"lanes", "17", "'17' is out of range; write 1 to 16, or a part of it as MIN..MAX"},
+        {"lanes", "0..4", "'0..4' is out of range; write 1 to 16, or a part of it as MIN..MAX"},
+        {"lanes", "1..99999999999999999999",
+         "'1..99999999999999999999' is out of range; write 1 to 16, or a part of it as MIN..MAX"},
+        {"lanes", "8..4", "'8..4' ends before it begins; write 4..8"},
+        {"lanes", "1-4", "'1-4' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "1.4", "'1.4' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "1..", "'1..' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "..4", "'..4' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "1..4x", "'1..4x' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "01..4", "'01..4' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "1..04", "'1..04' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "auto", "'auto' is neither a number nor MIN..MAX; write for example 1..16"},
+        {"lanes", "''", "'' is neither a number nor MIN..MAX; write for example 1..16"},
         {"log_level", "error", NULL},
         {"log_level", "info", NULL},
         {"log_level", "debug", NULL},
@@ -378,7 +397,7 @@ static void values_reach_the_struct(void **state)
     parse_ok("role: client\nbind_ip: if:enp7s3\nremote_addr: hub.example.net\nremote_port: 45001\n"
              "tun_name: mpq1\ntun_cidr: [10.200.1.1/30, 'fd00:200:1::1/126']\nmtu: 1400\n"
              "tls_cert_file: /c\ntls_key_file: /k\ntls_ca_file: /a\ntls_server_name: hub\n"
-             "token_file: /t\ncongestion_control: cubic\nlog_level: debug\n"
+             "token_file: /t\ncongestion_control: cubic\nlanes: 2..5\nlog_level: debug\n"
              "multipath_policy: balanced\nmultipath_paths:\n"
              "  - {name: w1, bind_ip: 192.0.2.1, remote_addr: 203.0.113.9, remote_port: 7, "
              "priority: 2, weight: 3}\n"
@@ -400,6 +419,8 @@ static void values_reach_the_struct(void **state)
     assert_string_equal(c.tls_server_name, "hub");
     assert_string_equal(c.token_file, "/t");
     assert_int_equal(c.congestion_control, CONFIG_CC_CUBIC);
+    assert_int_equal(c.lanes.min, 2);
+    assert_int_equal(c.lanes.max, 5);
     assert_int_equal(c.log_level, LOG_LEVEL_DEBUG);
     assert_int_equal(c.multipath_policy, CONFIG_MP_BALANCED);
     assert_int_equal(c.n_paths, 2);
@@ -472,6 +493,18 @@ static void the_role_is_mandatory(void **state)
                   "f:1:7: error: role: 'clinet' is not one of the values; did you mean 'client'? "
                   "Values: client or server\n");
     expect("role: [client]\n", "f:1:7: error: role: a list where one value is expected\n");
+}
+
+/* What is printed without the extension is valid: the default says nothing about it. */
+static void lanes_need_the_extension(void **state)
+{
+    expect_client("session_extension: false\nlanes: 1..16\n", "", "");
+    expect_client("lanes: 2..4\n", "", "");
+    expect_client(
+        "session_extension: false\nlanes: 2..4\n", "",
+        "f:2:8: warning: lanes has no effect without session_extension: there is one; set "
+        "session_extension to true, or remove it\n");
+    expect_server("lanes: 1\n", "", "f:1:1: warning: lanes has no effect on a server; remove it\n");
 }
 
 static void client_authentication(void **state)
@@ -913,6 +946,7 @@ int main(void)
         cmocka_unit_test(defaults),
         cmocka_unit_test(missing_keys),
         cmocka_unit_test(the_role_is_mandatory),
+        cmocka_unit_test(lanes_need_the_extension),
         cmocka_unit_test(client_authentication),
         cmocka_unit_test(verification_is_skipped_with_a_warning),
         cmocka_unit_test(a_server_needs_client_authentication),

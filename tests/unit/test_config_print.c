@@ -73,6 +73,7 @@ static void print_is_exact(void **state)
                         "token_file: \"/etc/my \\\"token\\\" \\\\\"\n"
                         "congestion_control: bbr\n"
                         "session_extension: true\n"
+                        "lanes: 1..16\n"
                         "log_level: info\n"
                         "multipath_enabled: false\n"
                         "multipath_policy: priority\n"
@@ -327,6 +328,8 @@ static void random_client(struct rng *r, struct tunnel_config *c)
         c->n_tun_network = c->n_tun_addr && chance(r);
         c->n_tun_addr = 0;
     }
+    c->lanes.min = (uint16_t)(1 + rng_below(r, CONFIG_LANES_MAX));
+    c->lanes.max = (uint16_t)(c->lanes.min + rng_below(r, CONFIG_LANES_MAX + 1u - c->lanes.min));
     c->n_routes = (unsigned)rng_below(r, 4);
     for (unsigned i = 0; i < c->n_routes; i++)
         c->routes[i] = random_nth_prefix(r, i);
@@ -487,6 +490,7 @@ static void each_key_counts(void **state)
         [CONFIG_KEY_ADDRESS_POOL] = "10.9.0.0/16",
         [CONFIG_KEY_PEER_TO_PEER] = "true",
         [CONFIG_KEY_MAX_PEERS] = "9",
+        [CONFIG_KEY_LANES] = "2..16",
     };
     struct tunnel_config a, b;
     struct value_error err;

@@ -33,25 +33,31 @@ static struct status_counts counts_of(const struct session_stats *s)
                                   .tx_bytes = s->tx_bytes};
 }
 
-static void set_lane(struct status_path *p, const struct quic_lane_stats *st, uint64_t now_ns)
+static struct status_quic quic_of(const struct quic_lane_stats *st, uint64_t now_ns)
 {
-    p->lanes = 1;
-    p->rtt_latest_us = st->rtt_latest_ns / NS_PER_US;
-    p->rtt_min_us = st->rtt_min_ns / NS_PER_US;
-    p->rtt_smoothed_us = st->rtt_smoothed_ns / NS_PER_US;
-    p->rtt_variance_us = st->rtt_var_ns / NS_PER_US;
-    p->cwnd_bytes = st->cwnd_bytes;
-    p->in_flight_bytes = st->in_flight_bytes;
-    p->udp = (struct status_counts){.rx_packets = st->udp_rx,
-                                    .rx_bytes = st->udp_rx_bytes,
-                                    .tx_packets = st->udp_tx,
-                                    .tx_bytes = st->udp_tx_bytes};
-    p->datagrams_tx = st->dgram_tx;
-    p->datagrams_acked = st->dgram_acked;
-    p->datagrams_lost = st->dgram_lost;
-    p->datagrams_rx = st->dgram_rx;
+    return (struct status_quic){.rtt_latest_us = st->rtt_latest_ns / NS_PER_US,
+                                .rtt_min_us = st->rtt_min_ns / NS_PER_US,
+                                .rtt_smoothed_us = st->rtt_smoothed_ns / NS_PER_US,
+                                .rtt_variance_us = st->rtt_var_ns / NS_PER_US,
+                                .cwnd_bytes = st->cwnd_bytes,
+                                .in_flight_bytes = st->in_flight_bytes,
+                                .udp = {.rx_packets = st->udp_rx,
+                                        .rx_bytes = st->udp_rx_bytes,
+                                        .tx_packets = st->udp_tx,
+                                        .tx_bytes = st->udp_tx_bytes},
+                                .datagrams_tx = st->dgram_tx,
+                                .datagrams_acked = st->dgram_acked,
+                                .datagrams_lost = st->dgram_lost,
+                                .datagrams_rx = st->dgram_rx,
+                                .heard_s = age_s(now_ns, st->heard_ns)};
+}
+
+static void set_lanes(const struct instance *inst, struct status_path *p, unsigned lanes,
+                      const struct quic_lane_stats *st)
+{
+    p->lanes = lanes;
+    p->quic = quic_of(st, loop_now_ns(inst->loop));
     p->udp_payload_bytes = st->udp_payload;
-    p->heard_s = age_s(now_ns, st->heard_ns);
 }
 
 /* --- certificates ---------------------------------------------------------------------- */
@@ -119,25 +125,64 @@ static bool is_any(const struct net_addr *a)
     return a->len && ip_addr_equal(&ip, &any);
 }
 
+/* Of a socket that is bound to any address: with the one that the last datagrams came to, unless
+ * that is NULL. */
+static void set_local(const struct instance *inst, const struct net_addr *source,
+                      const struct net_addr *bound, char dst[static STATUS_ADDR_MAX])
+{
+    struct net_addr local = *bound;
+
+    if (source && source->len && is_any(bound)) {
+        struct ip_addr from = net_addr_ip(source);
+
+        local = net_addr_make(&from, net_addr_port(bound));
+    }
+    set_net_addr(dst, &local);
+}
+
+static int fill_each_lane(const struct instance *inst, struct status_path *p)
+{
+    struct status_lane *v = status_make_lanes(p, EDGE_LANES_MAX);
+    struct edge_lane_info info;
+    size_t n = 0;
+
+    if (!v)
+        return -ENOMEM;
+    for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
+        if (!edge_lane_info(inst->edge, i, &info))
+            continue;
+        v[n].number = i;
+        set_local(inst, &inst->source, &info.local, v[n].local);
+        v[n++].quic = quic_of(&info.stats, loop_now_ns(inst->loop));
+    }
+    p->n_each_lane = n;
+    return 0;
+}
+
+/* What load and losses ask for, as far as it is allowed. */
+static unsigned wanted_lanes(const struct instance *inst)
+{
+    if (!edge_session(inst->edge)->pack) /* with a plain server there is one */
+        return 1;
+    return MIN(edge_lanes_wanted(inst->edge, loop_now_ns(inst->loop)), inst->config->lanes.max);
+}
+
 static int fill_edge_path(const struct instance *inst, struct status *s, struct status_path *p)
 {
     struct quic_tls_cert_info info;
     const struct config_bind *b = &inst->config->bind;
     const struct masque *tunnel = edge_tunnel(inst->edge);
-    struct net_addr local = inst->bound;
     struct quic_lane_stats st;
 
-    if (tunnel && is_any(&local) && inst->source.len) {
-        struct ip_addr from = net_addr_ip(&inst->source);
-
-        local = net_addr_make(&from, net_addr_port(&inst->bound));
-    }
-    set_net_addr(p->local, &local);
+    set_local(inst, tunnel ? &inst->source : NULL, &inst->bound, p->local);
     set_net_addr(p->remote, &inst->remote);
     status_set_text(p->interface, sizeof(p->interface), inst->bound.len ? inst->device : b->ifname);
     if (!tunnel || !edge_lane_stats(inst->edge, &st))
         return 0;
-    set_lane(p, &st, loop_now_ns(inst->loop));
+    set_lanes(inst, p, edge_lanes(inst->edge), &st);
+    p->lanes_wanted = wanted_lanes(inst);
+    if (fill_each_lane(inst, p))
+        return -ENOMEM;
     p->packet_max_bytes = masque_packet_max(tunnel);
     p->mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
     status_set_text(s->server.name, sizeof(s->server.name),
@@ -218,7 +263,7 @@ static int fill_peer(const struct instance *inst, const struct status *s,
     if (!status_make_paths(&p->paths, &p->n_paths, 1))
         return -ENOMEM;
     set_net_addr(p->paths[0].remote, &info->remote);
-    set_lane(&p->paths[0], &info->lane, loop_now_ns(inst->loop));
+    set_lanes(inst, &p->paths[0], info->n_lanes, &info->lane);
     p->paths[0].packet_max_bytes = info->packet_max;
     p->paths[0].mtu_known = info->packet_max != 0;
     return fill_peer_lists(info, p);

@@ -153,23 +153,24 @@ static void write_lanes(const struct status_path *p, FILE *out)
     char a[STATUS_WORD_MAX], b[STATUS_WORD_MAX];
 
     label(out, 4, "last heard");
-    fprintf(out, "%s ago\n", status_duration_str(p->heard_s, a));
+    fprintf(out, "%s ago\n", status_duration_str(p->quic.heard_s, a));
     label(out, 4, "RTT");
-    fprintf(out, "%.1f ms (latest %.1f, min %.1f, variance %.1f)\n", ms(p->rtt_smoothed_us),
-            ms(p->rtt_latest_us), ms(p->rtt_min_us), ms(p->rtt_variance_us));
+    fprintf(out, "%.1f ms (latest %.1f, min %.1f, variance %.1f)\n", ms(p->quic.rtt_smoothed_us),
+            ms(p->quic.rtt_latest_us), ms(p->quic.rtt_min_us), ms(p->quic.rtt_variance_us));
     label(out, 4, "window");
-    fprintf(out, "%s, %s in flight\n", status_bytes_str(p->cwnd_bytes, a),
-            status_bytes_str(p->in_flight_bytes, b));
+    fprintf(out, "%s, %s in flight\n", status_bytes_str(p->quic.cwnd_bytes, a),
+            status_bytes_str(p->quic.in_flight_bytes, b));
     label(out, 4, "path MTU");
     fprintf(out, "UDP payload %s%llu B, packets %s%llu B\n", p->mtu_known ? "" : "at least ",
             (unsigned long long)p->udp_payload_bytes, p->mtu_known ? "" : "at least ",
             (unsigned long long)p->packet_max_bytes);
-    write_counts(out, 4, "UDP", &p->udp);
+    write_counts(out, 4, "UDP", &p->quic.udp);
     label(out, 4, "datagrams");
     fprintf(out, "%llu sent, %llu acknowledged, %llu lost (%.2f %%), %llu received\n",
-            (unsigned long long)p->datagrams_tx, (unsigned long long)p->datagrams_acked,
-            (unsigned long long)p->datagrams_lost, share(p->datagrams_lost, p->datagrams_tx),
-            (unsigned long long)p->datagrams_rx);
+            (unsigned long long)p->quic.datagrams_tx, (unsigned long long)p->quic.datagrams_acked,
+            (unsigned long long)p->quic.datagrams_lost,
+            share(p->quic.datagrams_lost, p->quic.datagrams_tx),
+            (unsigned long long)p->quic.datagrams_rx);
 }
 
 static void write_path(const struct status_path *p, FILE *out)
@@ -178,8 +179,11 @@ static void write_path(const struct status_path *p, FILE *out)
     fprintf(out, "%s%s%s", p->name, *p->name ? ": " : "", *p->local ? p->local : "no address");
     if (*p->interface)
         fprintf(out, " on %s", p->interface);
-    fprintf(out, " to %s, %llu lane%s\n", *p->remote ? p->remote : "no address",
+    fprintf(out, " to %s, %llu lane%s", *p->remote ? p->remote : "no address",
             (unsigned long long)p->lanes, plural(p->lanes));
+    if (p->lanes_wanted && p->lanes_wanted != p->lanes)
+        fprintf(out, " (%llu wanted)", (unsigned long long)p->lanes_wanted);
+    fputc('\n', out);
     if (p->lanes)
         write_lanes(p, out);
 }
@@ -266,7 +270,13 @@ static void cell_since(const struct status_peer *p, char *buf)
 static void cell_heard(const struct status_peer *p, char *buf)
 {
     if (p->n_paths && p->paths[0].lanes)
-        status_duration_str(p->paths[0].heard_s, buf);
+        status_duration_str(p->paths[0].quic.heard_s, buf);
+}
+
+static void cell_lanes(const struct status_peer *p, char *buf)
+{
+    if (p->n_paths && p->paths[0].lanes)
+        snprintf(buf, CELL_MAX, "%llu", (unsigned long long)p->paths[0].lanes);
 }
 
 static void cell_bad(const struct status_peer *p, char *buf)
@@ -278,7 +288,7 @@ static void cell_bad(const struct status_peer *p, char *buf)
 static void cell_rtt(const struct status_peer *p, char *buf)
 {
     if (p->n_paths && p->paths[0].lanes)
-        snprintf(buf, CELL_MAX, "%.1f ms", ms(p->paths[0].rtt_smoothed_us));
+        snprintf(buf, CELL_MAX, "%.1f ms", ms(p->paths[0].quic.rtt_smoothed_us));
 }
 
 static void cell_in(const struct status_peer *p, char *buf)
@@ -295,7 +305,7 @@ static void cell_lost(const struct status_peer *p, char *buf)
 {
     if (p->n_paths && p->paths[0].lanes)
         snprintf(buf, CELL_MAX, "%.2f %%",
-                 share(p->paths[0].datagrams_lost, p->paths[0].datagrams_tx));
+                 share(p->paths[0].quic.datagrams_lost, p->paths[0].quic.datagrams_tx));
 }
 
 static const struct column {
@@ -312,6 +322,7 @@ static const struct column {
     {"LEARNED", cell_learned, true},
     {"CONNECTED", cell_since, true},
     {"HEARD", cell_heard, true},
+    {"LANES", cell_lanes, true},
     {"RTT", cell_rtt, true},
     {"IN", cell_in, true},
     {"OUT", cell_out, true},

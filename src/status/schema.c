@@ -34,6 +34,11 @@
     {                                                                                            \
         .name = #member, .type = FIELD_OBJECT, AT(owner, member), .sub = (table), .text = (what) \
     }
+#define COUNTS(json_name, owner, member, what)                                       \
+    {                                                                                \
+        .name = (json_name), .type = FIELD_OBJECT, AT(owner, member), .sub = counts, \
+        .text = (what)                                                               \
+    }
 #define OPTIONAL(owner, member, table, what)                                                       \
     {                                                                                              \
         .name = #member, .type = FIELD_OPTIONAL, AT(owner, member), .sub = (table), .text = (what) \
@@ -45,7 +50,7 @@
         .max = (bound), .text = (what)                                                        \
     }
 
-enum { PATHS_MAX = 64 };
+enum { PATHS_MAX = 64, LANES_MAX = 64 };
 
 static const struct field counts[] = {
     UINT(struct status_counts, rx_packets, "packets received"),
@@ -73,19 +78,39 @@ static const struct field cert[] = {
     {0},
 };
 
-static const struct field path_rtt[] = {
-    NAMED("latest", FIELD_UINT, struct status_path, rtt_latest_us, "the last sample"),
-    NAMED("min", FIELD_UINT, struct status_path, rtt_min_us, "the least so far"),
-    NAMED("smoothed", FIELD_UINT, struct status_path, rtt_smoothed_us, "RFC 9002, 5.3"),
-    NAMED("variance", FIELD_UINT, struct status_path, rtt_variance_us, "RFC 9002, 5.3: rttvar"),
-    {0},
-};
+/* Round trips and datagrams of a path, and of one lane. */
+#define RTT(owner)                                                                               \
+    {                                                                                            \
+        NAMED("latest", FIELD_UINT, owner, quic.rtt_latest_us, "the last sample"),               \
+            NAMED("min", FIELD_UINT, owner, quic.rtt_min_us, "the least so far"),                \
+            NAMED("smoothed", FIELD_UINT, owner, quic.rtt_smoothed_us, "RFC 9002, 5.3"),         \
+            NAMED("variance", FIELD_UINT, owner, quic.rtt_variance_us, "RFC 9002, 5.3: rttvar"), \
+            {0},                                                                                 \
+    }
+#define DATAGRAMS(owner)                                                                         \
+    {                                                                                            \
+        NAMED("tx", FIELD_UINT, owner, quic.datagrams_tx, "sent"),                               \
+            NAMED("acked", FIELD_UINT, owner, quic.datagrams_acked, "acknowledged by the peer"), \
+            NAMED("lost", FIELD_UINT, owner, quic.datagrams_lost, "found to be lost"),           \
+            NAMED("rx", FIELD_UINT, owner, quic.datagrams_rx, "received"), {0},                  \
+    }
 
-static const struct field path_datagrams[] = {
-    NAMED("tx", FIELD_UINT, struct status_path, datagrams_tx, "sent"),
-    NAMED("acked", FIELD_UINT, struct status_path, datagrams_acked, "acknowledged by the peer"),
-    NAMED("lost", FIELD_UINT, struct status_path, datagrams_lost, "found to be lost"),
-    NAMED("rx", FIELD_UINT, struct status_path, datagrams_rx, "received"),
+static const struct field path_rtt[] = RTT(struct status_path);
+static const struct field path_datagrams[] = DATAGRAMS(struct status_path);
+static const struct field lane_rtt[] = RTT(struct status_lane);
+static const struct field lane_datagrams[] = DATAGRAMS(struct status_lane);
+
+static const struct field lane[] = {
+    UINT(struct status_lane, number, "0: the one that is opened first and closed last"),
+    TEXT(struct status_lane, local, "our address and UDP port"),
+    GROUP("rtt_us", lane_rtt),
+    NAMED("cwnd_bytes", FIELD_UINT, struct status_lane, quic.cwnd_bytes, "congestion window"),
+    NAMED("in_flight_bytes", FIELD_UINT, struct status_lane, quic.in_flight_bytes,
+          "sent and not yet acknowledged"),
+    COUNTS("udp", struct status_lane, quic.udp, "UDP datagrams and their payload bytes"),
+    GROUP("datagrams", lane_datagrams),
+    NAMED("heard_s", FIELD_UINT, struct status_lane, quic.heard_s,
+          "seconds since the last datagram from the other end"),
     {0},
 };
 
@@ -96,16 +121,22 @@ static const struct field path[] = {
     TEXT(struct status_path, interface,
          "interface that the socket is bound to; empty: routing decides"),
     UINT(struct status_path, lanes, "QUIC connections of the path; 0: none is established"),
+    UINT(struct status_path, lanes_wanted,
+         "client: how many it should have by what it carries and loses"),
     GROUP("rtt_us", path_rtt),
-    UINT(struct status_path, cwnd_bytes, "congestion window"),
-    UINT(struct status_path, in_flight_bytes, "sent and not yet acknowledged"),
-    OBJECT(struct status_path, udp, counts, "UDP datagrams and their payload bytes"),
+    NAMED("cwnd_bytes", FIELD_UINT, struct status_path, quic.cwnd_bytes, "congestion window"),
+    NAMED("in_flight_bytes", FIELD_UINT, struct status_path, quic.in_flight_bytes,
+          "sent and not yet acknowledged"),
+    COUNTS("udp", struct status_path, quic.udp, "UDP datagrams and their payload bytes"),
     GROUP("datagrams", path_datagrams),
     UINT(struct status_path, udp_payload_bytes,
          "the largest UDP payload that the path is known to carry"),
     UINT(struct status_path, packet_max_bytes, "the largest IP packet that one datagram carries"),
-    UINT(struct status_path, heard_s, "seconds since the last datagram from the other end"),
+    NAMED("heard_s", FIELD_UINT, struct status_path, quic.heard_s,
+          "seconds since the last datagram from the other end"),
     BOOL(struct status_path, mtu_known, "false while the path MTU is searched: both are at least"),
+    LIST(struct status_path, each_lane, struct status_lane, LANES_MAX, lane,
+         "client: those connections, by number"),
     {0},
 };
 

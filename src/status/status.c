@@ -51,6 +51,13 @@ struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, siz
     return *v;
 }
 
+struct status_lane *status_make_lanes(struct status_path *p, size_t n)
+{
+    p->each_lane = n ? calloc(n, sizeof(*p->each_lane)) : NULL;
+    p->n_each_lane = p->each_lane ? n : 0;
+    return p->each_lane;
+}
+
 bool status_expiry_str(int64_t now_s, int64_t until_s, char buf[static STATUS_TEXT_MAX])
 {
     char when[STATUS_WORD_MAX], left[STATUS_WORD_MAX];

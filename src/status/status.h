@@ -57,20 +57,36 @@ struct status_cert {
     int64_t days_left;                 /* whole days; negative: expired */
 };
 
+/* What QUIC knows of one connection, or of several together: then round trips are those of the
+ * first. */
+struct status_quic {
+    uint64_t rtt_latest_us, rtt_min_us, rtt_smoothed_us, rtt_variance_us;
+    uint64_t cwnd_bytes, in_flight_bytes;
+    struct status_counts udp;
+    uint64_t datagrams_tx, datagrams_acked, datagrams_lost, datagrams_rx;
+    uint64_t heard_s; /* since the last datagram from there */
+};
+
+/* One connection of a path. */
+struct status_lane {
+    uint64_t number; /* 0: the one that is opened first and closed last */
+    char local[STATUS_ADDR_MAX];
+    struct status_quic quic;
+};
+
 /* One path; without a connection (lanes 0) only the names and addresses are known. */
 struct status_path {
     char name[STATUS_NAME_MAX];
     char local[STATUS_ADDR_MAX], remote[STATUS_ADDR_MAX];
     char interface[STATUS_WORD_MAX];
     uint64_t lanes;
-    uint64_t rtt_latest_us, rtt_min_us, rtt_smoothed_us, rtt_variance_us;
-    uint64_t cwnd_bytes, in_flight_bytes;
-    struct status_counts udp;
-    uint64_t datagrams_tx, datagrams_acked, datagrams_lost, datagrams_rx;
-    uint64_t udp_payload_bytes; /* of one UDP datagram, as found by the path MTU search */
-    uint64_t packet_max_bytes;  /* largest IP packet that one datagram carries */
-    uint64_t heard_s;           /* since the last datagram from there */
-    bool mtu_known;             /* false: still searching, the sizes are lower bounds */
+    uint64_t lanes_wanted; /* client: by what the path carries and loses */
+    struct status_quic quic;
+    uint64_t udp_payload_bytes;    /* of one UDP datagram, as found by the path MTU search */
+    uint64_t packet_max_bytes;     /* largest IP packet that one datagram carries */
+    bool mtu_known;                /* false: still searching, the sizes are lower bounds */
+    struct status_lane *each_lane; /* client */
+    size_t n_each_lane;
 };
 
 struct status_peer {
@@ -167,6 +183,7 @@ int status_add_string(struct status_strings *l, const char *src);
 /* Room for n elements, zeroed; NULL when out of memory or n is 0. */
 struct status_peer *status_make_peers(struct status *s, size_t n);
 struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, size_t n);
+struct status_lane *status_make_lanes(struct status_path *p, size_t n);
 
 /* Fill days_left from not_after_s, and append a warning when the certificate has expired or does
  * so in fewer than STATUS_EXPIRY_WARN_DAYS; whose names it ("the certificate", "the server's

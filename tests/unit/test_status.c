@@ -22,20 +22,20 @@ static struct status_path a_path(void)
 {
     struct status_path p = {
         .lanes = 1,
-        .rtt_latest_us = 20100,
-        .rtt_min_us = 20000,
-        .rtt_smoothed_us = 20250,
-        .rtt_variance_us = 340,
-        .cwnd_bytes = 123456,
-        .in_flight_bytes = 1500,
-        .udp = {.rx_packets = 1, .rx_bytes = 1200, .tx_packets = 1500, .tx_bytes = 2000000},
-        .datagrams_tx = 1000,
-        .datagrams_acked = 990,
-        .datagrams_lost = 5,
-        .datagrams_rx = 800,
+        .quic.rtt_latest_us = 20100,
+        .quic.rtt_min_us = 20000,
+        .quic.rtt_smoothed_us = 20250,
+        .quic.rtt_variance_us = 340,
+        .quic.cwnd_bytes = 123456,
+        .quic.in_flight_bytes = 1500,
+        .quic.udp = {.rx_packets = 1, .rx_bytes = 1200, .tx_packets = 1500, .tx_bytes = 2000000},
+        .quic.datagrams_tx = 1000,
+        .quic.datagrams_acked = 990,
+        .quic.datagrams_lost = 5,
+        .quic.datagrams_rx = 800,
         .udp_payload_bytes = 1472,
         .packet_max_bytes = 1438,
-        .heard_s = 4,
+        .quic.heard_s = 4,
         .mtu_known = true,
     };
 
@@ -154,7 +154,7 @@ static void json_is_read_back(void **state)
     assert_int_equal(status_from_json(first, strlen(first), &back), 0);
     assert_int_equal(back.n_peers, 2);
     assert_string_equal(back.peers[0].learned.v[0], "172.16.5.2");
-    assert_int_equal(back.peers[0].paths[0].rtt_min_us, 20000);
+    assert_int_equal(back.peers[0].paths[0].quic.rtt_min_us, 20000);
     assert_false(back.server.present);
     second = status_json(&back, 2);
     assert_string_equal(first, second);
@@ -205,12 +205,13 @@ static void json_of_peers_is_exact(void **state)
         "\"traffic\":{\"rx_packets\":10,\"rx_bytes\":1000,\"tx_packets\":20,\"tx_bytes\":2048},"
         "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},"
         "\"paths\":[{\"name\":\"\",\"local\":\"192.0.2.5:41234\",\"remote\":\"203.0.113.1:45001\","
-        "\"interface\":\"enp7s3\",\"lanes\":1,"
+        "\"interface\":\"enp7s3\",\"lanes\":1,\"lanes_wanted\":0,"
         "\"rtt_us\":{\"latest\":20100,\"min\":20000,\"smoothed\":20250,\"variance\":340},"
         "\"cwnd_bytes\":123456,\"in_flight_bytes\":1500,"
         "\"udp\":{\"rx_packets\":1,\"rx_bytes\":1200,\"tx_packets\":1500,\"tx_bytes\":2000000},"
         "\"datagrams\":{\"tx\":1000,\"acked\":990,\"lost\":5,\"rx\":800},"
-        "\"udp_payload_bytes\":1472,\"packet_max_bytes\":1438,\"heard_s\":4,\"mtu_known\":true}]},"
+        "\"udp_payload_bytes\":1472,\"packet_max_bytes\":1438,\"heard_s\":4,\"mtu_known\":true,"
+        "\"each_lane\":[]}]},"
         "{\"name\":\"edge-with-a-longer-name\",\"instance\":\"\",\"remote\":\"\",\"since\":null,"
         "\"age_s\":90061,\"certificate_until\":null,\"addresses\":[],\"prefixes\":[],\"learned\":[]"
         ","
@@ -270,6 +271,44 @@ static void text_of_a_client_is_exact(void **state)
     text = text_of(&s, status_write_text);
     assert_string_equal(text, expected);
     free(text);
+    status_done(&s);
+}
+
+/* Further lanes of a path: the text has their number and their sums, the JSON has each. */
+static void lanes_of_a_path_are_told(void **state)
+{
+    struct status s, back;
+    char *text, *json;
+
+    make_client(&s);
+    s.paths[0].lanes = 2;
+    s.paths[0].lanes_wanted = 3;
+    assert_non_null(status_make_lanes(&s.paths[0], 2));
+    for (unsigned i = 0; i < 2; i++) {
+        s.paths[0].each_lane[i].number = 3 * i;
+        s.paths[0].each_lane[i].quic = a_path().quic;
+        set(s.paths[0].each_lane[i].local, "192.0.2.5:1");
+    }
+    s.paths[0].each_lane[1].quic.datagrams_lost = 77;
+    text = text_of(&s, status_write_text);
+    assert_non_null(strstr(text, " on enp7s3 to 203.0.113.1:45001, 2 lanes (3 wanted)\n"));
+    free(text);
+    s.paths[0].lanes_wanted = 2;
+    text = text_of(&s, status_write_text);
+    assert_non_null(strstr(text, " on enp7s3 to 203.0.113.1:45001, 2 lanes\n"));
+    free(text);
+    json = status_json(&s, 0);
+    assert_non_null(strstr(
+        json,
+        "\"each_lane\":[{\"number\":0,\"local\":\"192.0.2.5:1\",\"rtt_us\":{\"latest\":20100,"));
+    assert_int_equal(status_from_json(json, strlen(json), &back), 0);
+    assert_int_equal(back.paths[0].lanes, 2);
+    assert_int_equal(back.paths[0].n_each_lane, 2);
+    assert_int_equal(back.paths[0].each_lane[1].number, 3);
+    assert_int_equal(back.paths[0].each_lane[1].quic.datagrams_lost, 77);
+    assert_string_equal(back.paths[0].each_lane[1].local, "192.0.2.5:1");
+    free(json);
+    status_done(&back);
     status_done(&s);
 }
 
@@ -368,11 +407,11 @@ static void text_of_peers_is_a_table(void **state)
     static const char expected[] =
         "mt1: 2 peers up\n"
         "  NAME                     INSTANCE  REMOTE              ADDRESSES    PREFIXES       "
-        "LEARNED  CONNECTED  HEARD      RTT      IN      OUT    LOST  BADSRC\n"
+        "LEARNED  CONNECTED  HEARD  LANES      RTT      IN      OUT    LOST  BADSRC\n"
         "  edge                     cr5       198.51.100.2:50000  10.200.10.1  172.16.5.0/30  "
-        "      1      1m 0s     4s  20.2 ms  1000 B  2.0 KiB  0.50 %       7\n"
+        "      1      1m 0s     4s      1  20.2 ms  1000 B  2.0 KiB  0.50 %       7\n"
         "  edge-with-a-longer-name  -         -                   -            -              "
-        "      -      1d 1h      -        -     0 B      0 B       -       -\n";
+        "      -      1d 1h      -      -        -     0 B      0 B       -       -\n";
     struct status s;
     char *text;
 
@@ -644,6 +683,7 @@ int main(void)
         cmocka_unit_test(json_is_in_its_usual_form),
         cmocka_unit_test(json_of_peers_is_exact),
         cmocka_unit_test(text_of_a_client_is_exact),
+        cmocka_unit_test(lanes_of_a_path_are_told),
         cmocka_unit_test(down_is_told_over_attempts),
         cmocka_unit_test(the_server_is_told_once),
         cmocka_unit_test(text_of_a_waiting_client_tells_why),

@@ -326,6 +326,8 @@ static void write_files(void)
     write_text("Why an instance that does not run has ended, for mpquic status.");
     printf(".It Pa /var/lib/mpquic/NAME.time\n");
     write_text("The time that an instance knew last, for machines whose clock stops.");
+    printf(".It Pa /var/lib/mpquic/NAME.reset\n");
+    write_text("A secret of a hub, from which it tells edges that it was restarted.");
     printf(".It Pa /usr/share/doc/mpquic/\n");
     write_text("tutorial.md: from two fresh machines to the first packet. install.md: running "
                "tunnels as services. security.md: what is promised. Examples.");

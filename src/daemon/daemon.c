@@ -234,6 +234,21 @@ static void on_hangup(struct loop_signal *sig, int signo)
     reload_outcome_done(&out);
 }
 
+/* A server's outlives its key: whoever is connected when that is replaced learns at once of a
+ * restart too. Where it cannot be kept, the key's is the same after a restart at least. */
+static void fill_reset_secret(struct instance *inst, struct quic_endpoint_opts *o)
+{
+    int rv = o->server ? helper_reset_secret(inst->helper, o->reset_secret) : -ENOENT;
+
+    if (!rv)
+        return;
+    quic_tls_reset_secret(inst->cred.tls, o->reset_secret);
+    if (o->server)
+        log_info("state: cannot keep the secret of stateless resets: %s: that of the private key "
+                 "serves instead",
+                 strerror(-rv));
+}
+
 static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
 {
     const struct tunnel_config *c = inst->config;
@@ -247,7 +262,7 @@ static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
     o->pool = inst->pool;
     o->drops = &inst->drops;
     o->random = quic_random_system;
-    quic_tls_reset_secret(inst->cred.tls, o->reset_secret);
+    fill_reset_secret(inst, o);
 }
 
 static int make_edge(struct instance *inst)

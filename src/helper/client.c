@@ -335,3 +335,15 @@ void helper_time_save(struct helper *h, int64_t now_s)
 {
     ask_plain(h, &(struct helper_request){.op = HELPER_OP_TIME_SAVE, .time_s = now_s});
 }
+
+int helper_reset_secret(struct helper *h, uint8_t ret[static HELPER_SECRET_BYTES])
+{
+    struct helper_request q = {.op = HELPER_OP_RESET_SECRET};
+    struct helper_answer a;
+    int r = ask(h, &q, &a, NULL);
+
+    if (!r)
+        memcpy(ret, a.secret, sizeof(a.secret));
+    explicit_bzero(a.secret, sizeof(a.secret));
+    return r;
+}

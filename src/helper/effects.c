@@ -258,6 +258,11 @@ static int fx_time_save(void *user, const char *name, int64_t now_s)
     return files_time_save(name, now_s);
 }
 
+static int fx_reset_secret(void *user, const char *name, uint8_t ret[static HELPER_SECRET_BYTES])
+{
+    return files_reset_secret(name, ret);
+}
+
 static int fx_notify(void *user, enum helper_notify what)
 {
 #if HAVE_SYSTEMD
@@ -334,6 +339,7 @@ const struct server_effects effects_real = {
     .notify_status = fx_notify_status,
     .time_load = fx_time_load,
     .time_save = fx_time_save,
+    .reset_secret = fx_reset_secret,
     .close = fx_close,
     .now_ns = fx_now_ns,
     .real_s = fx_real_s,

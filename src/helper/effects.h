@@ -30,5 +30,6 @@ int files_stat(const char *path, struct helper_stamp *ret);
 int files_config_read(const char *path, struct tunnel_config **ret);
 int files_time_load(const char *name, int64_t *ret);
 int files_time_save(const char *name, int64_t now_s);
+int files_reset_secret(const char *name, uint8_t ret[static HELPER_SECRET_BYTES]);
 
 #endif

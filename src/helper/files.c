@@ -1,4 +1,4 @@
-/* Files that the helper reads for the data plane, and the one that it writes. */
+/* Files that the helper reads for the data plane, and those that it writes for the instance. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -122,30 +123,65 @@ int files_config_read(const char *path, struct tunnel_config **ret)
     return out;
 }
 
-/* --- the time -------------------------------------------------------------------------- */
+/* --- state ----------------------------------------------------------------------------- */
 
-static int time_path(const char *name, const char *suffix, char path[static STATE_PATH_MAX])
+static int state_path(const char *name, const char *suffix, char path[static STATE_PATH_MAX])
 {
     char dir[STATE_PATH_MAX];
     int r = place_state_dir(dir, sizeof(dir)), n;
 
     if (r)
         return r;
-    n = snprintf(path, STATE_PATH_MAX, "%s/%s.time%s", dir, name, suffix);
+    n = snprintf(path, STATE_PATH_MAX, "%s/%s.%s", dir, name, suffix);
     return n < 0 || n >= STATE_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* NAME.KIND with those bytes: all of them or as it was. */
+static int write_state(const char *name, const char *kind, const void *data, size_t len,
+                       mode_t mode)
+{
+    char path[STATE_PATH_MAX], temporary[STATE_PATH_MAX], dir[STATE_PATH_MAX], suffix[16];
+    int fd, r = state_path(name, kind, path);
+
+    snprintf(suffix, sizeof(suffix), "%s.new", kind);
+    if (!r)
+        r = state_path(name, suffix, temporary);
+    if (!r)
+        r = place_state_dir(dir, sizeof(dir));
+    if (r)
+        return r;
+    mkdir(dir, 0755); /* when it fails, so does what follows */
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0)
+        return -errno;
+    r = write(fd, data, len) == (ssize_t)len ? 0 : errno ? -errno : -ENOSPC;
+    if (close(fd) && !r)
+        r = -errno;
+    if (!r && rename(temporary, path))
+        r = -errno;
+    if (r)
+        unlink(temporary);
+    return r;
+}
+
+/* At most max bytes of NAME.KIND. Returns how many or -errno. */
+static ssize_t read_state(const char *name, const char *kind, void *ret, size_t max)
+{
+    char path[STATE_PATH_MAX];
+    int r = state_path(name, kind, path);
+    _cleanup_close_ int fd = r ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    return fd < 0 ? (r ? r : -errno) : read_all(fd, ret, max);
 }
 
 int files_time_load(const char *name, int64_t *ret)
 {
-    char path[STATE_PATH_MAX], text[32] = "", *end;
-    int r = time_path(name, "", path);
-    _cleanup_close_ int fd = r ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    char text[32] = "", *end;
+    ssize_t n = read_state(name, "time", text, sizeof(text) - 1);
     int64_t v;
 
-    if (fd < 0)
-        return r ? r : -errno;
-    if (read(fd, text, sizeof(text) - 1) <= 0)
-        return -ENOENT;
+    if (n <= 0)
+        return n ? (int)n : -ENOENT;
     errno = 0;
     v = strtoll(text, &end, 10);
     if (errno || end == text || *end != '\n' || v < 0)
@@ -156,26 +192,27 @@ int files_time_load(const char *name, int64_t *ret)
 
 int files_time_save(const char *name, int64_t now_s)
 {
-    char path[STATE_PATH_MAX], temporary[STATE_PATH_MAX], dir[STATE_PATH_MAX], text[32];
-    int fd, r = time_path(name, "", path), len;
+    char text[32];
+    int len = snprintf(text, sizeof(text), "%" PRId64 "\n", now_s);
 
+    return write_state(name, "time", text, (size_t)len, 0644);
+}
+
+int files_reset_secret(const char *name, uint8_t ret[static HELPER_SECRET_BYTES])
+{
+    uint8_t secret[HELPER_SECRET_BYTES + 1];
+    ssize_t n = read_state(name, "reset", secret, sizeof(secret));
+    int r = 0;
+
+    if (n < 0 && n != -ENOENT && n != -EFBIG)
+        return (int)n;
+    if (n != HELPER_SECRET_BYTES) { /* none yet, or one that was spoilt */
+        if (getrandom(secret, HELPER_SECRET_BYTES, 0) != HELPER_SECRET_BYTES)
+            return -EIO;
+        r = write_state(name, "reset", secret, HELPER_SECRET_BYTES, 0600);
+    }
     if (!r)
-        r = time_path(name, ".new", temporary);
-    if (!r)
-        r = place_state_dir(dir, sizeof(dir));
-    if (r)
-        return r;
-    mkdir(dir, 0755); /* when it fails, so does what follows */
-    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (fd < 0)
-        return -errno;
-    len = snprintf(text, sizeof(text), "%" PRId64 "\n", now_s);
-    r = write(fd, text, (size_t)len) == len ? 0 : errno ? -errno : -ENOSPC;
-    if (close(fd) && !r)
-        r = -errno;
-    if (!r && rename(temporary, path))
-        r = -errno;
-    if (r)
-        unlink(temporary);
+        memcpy(ret, secret, HELPER_SECRET_BYTES);
+    explicit_bzero(secret, sizeof(secret));
     return r;
 }

@@ -33,6 +33,7 @@ enum {
     HELPER_FILE_MAX = 1 << 20,  /* bytes of a file that helper_file_read() takes */
     HELPER_ROUTE_METRIC = 4096, /* of each route into the TUN */
     HELPER_ROUTES_MAX = NETLINK_BATCH_MAX,
+    HELPER_SECRET_BYTES = 32,
     HELPER_AUTO_ADDRS_MAX = 2, /* assigned addresses of a family on the TUN of a client */
 };
 
@@ -174,5 +175,9 @@ uint64_t helper_watchdog_ns(const struct helper *h);
  * one line in the log. */
 int helper_time_load(struct helper *h, int64_t *ret);
 void helper_time_save(struct helper *h, int64_t now_s);
+
+/* The instance's secret for stateless resets, in the state directory: made when there is none yet,
+ * then always the same. Errors of the file system. */
+int helper_reset_secret(struct helper *h, uint8_t ret[static HELPER_SECRET_BYTES]);
 
 #endif

@@ -27,6 +27,7 @@ enum helper_op {
     HELPER_OP_NOTIFY,
     HELPER_OP_TIME_LOAD,
     HELPER_OP_TIME_SAVE,
+    HELPER_OP_RESET_SECRET,
     HELPER_OP_TEXT,
     HELPER_OP_COUNT
 };
@@ -79,6 +80,7 @@ struct helper_answer {
         struct tun_info tun;
         struct helper_stamp stamp;
         struct helper_routes_result routes;
+        uint8_t secret[HELPER_SECRET_BYTES];
         int64_t time_s;
     };
 };

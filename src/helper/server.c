@@ -377,6 +377,8 @@ static int dispatch(struct server *s, const struct helper_request *q, struct ser
         return load_op(s, &ret->answer.time_s);
     case HELPER_OP_TIME_SAVE:
         return save_op(s, q->time_s);
+    case HELPER_OP_RESET_SECRET:
+        return s->fx->reset_secret(s->fx_user, s->opts->name, ret->answer.secret);
     default:
         return -EPERM;
     }
@@ -402,6 +404,7 @@ static const char *op_name(uint32_t op)
         [HELPER_OP_NOTIFY] = "notify",
         [HELPER_OP_TIME_LOAD] = "time-load",
         [HELPER_OP_TIME_SAVE] = "time-save",
+        [HELPER_OP_RESET_SECRET] = "reset-secret",
         [HELPER_OP_TEXT] = "text",
     };
 

@@ -38,6 +38,7 @@ struct server_effects {
     int (*notify_status)(void *user, const char *text); /* without control characters */
     int (*time_load)(void *user, const char *name, int64_t *ret);
     int (*time_save)(void *user, const char *name, int64_t now_s);
+    int (*reset_secret)(void *user, const char *name, uint8_t ret[static HELPER_SECRET_BYTES]);
     void (*close)(void *user, int fd);
     uint64_t (*now_ns)(void *user);
     int64_t (*real_s)(void *user); /* the system's clock */

@@ -308,6 +308,24 @@ def test_a_certificate_is_replaced_under_live_sessions(site):
     assert site.edge.status()["server"]["certificate"]["serial"] == new
 
 
+def test_a_restart_with_another_key_resets_who_is_connected(site):
+    """The connection is older than the key; the hub that knows only this one ends it nevertheless,
+    before the edge's idle timeout."""
+    tls = site.etc["hub"] / "mpquic/tls"
+    cert, key = site.authority.issue("server", "hub", server=True, hosts=[site.lab.hub4])
+    replace(tls, "server.crt", cert)
+    replace(tls, "server.key", key)
+    assert reload(site.hub)[0] == 0
+    reachable(site.lab, "hub", "10.200.10.1", ends=site.ends)
+    site.edge.log.write_text("")
+    site.hub.kill()
+    site.hub.start()
+    site.edge.wait_line("the peer has forgotten the connection", 60)
+    for i, end in ((1, site.edge), (2, site.edge2)):
+        is_up(end)
+        reachable(site.lab, "hub", f"10.200.10.{i}", ends=site.ends)
+
+
 def test_a_broken_certificate_is_reported_once_and_the_old_one_stays(site):
     """Without a command: found by looking, and so is the repair."""
     tls = site.etc["hub"] / "mpquic/tls"

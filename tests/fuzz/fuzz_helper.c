@@ -69,6 +69,8 @@ static bool is_effect_allowed(bool hub, const struct fakes *f)
                                                   : f->prefix.len == ip_addr_bits(&f->prefix.addr));
     case FAKE_ADDR_DEL:
         return f->ifindex == FAKE_IFINDEX && f->prefix.len <= ip_addr_bits(&f->prefix.addr);
+    case FAKE_RESET_SECRET:
+        return !strcmp(f->text, "mpq1");
     case FAKE_LINK_NAME:
         return f->ifindex == FAKE_IFINDEX && !strcmp(f->text, "mpq1");
     case FAKE_ROUTES_ADD:

@@ -28,6 +28,7 @@ enum fake_call {
     FAKE_NOTIFY_STATUS,
     FAKE_TIME_LOAD,
     FAKE_TIME_SAVE,
+    FAKE_RESET_SECRET,
 };
 
 enum { FAKE_IFINDEX = 7, FAKE_FD = 1000 };
@@ -256,6 +257,15 @@ static int fake_time_save(void *user, const char *name, int64_t now_s)
     return fake_note(f, FAKE_TIME_SAVE);
 }
 
+static int fake_reset_secret(void *user, const char *name, uint8_t ret[static HELPER_SECRET_BYTES])
+{
+    struct fakes *f = user;
+
+    snprintf(f->text, sizeof(f->text), "%s", name);
+    memset(ret, 5, HELPER_SECRET_BYTES);
+    return fake_note(f, FAKE_RESET_SECRET);
+}
+
 static void fake_close(void *user, int fd)
 {
     ((struct fakes *)user)->open--;
@@ -293,6 +303,7 @@ static const struct server_effects fake_effects = {
     .notify_status = fake_notify_status,
     .time_load = fake_time_load,
     .time_save = fake_time_save,
+    .reset_secret = fake_reset_secret,
     .close = fake_close,
     .now_ns = fake_now_ns,
     .real_s = fake_real_s,

@@ -3,9 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "helper/effects.h"
 #include "helper/policy.h"
 #include "helper_fakes.h"
 
@@ -527,6 +530,8 @@ static void test_the_rest_has_bounds(void **state)
     assert_refused(f, .op = HELPER_OP_CONFIG_COMMIT, .flag = 7);
     assert_int_equal(ASK(f, .op = HELPER_OP_NOTIFY, .which = HELPER_NOTIFY_WATCHDOG), 0);
     assert_int_equal(f->fakes.value, HELPER_NOTIFY_WATCHDOG);
+    assert_int_equal(ASK(f, .op = HELPER_OP_RESET_SECRET), 0);
+    assert_string_equal(f->fakes.text, "mpq1");
     open_tun(f);
     assert_int_equal(ASK(f, .op = HELPER_OP_CONTROL_SOCKET), 0);
 }
@@ -545,6 +550,43 @@ static void test_the_time_to_save_is_bounded(void **state)
                      0);
     assert_refused(f, .op = HELPER_OP_TIME_SAVE,
                    .time_s = FAKE_CLOCK_S + FAKE_SAVED_AHEAD_S + 3600);
+}
+
+/* --- the secret of stateless resets, in the file system --------------------------------- */
+
+static void test_the_reset_secret_is_made_once(void **state)
+{
+    char dir[] = "/tmp/mpquic-state-XXXXXX", path[64];
+    uint8_t first[HELPER_SECRET_BYTES], again[HELPER_SECRET_BYTES], other[HELPER_SECRET_BYTES];
+    struct stat st;
+    FILE *file;
+
+    assert_non_null(mkdtemp(dir));
+    setenv("MPQUIC_STATE_DIR", dir, 1);
+    assert_int_equal(files_reset_secret("mt1", first), 0);
+    assert_int_equal(files_reset_secret("mt1", again), 0);
+    assert_int_equal(files_reset_secret("mt2", other), 0);
+    assert_memory_equal(first, again, sizeof(first));
+    assert_memory_not_equal(first, other, sizeof(first));
+    snprintf(path, sizeof(path), "%s/mt1.reset", dir);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    file = fopen(path, "w"); /* spoilt: made anew */
+    assert_non_null(file);
+    fputs("short", file);
+    fclose(file);
+    assert_int_equal(files_reset_secret("mt1", again), 0);
+    assert_memory_not_equal(first, again, sizeof(first));
+    assert_int_equal(files_reset_secret("mt1", first), 0);
+    assert_memory_equal(first, again, sizeof(first));
+    unlink(path);
+    assert_int_equal(mkdir(path, 0700), 0); /* cannot be kept */
+    assert_true(files_reset_secret("mt1", first) < 0);
+    rmdir(path);
+    snprintf(path, sizeof(path), "%s/mt2.reset", dir);
+    unlink(path);
+    assert_int_equal(rmdir(dir), 0);
+    unsetenv("MPQUIC_STATE_DIR");
 }
 
 static void tell(struct fixture *f, uint32_t which, const char *text, int expected)
@@ -614,6 +656,7 @@ int main(void)
         EDGE(test_a_tun_whose_addresses_are_unknown_is_not_opened),
         HUB(test_hub_routes),
         EDGE(test_edge_routes),
+        cmocka_unit_test(test_the_reset_secret_is_made_once),
         HUB(test_many_routes_in_one_request),
         HUB(test_no_routes_before_there_is_a_tun),
         HUB(test_the_tun_gets_its_name_again),

@@ -147,6 +147,7 @@ static void on_resolved(struct loop_io *io, uint32_t events)
         return;
     }
     inst->remote = addr;
+    instance_recheck_assigned(inst);
     instance_follow_addresses(inst);
     loop_defer(inst->loop, &inst->pump);
 }
@@ -180,11 +181,22 @@ static void on_bind_retry(struct loop_timer *timer)
 
 /* --- kernel events --------------------------------------------------------------------- */
 
+/* An address outside the tunnel may have come or gone. */
+static bool changes_outside(const struct instance *inst, const struct netlink_event *ev)
+{
+    bool addr = ev->type == NETLINK_EVENT_ADDR || ev->type == NETLINK_EVENT_ADDR_GONE;
+
+    return ev->type == NETLINK_EVENT_RESYNC ||
+           (addr && (!inst->tun || ev->addr.index != tun_ifindex(inst->tun)));
+}
+
 static void on_netlink_event(void *user, const struct netlink_event *ev)
 {
     struct instance *inst = user;
 
     upkeep_on_event(inst, ev);
+    if (changes_outside(inst, ev))
+        instance_recheck_assigned(inst);
     if (ev->type != NETLINK_EVENT_ROUTE_GONE)
         instance_follow_addresses(inst);
 }

@@ -113,6 +113,18 @@ static void on_edge_assigned(void *user, const struct capsule_addrs *addrs)
     on_assign_pause(&inst->assign.pause);
 }
 
+void instance_recheck_assigned(struct instance *inst)
+{
+    if (!inst->edge || inst->config->n_tun_addr || !inst->history.assigned.n)
+        return;
+    inst->assign.changed = true;
+    if (loop_timer_is_set(&inst->assign.pause))
+        return;
+    inst->assign.pause.cb = on_assign_pause;
+    inst->assign.pause.user = inst;
+    loop_timer_set(inst->loop, &inst->assign.pause, loop_now_ns(inst->loop) + ASSIGN_INTERVAL_NS);
+}
+
 static void on_edge_mtu(void *user, size_t packet_max)
 {
     instance_set_mtu(user, packet_max);

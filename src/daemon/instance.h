@@ -167,6 +167,9 @@ struct hub_rule *instance_hub_policy(const struct tunnel_config *c, const struct
 /* events.c: what edge and hub report, and a line about packets from sources not allowed */
 void instance_note_bad_sources(struct instance *inst);
 enum exit_code instance_exit_code(const struct edge_failure *f); /* of an edge that gave up */
+/* What is outside the tunnel has changed: look soon whether the addresses that the hub has assigned
+ * can be used still, or again. */
+void instance_recheck_assigned(struct instance *inst);
 extern const struct edge_events instance_edge_events;
 extern const struct hub_events instance_hub_events;
 

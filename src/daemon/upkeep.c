@@ -462,18 +462,26 @@ static bool is_usable(struct instance *inst, const struct ip_addr *a)
 void upkeep_on_assigned(struct instance *inst, const struct capsule_addrs *addrs)
 {
     struct upkeep *u = &inst->upkeep;
-    unsigned of_family[2] = {0};
+    struct ip_prefix v[UPKEEP_ASSIGNED_MAX];
+    unsigned of_family[2] = {0}, n = 0;
+    bool same;
 
     if (inst->config->n_tun_addr)
         return;
-    u->n_assigned = 0;
     for (unsigned i = 0; i < addrs->n; i++) {
         struct ip_prefix p = addrs->v[i].prefix;
 
         if (of_family[p.addr.family == 6]++ >= HELPER_AUTO_ADDRS_MAX || !is_usable(inst, &p.addr))
             continue;
-        u->assigned[u->n_assigned++] = p;
+        v[n++] = p;
     }
+    same = n == u->n_assigned;
+    for (unsigned i = 0; i < n && same; i++)
+        same = ip_addr_equal(&v[i].addr, &u->assigned[i].addr);
+    if (same)
+        return;
+    memcpy(u->assigned, v, n * sizeof(*v));
+    u->n_assigned = n;
     upkeep_apply(inst);
 }
 

@@ -1,6 +1,5 @@
 #include "daemon/usable.h"
 
-#include <linux/rtnetlink.h>
 #include <stdlib.h>
 
 #include "base/util.h"
@@ -12,10 +11,7 @@ const char *usable_conflict(const struct usable_outside *o, const struct ip_addr
     for (int i = 0; i < o->n; i++)
         if (o->v[i].index != o->tun_index && ip_addr_equal(a, &o->v[i].prefix.addr))
             return "an address of another interface of this machine";
-    for (unsigned i = 0; i < 2; i++)
-        if (ip_addr_equal(a, &o->gateway[i]))
-            return "the default gateway";
-    return NULL;
+    return o->is_next_hop ? "a router that our routes go by" : NULL;
 }
 
 const char *usable_check(struct netlink *nl, const struct ip_addr *remote, int tun_index,
@@ -23,15 +19,9 @@ const char *usable_check(struct netlink *nl, const struct ip_addr *remote, int t
 {
     _cleanup_free_ struct netlink_addr *v = NULL;
     struct usable_outside o = {.remote = *remote, .tun_index = tun_index};
-    struct netlink_route found;
 
     o.n = netlink_addr_all(nl, 0, &v);
     o.v = v;
-    for (unsigned i = 0; i < 2; i++) {
-        struct netlink_route want = {.dst.addr.family = i ? 6 : 4, .table = RT_TABLE_MAIN};
-
-        if (!netlink_route_find(nl, &want, &found))
-            o.gateway[i] = found.via;
-    }
+    o.is_next_hop = netlink_is_next_hop(a, tun_index) == 1;
     return usable_conflict(&o, a);
 }

@@ -10,8 +10,8 @@ struct usable_outside {
     struct ip_addr remote;        /* the hub's; family 0: none */
     const struct netlink_addr *v; /* of all interfaces */
     int n;
-    int tun_index;             /* what is on the TUN is not outside */
-    struct ip_addr gateway[2]; /* of the default routes; family 0: none */
+    int tun_index;    /* what is on the TUN is not outside */
+    bool is_next_hop; /* the address is, of a route that does not lead into the TUN */
 };
 
 /* NULL, or what the address is instead. */

@@ -121,6 +121,12 @@ int netlink_route_get(struct netlink *nl, const struct ip_addr *to, int *ret_ind
 int netlink_route_find(struct netlink *nl, const struct netlink_route *want,
                        struct netlink_route *ret);
 
+/* Does a route in any table, whoever made it, go by way of the router with that address? Next hops
+ * on the interface but_index do not count. 1, 0 or -errno. At most NETLINK_HOPS_MAX routes are
+ * looked at, because there may be a million. */
+enum { NETLINK_HOPS_MAX = 65536 };
+int netlink_is_next_hop(const struct ip_addr *a, int but_index);
+
 enum netlink_event_type {
     NETLINK_EVENT_LINK,      /* a link appeared or changed */
     NETLINK_EVENT_LINK_GONE, /* a link was removed (its addresses went before) */

@@ -4,6 +4,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -217,4 +218,83 @@ int parse_any_route(const struct nlmsghdr *h, struct netlink_route *ret)
     if (rt->rtm_family != AF_INET && rt->rtm_family != AF_INET6)
         return -ENOMSG;
     return parse_fields(h, ret, &gateway);
+}
+
+/* --- next hops ------------------------------------------------------------------------- */
+
+static bool is_address(const struct nlattr *attr, const struct ip_addr *a)
+{
+    unsigned bytes = ip_addr_bits(a) / 8;
+
+    return attr && mnl_attr_get_payload_len(attr) == bytes &&
+           !memcmp(mnl_attr_get_payload(attr), a->b, bytes);
+}
+
+/* RTA_GATEWAY is of the route's family, RTA_VIA says its own. */
+static bool is_by(const struct nlattr *gateway, const struct nlattr *via, uint8_t family,
+                  const struct ip_addr *a)
+{
+    uint8_t wanted = a->family == 4 ? AF_INET : AF_INET6;
+    unsigned bytes = ip_addr_bits(a) / 8;
+    uint16_t said;
+
+    if (family == wanted && is_address(gateway, a))
+        return true;
+    if (!via || mnl_attr_get_payload_len(via) != sizeof(said) + bytes)
+        return false;
+    memcpy(&said, mnl_attr_get_payload(via), sizeof(said));
+    return said == wanted &&
+           !memcmp((const char *)mnl_attr_get_payload(via) + sizeof(said), a->b, bytes);
+}
+
+/* The attributes of one next hop among several. */
+static bool hop_is_by(const struct rtnexthop *hop, uint8_t family, const struct ip_addr *a)
+{
+    const struct nlattr *v[RTA_VIA + 1] = {0};
+    const char *at = (const char *)RTNH_DATA(hop), *end = (const char *)hop + hop->rtnh_len;
+
+    while (end - at >= (ptrdiff_t)sizeof(struct nlattr)) {
+        const struct nlattr *attr = (const void *)at;
+
+        if (attr->nla_len < sizeof(*attr) || attr->nla_len > end - at)
+            return false;
+        if (mnl_attr_get_type(attr) <= RTA_VIA)
+            v[mnl_attr_get_type(attr)] = attr;
+        at += MNL_ALIGN(attr->nla_len);
+    }
+    return is_by(v[RTA_GATEWAY], v[RTA_VIA], family, a);
+}
+
+static bool any_hop_is_by(const struct nlattr *multipath, uint8_t family, const struct ip_addr *a,
+                          int but_index)
+{
+    const char *at = mnl_attr_get_payload(multipath);
+    const char *end = at + mnl_attr_get_payload_len(multipath);
+
+    while (end - at >= (ptrdiff_t)sizeof(struct rtnexthop)) {
+        const struct rtnexthop *hop = (const void *)at;
+
+        if (hop->rtnh_len < sizeof(*hop) || hop->rtnh_len > end - at)
+            return false;
+        if (hop->rtnh_ifindex != but_index && hop_is_by(hop, family, a))
+            return true;
+        at += MNL_ALIGN(hop->rtnh_len);
+    }
+    return false;
+}
+
+bool parse_goes_by(const struct nlmsghdr *h, const struct ip_addr *a, int but_index)
+{
+    const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
+    const struct nlattr *v[RTA_VIA + 1] = {0};
+    struct attr_table t = {v, RTA_VIA, message_end(h)};
+
+    if (!ip_addr_bits(a) || mnl_nlmsg_get_payload_len(h) < sizeof(*rt) ||
+        mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0)
+        return false;
+    if (v[RTA_MULTIPATH] && any_hop_is_by(v[RTA_MULTIPATH], rt->rtm_family, a, but_index))
+        return true;
+    if (valid(v[RTA_OIF], MNL_TYPE_U32) && (int)mnl_attr_get_u32(v[RTA_OIF]) == but_index)
+        return false;
+    return is_by(v[RTA_GATEWAY], v[RTA_VIA], rt->rtm_family, a);
 }

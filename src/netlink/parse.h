@@ -28,4 +28,8 @@ int parse_route_source(const struct nlmsghdr *h, struct ip_addr *ret);
 /* The same for a route of anybody; its interface is 0 where there is not exactly one. */
 int parse_any_route(const struct nlmsghdr *h, struct netlink_route *ret);
 
+/* Does the route, of anybody, go by way of the router with that address? Next hops on the interface
+ * but_index do not count. */
+bool parse_goes_by(const struct nlmsghdr *h, const struct ip_addr *a, int but_index);
+
 #endif

@@ -236,10 +236,48 @@ def restart_hub(site, **replace):
 
 
 def test_an_address_out_of_the_pool(site, px):
-    own = site.exec("inet", "ip", "-br", "address", "show", "dev", "px").stdout
+    shown = site.exec("inet", "ip", "-br", "address", "show", "dev", "px").stdout
     given = {a.split("/")[0] for a in peers(site)["px"]["addresses"]}
-    assert len(given) == 2 and all(a in own for a in given), own
+    assert len(given) == 2 and all(a in shown for a in given), shown
     assert not given & {a for both in ADDRESS.values() for a in both.values()}
+
+
+def own(site, family="-4"):
+    shown = site.exec("inet", "ip", family, "-br", "address", "show", "dev", "px").stdout
+    return {a.split("/")[0] for a in shown.split() if "/" in a and not a.startswith("fe80")}
+
+
+def test_an_address_that_another_interface_gets_is_given_up_and_taken_again(site, px):
+    """It was free when the hub gave it."""
+    given, = own(site)
+    site.exec("inet", "ip", "address", "add", f"{given}/32", "dev", "lo")
+    try:
+        wait_until(lambda: not own(site), 20, f"{given} is given up:\n{px.text()}")
+        assert f"the hub gives us {given}, which is an address of another interface" in px.text()
+        assert own(site, "-6") and px.running()
+    finally:
+        site.exec("inet", "ip", "address", "del", f"{given}/32", "dev", "lo")
+    wait_until(lambda: own(site) == {given}, 20, f"{given} is used again:\n{px.text()}")
+    reachable(site, "inet", HUB[4], ends=[px])
+
+
+def test_the_address_of_a_router_is_not_used(site, px):
+    """A hub may know none of them: here it is of a route in some table, through the WAN."""
+    given, = own(site)
+    px.stop()
+    site.exec("inet", "ip", "address", "flush", "dev", "px")
+    route = ["203.0.113.0/24", "via", given, "dev", "eth0", "onlink", "table", "77"]
+    site.exec("inet", "ip", "route", "add", *route)
+    try:
+        px.start()
+        px.wait_line(f"the hub gives us {given}, which is a router that our routes go by: not used")
+        wait_until(lambda: own(site, "-6"), 20, "the other address is used")
+        assert not own(site)
+    finally:
+        site.exec("inet", "ip", "route", "del", *route)
+    site.exec("inet", "ip", "address", "add", "192.0.2.77/32", "dev", "lo")  # a reason to look again
+    site.exec("inet", "ip", "address", "del", "192.0.2.77/32", "dev", "lo")
+    wait_until(lambda: own(site) == {given}, 20, f"{given} is used:\n{px.text()}")
 
 
 def test_peers_do_not_reach_each_other(site, px):

@@ -17,6 +17,7 @@ static void parse(const struct nlmsghdr *h)
     struct netlink_link link;
     struct netlink_addr addr;
     struct netlink_route route;
+    static const struct ip_addr hops[] = {{.family = 4, .b = {10}}, {.family = 6, .b = {0xfe}}};
     struct ip_addr source;
 
     if (parse_link(h, &link) == 0) {
@@ -28,6 +29,8 @@ static void parse(const struct nlmsghdr *h)
         check(addr.prefix.len <= ip_addr_bits(&addr.prefix.addr));
     if (parse_route_source(h, &source) == 0)
         check(ip_addr_bits(&source));
+    for (unsigned i = 0; i < ARRAY_LEN(hops); i++)
+        parse_goes_by(h, &hops[i], 7);
     if (parse_route(h, &route) == 0)
         check(route.dst.len <= ip_addr_bits(&route.dst.addr));
 }

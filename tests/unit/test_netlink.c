@@ -664,6 +664,62 @@ static void test_parse_router(void **state)
     assert_int_equal(r.dst.len, 0);
 }
 
+static void put_hop(union message *m, int index, uint16_t type, const void *data, size_t len)
+{
+    struct {
+        struct rtnexthop hop;
+        struct nlattr attr;
+        uint8_t b[24];
+    } x = {.hop = {.rtnh_len = (uint16_t)(sizeof(x.hop) + sizeof(x.attr) + len),
+                   .rtnh_ifindex = index},
+           .attr = {.nla_len = (uint16_t)(sizeof(x.attr) + len), .nla_type = type}};
+
+    memcpy(x.b, data, len);
+    mnl_attr_put(&m->h, RTA_MULTIPATH, MNL_ALIGN(x.hop.rtnh_len), &x);
+}
+
+static void test_parse_next_hops(void **state)
+{
+    static const uint8_t v4[4] = {10, 0, 0, 254};
+    struct ip_addr a4 = prefix("10.0.0.254/32").addr, b4 = prefix("10.0.0.253/32").addr;
+    struct ip_addr a6 = prefix("fe80::1/128").addr, none = {0};
+    struct {
+        uint16_t family;
+        uint8_t b[16];
+    } via6 = {.family = AF_INET6};
+    union message m;
+    struct rtmsg *rt = message_start(&m, RTM_NEWROUTE, sizeof(*rt));
+
+    memcpy(via6.b, a6.b, 16);
+    rt->rtm_family = AF_INET;
+    assert_false(parse_goes_by(&m.h, &a4, 7));
+    mnl_attr_put(&m.h, RTA_GATEWAY, 4, v4);
+    assert_true(parse_goes_by(&m.h, &a4, 7));
+    assert_false(parse_goes_by(&m.h, &b4, 7));
+    assert_false(parse_goes_by(&m.h, &a6, 7));
+    assert_false(parse_goes_by(&m.h, &none, 7));
+    mnl_attr_put_u32(&m.h, RTA_OIF, 7); /* into the tunnel */
+    assert_false(parse_goes_by(&m.h, &a4, 7));
+    assert_true(parse_goes_by(&m.h, &a4, 8));
+
+    rt = message_start(&m, RTM_NEWROUTE, sizeof(*rt));
+    rt->rtm_family = AF_INET;
+    put_hop(&m, 3, RTA_GATEWAY, v4, sizeof(v4));
+    assert_true(parse_goes_by(&m.h, &a4, 7));
+    assert_false(parse_goes_by(&m.h, &b4, 7));
+    assert_false(parse_goes_by(&m.h, &a4, 3));
+
+    rt = message_start(&m, RTM_NEWROUTE, sizeof(*rt));
+    rt->rtm_family = AF_INET; /* IPv4 by way of an IPv6 router */
+    mnl_attr_put(&m.h, RTA_VIA, 18, &via6);
+    assert_true(parse_goes_by(&m.h, &a6, 7));
+    assert_false(parse_goes_by(&m.h, &a4, 7));
+    rt = message_start(&m, RTM_NEWROUTE, sizeof(*rt));
+    rt->rtm_family = AF_INET;
+    put_hop(&m, 3, RTA_VIA, &via6, 18);
+    assert_true(parse_goes_by(&m.h, &a6, 7));
+}
+
 /* Where the kernel would send, and whose route that is, made by whomever. */
 static void test_route_of_others(void **state)
 {
@@ -716,6 +772,7 @@ int main(void)
         T(test_route_walk_in_pieces),
         T(test_route_walk_while_they_change),
         T(test_parse_router),
+        cmocka_unit_test(test_parse_next_hops),
         T(test_route_of_others),
         T(test_monitor_addresses),
         T(test_monitor_vanish_and_return),

@@ -62,6 +62,9 @@ static int set_hub(const struct pki *p, const struct cli_bundle_opts *opts, stru
     }
     if (bundle_hub_parse(hub, b->hub, &b->port))
         return pki_error_set(e, -EINVAL, "'%.80s' is not ADDRESS or ADDRESS:PORT", hub);
+    rv = cli_host(b->hub, e);
+    if (rv)
+        return rv;
     if (!opts->server_name)
         return find_server_name(p, b, e);
     snprintf(b->server_name, sizeof(b->server_name), "%s", opts->server_name);

@@ -11,13 +11,17 @@
 
 enum { LOCK_WAIT_MS = 10000 };
 
-static const char tun_cidr[] = "[10.200.10.254/24, \"fd00:200:10::fe/64\"]";
+/* The hub's own addresses where the user names no network. */
+static const char *const default_network[] = {"10.200.10.254/24", "fd00:200:10::fe/64"};
 
 struct init {
-    const char *config_dir, *pki_dir, *name;
+    const char *config_dir, *pki_dir, *name, *tunnel;
     bool force, no_start;
     char host[BUNDLE_HOST_MAX], hub[BUNDLE_HOST_MAX + 16];
     uint16_t port;
+    unsigned port_option;                       /* 0 = not given */
+    struct ip_prefix own[CONFIG_TUN_ADDRS_MAX]; /* IPv4, IPv6 */
+    struct cli_list network_text, sans;
     struct ip_prefix behind[CLI_LIST_MAX];
     struct cli_list behind_text;
     struct pki pki;
@@ -39,16 +43,16 @@ static void init_done(struct init *x)
 
 static void write_yaml(const struct init *x, FILE *f)
 {
-    char buf[IP_PREFIX_STR_MAX];
+    char buf[IP_PREFIX_STR_MAX], buf6[IP_PREFIX_STR_MAX];
 
     fprintf(f,
             "# Written by mpquic init. mpquic.yaml(5) explains every key.\n"
             "role: server\n"
             "remote_port: %u\n"
-            "tun_name: mpq0\n"
-            "tun_cidr: %s\n"
+            "tun_name: \"%s\"\n"
+            "tun_cidr: [%s, \"%s\"]\n"
             "multi_conn_enabled: true\n",
-            x->port, tun_cidr);
+            x->port, x->tunnel, ip_prefix_str(&x->own[0], buf), ip_prefix_str(&x->own[1], buf6));
     if (x->behind_text.n)
         fprintf(f, "# What may lie behind the edges.\npeer_prefixes:\n");
     for (unsigned i = 0; i < x->behind_text.n; i++)
@@ -70,6 +74,8 @@ static int make_config(struct init *x, struct pki_error *e)
 
     if (x->pki.dir[strcspn(x->pki.dir, "\"\\\r\n")])
         return pki_error_set(e, -EINVAL, "--dir: unusable characters");
+    if (x->tunnel[strcspn(x->tunnel, "\"\\\r\n")])
+        return pki_error_set(e, -EINVAL, "--tunnel: unusable characters");
     f = open_memstream(&text, &len);
     if (!f)
         return pki_error_set(e, -ENOMEM, "out of memory");
@@ -93,23 +99,76 @@ static int parse_behind(struct init *x, struct pki_error *e)
     return rv;
 }
 
-/* Everything that is to be, and where; nothing is written. */
-static int plan(struct init *x, const char *address, struct pki_error *e)
+/* One of each family; the default of a family that is not given. */
+static int parse_networks(struct init *x, struct pki_error *e)
 {
+    bool given[CONFIG_TUN_ADDRS_MAX] = {false};
+    struct ip_prefix p;
+
+    for (unsigned i = 0; i < CONFIG_TUN_ADDRS_MAX; i++)
+        ip_prefix_parse(default_network[i], &x->own[i]);
+    for (unsigned i = 0; i < x->network_text.n; i++) {
+        int rv = cli_hub_network("network", x->network_text.v[i], &p, e);
+        unsigned at = p.addr.family == 6;
+
+        if (rv)
+            return rv;
+        if (given[at])
+            return pki_error_set(e, -EINVAL, "--network: at most one IPv4 and one IPv6 network");
+        given[at] = true;
+        x->own[at] = p;
+    }
+    return 0;
+}
+
+/* Where edges find the hub. */
+static int parse_address(struct init *x, const char *address, struct pki_error *e)
+{
+    uint16_t port = 0;
     int rv;
 
-    x->port = BUNDLE_PORT;
-    if (bundle_hub_parse(address, x->host, &x->port) || !pki_name_ok(x->host))
+    if (bundle_hub_parse(address, x->host, &port))
         return pki_error_set(e, -EINVAL,
                              "'%.80s' is not the address of a hub: give the host name or IP "
                              "address that edges connect to, and :PORT behind it for another port "
                              "than %d",
                              address, BUNDLE_PORT);
+    if (port && x->port_option && port != x->port_option)
+        return pki_error_set(e, -EINVAL, "the port is %u in ADDRESS and %u in --port", port,
+                             x->port_option);
+    x->port = port ? port : x->port_option ? (uint16_t)x->port_option : BUNDLE_PORT;
+    rv = cli_host(x->host, e);
+    if (rv)
+        return rv;
+    if (strlen(x->host) >= PKI_NAME_MAX)
+        return pki_error_set(e, -EINVAL,
+                             "'%.20s...' has %zu characters, but the name of a certificate at most "
+                             "%d: give the IP address here, and this name with --san",
+                             x->host, strlen(x->host), PKI_NAME_MAX - 1);
+    if (!pki_name_ok(x->host))
+        return pki_error_set(e, -EINVAL, "'%.80s' cannot be the name of a certificate", x->host);
+    for (unsigned i = 0; i < x->sans.n && !rv; i++)
+        rv = cli_host(x->sans.v[i], e);
     bundle_hub_str(x->host, x->port, x->hub);
+    return rv;
+}
+
+/* Everything that is to be, and where; nothing is written. */
+static int plan(struct init *x, const char *address, struct pki_error *e)
+{
+    int rv = parse_address(x, address, e);
+
+    if (rv)
+        return rv;
     if (!x->name)
         x->name = "hub";
+    if (!x->tunnel)
+        x->tunnel = "mpq0";
     if (!bundle_name_ok(x->name))
-        return pki_error_set(e, -EINVAL, "'%.80s' cannot be a name", x->name);
+        return pki_error_set(e, -EINVAL,
+                             "'%.80s' cannot be a name: take up to %d letters, digits, '.', '_' "
+                             "and '-'",
+                             x->name, BUNDLE_NAME_MAX);
     snprintf(x->file, sizeof(x->file), "%s.yaml", x->name);
     rv = cli_pki_at(x->pki_dir, &x->pki, e);
     if (!rv)
@@ -118,15 +177,38 @@ static int plan(struct init *x, const char *address, struct pki_error *e)
         rv = file_path(x->path, x->dir, x->file, e);
     if (!rv)
         rv = parse_behind(x, e);
+    if (!rv)
+        rv = parse_networks(x, e);
     return rv ? rv : make_config(x, e);
 }
 
 /* --- doing it -------------------------------------------------------------------------- */
 
+/* More names for the certificate that is there. */
+static int ensure_sans(struct init *x, struct pki_error *e)
+{
+    struct pki_renew_opts opts = {.name = x->host, .sans = x->sans.v, .n_sans = x->sans.n};
+    _cleanup_text_ struct file_text cert = {0};
+    bool all = true;
+    enum pki_kind kind;
+    int rv = x->sans.n ? pki_read(&x->pki, PKI_KIND_SERVER, x->host, PKI_CERT_FILE, &cert, e) : 0;
+
+    for (unsigned i = 0; i < x->sans.n && !rv; i++)
+        all &= cert_is_for_host(&cert, x->sans.v[i]);
+    if (rv || all)
+        return rv;
+    rv = pki_renew(&x->pki, &opts, &kind, e);
+    if (!rv)
+        printf("%s/server/%s: renewed the certificate for more names\n", x->pki.dir, x->host);
+    x->changed |= !rv;
+    return rv;
+}
+
 /* A certificate for the hub, unless one is there that holds. */
 static int ensure_certificate(struct init *x, struct pki_error *e)
 {
-    struct pki_issue_opts opts = {.kind = PKI_KIND_SERVER, .name = x->host};
+    struct pki_issue_opts opts = {
+        .kind = PKI_KIND_SERVER, .name = x->host, .sans = x->sans.v, .n_sans = x->sans.n};
     const struct index_entry *old;
     struct index_table t = {0};
     char path[FILE_PATH_MAX + BUNDLE_HOST_MAX + 32];
@@ -141,7 +223,7 @@ static int ensure_certificate(struct init *x, struct pki_error *e)
            file_exists(path);
     index_done(&t);
     if (good)
-        return 0;
+        return ensure_sans(x, e);
     rv = pki_issue(&x->pki, &opts, e);
     if (!rv)
         printf("%s/server/%s: made a certificate\n", x->pki.dir, x->host);
@@ -268,6 +350,21 @@ static int run(int argc, char **argv)
             if (!cli_list_add(&x.behind_text, optarg))
                 return cli_usage_error(&cli_init, "too many --behind");
             break;
+        case 'w':
+            if (!cli_list_add(&x.network_text, optarg))
+                return cli_usage_error(&cli_init, "too many --network");
+            break;
+        case 'S':
+            if (!cli_list_add(&x.sans, optarg))
+                return cli_usage_error(&cli_init, "too many --san");
+            break;
+        case 'p':
+            if (cli_number(&cli_init, "port", optarg, UINT16_MAX, &x.port_option))
+                return EXIT_CODE_USAGE;
+            break;
+        case 't':
+            x.tunnel = optarg;
+            break;
         case 'n':
             x.name = optarg;
             break;
@@ -301,6 +398,15 @@ static const struct cli_option options[] = {
      "which address is behind which edge; may be repeated. Without it an edge may send from its "
      "own "
      "tunnel address only."},
+    {'w', "network", "PREFIX",
+     "The network of the tunnel, from which edges get their addresses: at most one IPv4 and one "
+     "IPv6 network. The hub takes an address at its end, or the one that is written: "
+     "10.7.0.1/16. Otherwise 10.200.10.0/24 and fd00:200:10::/64."},
+    {'t', "tunnel", "IFNAME", "Name of the TUN interface; otherwise mpq0."},
+    {'p', "port", "N", "UDP port; otherwise the one of ADDRESS:PORT, otherwise 45010."},
+    {'S', "san", "NAME",
+     "One more host name or IP address of this machine that edges may use; may be repeated. mpquic "
+     "pki client --hub tells an edge to use it."},
     {'f', "force", NULL,
      "Replace a configuration that says something else; a copy of it is kept, with .~1~ behind its "
      "name, or the next number."},
@@ -319,7 +425,8 @@ const struct cli_verb cli_init = {
         "Makes, as far as it is missing, a certificate authority (mpquic pki init), a certificate "
         "for ADDRESS, and /etc/mpquic/hub.yaml: a server for many edges on UDP port 45010, whose "
         "TUN is mpq0 with 10.200.10.254/24 and fd00:200:10::fe/64, from which edges get their "
-        "addresses. Then has systemd start it now and at every boot. ADDRESS is the public host "
+        "addresses, unless the options say otherwise. Then has systemd start it now and at every "
+        "boot. ADDRESS is the public host "
         "name or IP address of this machine.\n\n"
         "A second run changes nothing.",
     .options = options,

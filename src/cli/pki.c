@@ -53,52 +53,6 @@ int cli_pki_at(const char *dir, struct pki *ret, struct pki_error *e)
     return 0;
 }
 
-int cli_number(const struct cli_verb *verb, const char *option, const char *text, unsigned max,
-               unsigned *ret)
-{
-    unsigned long v;
-    char *end;
-
-    errno = 0;
-    v = strtoul(text, &end, 10);
-    if (errno || *end || *text < '0' || *text > '9' || !v || v > max) {
-        cli_usage_error(verb, "option --%s: '%.40s' is not a number from 1 to %u", option, text,
-                        max);
-        return -EINVAL;
-    }
-    *ret = (unsigned)v;
-    return 0;
-}
-
-int cli_network(const char *option, const char *text, struct ip_prefix *ret, struct pki_error *e)
-{
-    char buf[IP_PREFIX_STR_MAX];
-    struct ip_prefix p, network;
-
-    if (!strchr(text, '/') || ip_prefix_parse(text, &p))
-        return pki_error_set(e, -EINVAL, "--%s: '%.80s' is not ADDRESS/LENGTH", option, text);
-    network = ip_prefix_network(&p);
-    if (!ip_prefix_equal(&p, &network))
-        return pki_error_set(e, -EINVAL,
-                             "--%s: '%.80s' has bits set behind its length: the network is %s",
-                             option, text, ip_prefix_str(&network, buf));
-    *ret = p;
-    return 0;
-}
-
-int cli_table(const char *option, const char *text, uint32_t *ret, struct pki_error *e)
-{
-    unsigned long long v;
-    char *end;
-
-    errno = 0;
-    v = strtoull(text, &end, 10);
-    if (errno || *end || *text < '0' || *text > '9' || v > UINT32_MAX)
-        return pki_error_set(e, -EINVAL, "--%s: '%.80s' is not a number of a table", option, text);
-    *ret = (uint32_t)v;
-    return 0;
-}
-
 #define OPTION_DIR                                                                           \
     {                                                                                        \
         'd', "dir", "DIR",                                                                   \

@@ -32,6 +32,15 @@ int cli_number(const struct cli_verb *verb, const char *option, const char *text
 /* The network that an option names, ADDRESS/LENGTH without host bits. Returns 0 or -EINVAL. */
 int cli_network(const char *option, const char *text, struct ip_prefix *ret, struct pki_error *e);
 
+/* The network of a tunnel that an option names, as the hub's own address in it: ADDRESS/LENGTH is
+ * taken as it is, of NETWORK/LENGTH the hub gets the last address that a host can have (IPv6: the
+ * one that ends in fe). Returns 0 or -EINVAL. */
+int cli_hub_network(const char *option, const char *text, struct ip_prefix *ret,
+                    struct pki_error *e);
+
+/* A host name or literal address, of a host that others reach. Returns 0 or -EINVAL. */
+int cli_host(const char *text, struct pki_error *e);
+
 /* The number of a routing table, 0 is main. Returns 0 or -EINVAL. */
 int cli_table(const char *option, const char *text, uint32_t *ret, struct pki_error *e);
 

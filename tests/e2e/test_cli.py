@@ -150,3 +150,80 @@ def test_check_and_print_take_the_name_of_an_instance(mpquic, tmp_path):
         assert f"{file}:1:7: error: a server needs " in result.stdout + result.stderr
         result = run(verb, "nobody")
         assert "nobody: error: cannot read: No such file" in result.stdout + result.stderr
+
+
+@pytest.fixture
+def init(cli, tmp_path):
+    """init(WORDS): exit status, what it said, the configuration as print reads it (None: there is
+    none)."""
+    def run(*words):
+        result = cli("init", *words, "--dir", tmp_path / "pki", "--config-dir", tmp_path / "etc",
+                     "--no-start")
+        file = tmp_path / "etc" / "hub.yaml"
+        text = cli("print", file).stdout if file.exists() else None
+        return result.returncode, result.stdout + result.stderr, text
+    return run
+
+
+@pytest.mark.parametrize("address, words", [
+    ("0.0.0.0", "is not the address of a host"),
+    ("::", "is not the address of a host"),
+    ("255.255.255.255", "is not the address of a host"),
+    ("224.0.0.1", "is not the address of a host"),
+    ("ff02::1", "is not the address of a host"),
+    ("fe80::1", "is a link-local address"),
+    ("1.2.3.4.5", "is neither a host name nor an address"),
+    ("1.2.3", "is neither a host name nor an address"),
+    ("a..b", "is neither a host name nor an address"),
+    ("203.0.113.10:0", "is not the address of a hub"),
+    ("203.0.113.10:65536", "is not the address of a hub"),
+    ("a" * 60 + ".example.net", "at most 63: give the IP address here, and this name with --san"),
+])
+def test_init_refuses_what_no_edge_can_reach(init, tmp_path, address, words):
+    code, said, text = init(address)
+    assert code == 30 and words in said and said.count("\n") == 1, said
+    assert text is None and not (tmp_path / "pki").exists()
+
+
+@pytest.mark.parametrize("words, said", [
+    (["--behind", "192.168.77.0"], "has no prefix length: write 192.168.77.0/LENGTH"),
+    (["--network", "10.7.0.0"], "has no prefix length: write 10.7.0.0/LENGTH"),
+    (["--network", "10.7.0.0/32"], "has no room for an edge"),
+    (["--network", "10.7.0.255/24"], "is the broadcast address"),
+    (["--network", "224.1.0.0/16"], "is not in the unicast address space"),
+    (["--network", "10.7.0.0/16", "--network", "10.8.0.0/16"], "at most one IPv4 and one IPv6"),
+    (["--tunnel", "a" * 16], "15 characters"),
+    (["--san", "0.0.0.0"], "is not the address of a host"),
+])
+def test_init_refuses_options(init, tmp_path, words, said):
+    code, text, config = init("203.0.113.10", *words)
+    assert code == 30 and said in text and config is None and not (tmp_path / "pki").exists(), text
+
+
+def test_init_with_options(init, cli, tmp_path):
+    code, said, text = init("203.0.113.10", "--network", "10.7.0.0/16", "--network", "fd07::/48",
+                            "--tunnel", "hub0", "--port", "4433", "--san", "hub.example.net",
+                            "--san", "2001:db8::10")
+    assert code == 0 and "hub: 203.0.113.10:4433 (UDP)" in said
+    for line in (r"tun_name: \"?hub0", r"remote_port: 4433", r"10\.7\.255\.254/16", r"fd07::fe/48"):
+        assert re.search(line, text), text
+    shown = cli("pki", "show", tmp_path / "pki/server/203.0.113.10/cert.pem").stdout
+    assert all(name in shown for name in ("203.0.113.10", "hub.example.net", "2001:db8::10"))
+    # A name more; and again, which changes nothing.
+    words = ["203.0.113.10:4433", "--network", "10.7.0.0/16", "--network", "fd07::/48", "--tunnel",
+             "hub0", "--san", "other.example.net"]
+    assert "renewed the certificate for more names" in init(*words)[1]
+    shown = cli("pki", "show", tmp_path / "pki/server/203.0.113.10/cert.pem").stdout
+    assert "other.example.net" in shown and "hub.example.net" in shown
+    assert "nothing was changed" in init(*words)[1]
+    # An edge that uses one of the other names.
+    bundle = tmp_path / "edge1.mpquic"
+    assert cli("pki", "client", "edge1", "--dir", tmp_path / "pki", "--hub",
+               "other.example.net:4433", "--out", bundle).returncode == 0
+    assert "server-name" not in bundle.read_text()
+    assert "10.7.0.0/16" in bundle.read_text() and "fd07::/48" in bundle.read_text()
+
+
+def test_init_takes_the_hubs_own_address(init):
+    code, said, text = init("hub.example.net", "--network", "10.7.0.1/16")
+    assert code == 0 and "10.7.0.1/16" in text and "fd00:200:10::fe/64" in text, said

@@ -499,7 +499,7 @@ def test_init_over_another_configuration(site):
     mine = file.read_text() + "peer_to_peer: true\n"
     file.write_text(mine)
     result = hub.mpquic("init", "192.0.2.10", "--behind", "192.168.7.0", *words, "--force", check=False)
-    assert result.returncode == FILES and "ADDRESS/LENGTH" in result.stderr
+    assert result.returncode == FILES and "192.168.7.0/LENGTH" in result.stderr
     said = hub.mpquic("init", "192.0.2.10", *words, "--force").stdout
     assert f"{file}.~1~" in said and "the hub was 192.0.2.9:45010: every edge" in said
     assert (site.state / "again" / "hub.yaml.~1~").read_text() == mine

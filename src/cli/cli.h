@@ -30,8 +30,8 @@ struct cli_verb {
     int (*run)(int argc, char **argv);
 };
 
-extern const struct cli_verb cli_tunnel, cli_init, cli_join, cli_check, cli_print, cli_pki,
-    cli_status, cli_peers, cli_reload, cli_tun, cli_help, cli_version;
+extern const struct cli_verb cli_tunnel, cli_init, cli_join, cli_leave, cli_check, cli_print,
+    cli_pki, cli_status, cli_peers, cli_reload, cli_tun, cli_help, cli_version;
 
 /* In the order in which help lists them, NULL at the end. */
 extern const struct cli_verb *const cli_verbs[];

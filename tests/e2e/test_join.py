@@ -570,3 +570,60 @@ def test_revocation_ends_the_session(site):
         reachable(site, "lan1", site.inet4, timeout=3)
     said = refused(site, REVOKED, site.state / "edge1.mpquic", fresh=False)
     assert "revoked" in said or "rejected" in said
+
+
+def test_leave(site):
+    """What join wrote is shown, moved aside once it is confirmed, and can be put back."""
+    edge = site.machines["edge"]
+    file = bundle(site, "leaver", "--tunnel", "mpq8", "--route-table", "108")
+    started = edge.mpquic("join", file, "--no-start").stdout
+    config, keys = edge.config / "leaver.yaml", edge.config / "tls" / "leaver"
+    text, before = config.read_text(), edge.files()
+    # Nobody is asked where nobody can answer.
+    asked = edge.mpquic("leave", "leaver", check=False)
+    assert asked.returncode == 2 and "add --yes" in asked.stderr
+    for line in (r"remove \S+/leaver\.yaml", r"remove \S+/tls/leaver, its key and certificates",
+                 r"a copy of the files is kept"):
+        assert re.search(line, asked.stdout), asked.stdout
+    # One that runs and that systemd does not know.
+    instance = Tunnel(site, "edge", re.search(r"-c (\S+)$", started, re.M).group(1), edge.etc).start()
+    instance.wait_line("tunnel: up")
+    assert "remove the interface mpq8" in edge.mpquic("leave", "leaver", check=False).stdout
+    busy = edge.mpquic("leave", "leaver", "--yes", check=False)
+    assert busy.returncode == FILES and "leaver is running: stop it first" in busy.stderr
+    assert edge.files() == before and instance.running()
+    assert instance.stop() == 0
+    result = edge.mpquic("leave", "leaver", "--yes")
+    assert "next, on the hub: mpquic pki revoke leaver" in result.stdout
+    assert not config.exists() and not keys.exists()
+    assert "mpq8" not in interfaces(site)
+    assert (edge.config / "leaver.yaml.~1~").read_text() == text
+    assert (edge.config / "tls/leaver.~1~/key.pem").stat().st_mode & 0o777 == 0o600
+    again = edge.mpquic("leave", "leaver", "--yes", check=False)
+    assert again.returncode == FILES and "leaver.yaml is not there" in again.stderr
+    # And back.
+    edge.mpquic("join", file, "--no-start")
+    assert config.read_text() == text
+    edge.mpquic("leave", "leaver", "--yes")
+    assert (edge.config / "leaver.yaml.~2~").exists()
+
+
+def test_leave_touches_only_what_join_made(site):
+    edge, hub = site.machines["edge"], site.machines["hub"]
+    refusal = hub.mpquic("leave", "hub", "--yes", check=False)
+    assert refusal.returncode == FILES and "hub.yaml is a hub's" in refusal.stderr
+    edge.mpquic("join", bundle(site, "mine", "--tunnel", "mpq8", "--route-table", "108"), "--no-start")
+    config = edge.config / "mine.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("tls/mine/", "tls/edge1/"))
+    before = edge.files()
+    refusal = edge.mpquic("leave", "mine", "--yes", check=False)
+    assert refusal.returncode == FILES and "not what mpquic join made" in refusal.stderr
+    config.write_text("role: clinet\n")
+    refusal = edge.mpquic("leave", "mine", "--yes", check=False)
+    assert refusal.returncode == FILES and "has errors: mpquic check" in refusal.stderr
+    refusal = edge.mpquic("leave", "../mine", "--yes", check=False)
+    assert refusal.returncode == FILES and "cannot be the name" in refusal.stderr
+    assert edge.files() == before
+    config.write_text(text)
+    edge.mpquic("leave", "mine", "--yes")

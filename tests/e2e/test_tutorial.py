@@ -178,3 +178,18 @@ def test_reboot(site):
     for node in ("edge", "hub"):  # the edge waits for the hub
         machines[node].boot()
     reaches_internet(network, lambda: machines["edge"].journal("mpquic@edge1")[-1500:])
+
+
+def test_leave(site):
+    """The edge takes its tunnel away; the copies bring it back."""
+    network, machines = site
+    edge = machines["edge"]
+    left = edge.run("mpquic", "leave", "edge1", "--yes")
+    assert "mpquic pki revoke edge1" in left.stdout and "lan-to-tunnel@" in left.stdout
+    assert "inactive" in edge.run("systemctl", "is-active", "mpquic@edge1", check=False).stdout
+    assert "disabled" in edge.run("systemctl", "is-enabled", "mpquic@edge1", check=False).stdout
+    assert "mpq0" not in network.exec("edge", "ip", "-br", "link").stdout
+    assert "no instance is running" in edge.run("mpquic", "status", check=False).stderr
+    assert fetch(network, 4) == ()
+    edge.run("mpquic", "join", "/root/edge1.mpquic")
+    reaches_internet(network, lambda: edge.journal("mpquic@edge1")[-1500:])

@@ -362,11 +362,29 @@ static int fill_tunnel(const struct instance *inst, struct status_tunnel *t)
     return rv;
 }
 
+static void fill_offloads(const struct instance *inst, struct status_offloads *o)
+{
+    unsigned n = 0, gso = 0, gro = 0;
+
+    for (unsigned i = 0; i < ARRAY_LEN(inst->sockets); i++) {
+        const struct udp_socket *s = inst->sockets[i].udp;
+
+        n += s != NULL;
+        gso += s && udp_socket_has_gso(s);
+        gro += s && udp_socket_has_gro(s);
+    }
+    *o = (struct status_offloads){.tun_tso = inst->tun && tun_has_offload(inst->tun),
+                                  .tun_uso = inst->tun && tun_has_uso(inst->tun),
+                                  .udp_gso = n && gso == n,
+                                  .udp_gro = n && gro == n};
+}
+
 int instance_snapshot(struct instance *inst, struct status *ret)
 {
     int rv;
 
     fill_head(inst, ret);
+    fill_offloads(inst, &ret->offloads);
     rv = fill_tunnel(inst, &ret->tunnel);
     if (!rv)
         rv = inst->edge ? fill_edge(inst, ret) : fill_hub(inst, ret);

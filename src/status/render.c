@@ -138,6 +138,22 @@ static void write_tunnel(const struct status_tunnel *t, FILE *out)
     write_list(out, 4, "assigned", &t->assigned);
 }
 
+static const char *both(bool a, bool b, const char *name_a, const char *name_b,
+                        char buf[static STATUS_WORD_MAX])
+{
+    snprintf(buf, STATUS_WORD_MAX, "%s%s%s", a ? name_a : "", a && b ? ", " : "", b ? name_b : "");
+    return *buf ? buf : "none";
+}
+
+static void write_offloads(const struct status_offloads *v, FILE *out)
+{
+    char tun[STATUS_WORD_MAX], udp[STATUS_WORD_MAX];
+
+    label(out, 2, "offloads");
+    fprintf(out, "TUN %s; UDP %s\n", both(v->tun_tso, v->tun_uso, "TSO", "USO", tun),
+            both(v->udp_gso, v->udp_gro, "GSO", "GRO", udp));
+}
+
 static double ms(uint64_t us)
 {
     return (double)us / 1000;
@@ -404,6 +420,7 @@ void status_write_text(const struct status *s, FILE *out)
     write_list(out, 2, "listening on", &s->listen);
     write_server(&s->server, out);
     write_tunnel(&s->tunnel, out);
+    write_offloads(&s->offloads, out);
     write_counts(out, 2, "traffic", &s->traffic);
     label(out, 2, "queue");
     fprintf(out, "%llu packet%s, %s of %s\n", (unsigned long long)s->queue.packets,

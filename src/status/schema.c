@@ -179,6 +179,14 @@ static const struct field tunnel[] = {
     {0},
 };
 
+static const struct field offloads[] = {
+    BOOL(struct status_offloads, tun_tso, "super-packets of TCP from and to the TUN"),
+    BOOL(struct status_offloads, tun_uso, "the same of UDP: Linux 6.2 and later"),
+    BOOL(struct status_offloads, udp_gso, "bursts of datagrams are sent in one call"),
+    BOOL(struct status_offloads, udp_gro, "bursts of datagrams are received in one call"),
+    {0},
+};
+
 static const struct field last_error[] = {
     TEXT(struct status_error, text, "what happened"),
     NAMED("time", FIELD_TIME, struct status_error, time_s, "when"),
@@ -224,6 +232,9 @@ const struct field schema_status[] = {
     STRINGS(struct status, listen, "server: addresses and UDP ports that it listens on"),
     OPTIONAL(struct status, server, server, "client: the server"),
     OBJECT(struct status, tunnel, tunnel, "our end of the tunnel"),
+    OBJECT(
+        struct status, offloads, offloads,
+        "what kernel and devices do for us; false: they cannot, refused it, or are not there now"),
     OBJECT(struct status, traffic, counts, "inner packets, of all peers"),
     OBJECT(struct status, queue, queue, "egress queue, of all peers"),
     LIST(struct status, paths, struct status_path, PATHS_MAX, path, "client: its paths"),

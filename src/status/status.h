@@ -124,6 +124,12 @@ struct status_tunnel {
     struct status_strings assigned;  /* client: what the hub has given */
 };
 
+/* What kernel and devices do for us in one go; false: they cannot, or refused it. */
+struct status_offloads {
+    bool tun_tso, tun_uso; /* super-packets of TCP, of UDP, from and to the TUN */
+    bool udp_gso, udp_gro; /* bursts of datagrams sent, received; of every socket */
+};
+
 struct status_error {
     bool present;
     char text[STATUS_TEXT_MAX];
@@ -158,6 +164,7 @@ struct status {
     struct status_strings listen; /* server */
     struct status_server server;  /* client */
     struct status_tunnel tunnel;
+    struct status_offloads offloads;
     struct status_counts traffic;
     struct status_queue queue;
     struct status_path *paths; /* client */

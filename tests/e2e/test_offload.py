@@ -237,4 +237,9 @@ def test_a_kernel_that_has_less(site, refuse, wire, refused, pattern):
         kinds = 1 + ("gro" in refused.split(",")) + (refused == "force") + \
             (refused == "uso,tso,gso,gro")
         assert pair.lines(pattern) == [kinds, kinds]
+        names = {"tso": "tun_tso", "uso": "tun_uso", "gso": "udp_gso", "gso-opt": "udp_gso",
+                 "gro": "udp_gro"}
+        missing = {names[r] for r in refused.split(",") if r in names}
+        for end in pair.ends.values():
+            assert {k for k, on in end.status()["offloads"].items() if not on} == missing
         assert not {"bad-super", "malformed", "no-buffer", "tun-write"} & pair.drops().keys()

@@ -139,6 +139,7 @@ def test_text_tells_the_same(site):
                     r"^  server +203\.0\.113\.10 port 45001, hub$",
                     r"^  tunnel +mpq1, MTU 1500 \(follows the path\)$",
                     r"^    addresses +10\.200\.1\.1/30, fd00:200:1::1/126$",
+                    r"^  offloads +TUN TSO(, USO)?; UDP GSO, GRO$",
                     r"^  path +10\.150\.1\.2:\d+ on enp7s3 to 203\.0\.113\.10:45001, 1 lane$",
                     r"^    RTT +[\d.]+ ms \(latest [\d.]+, min [\d.]+, variance [\d.]+\)$",
                     r"^    path MTU +UDP payload 1472 B, packets 1438 B$",

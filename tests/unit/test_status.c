@@ -71,6 +71,7 @@ static void make_client(struct status *s)
     assert_int_equal(status_add_string(&s->tunnel.addresses, "10.200.1.1/30"), 0);
     assert_int_equal(status_add_string(&s->tunnel.addresses, "fd00:200:1::1/126"), 0);
     assert_int_equal(status_add_string(&s->tunnel.assigned, "10.200.1.1/32"), 0);
+    s->offloads = (struct status_offloads){.tun_tso = true, .udp_gso = true, .udp_gro = true};
     s->traffic = (struct status_counts){1, 84, 20, 3145728};
     s->queue = (struct status_queue){0, 0, 1048576};
     assert_non_null(status_make_paths(&s->paths, &s->n_paths, 1));
@@ -250,6 +251,7 @@ static void text_of_a_client_is_exact(void **state)
         "    repairs     2\n"
         "    addresses   10.200.1.1/30, fd00:200:1::1/126\n"
         "    assigned    10.200.1.1/32\n"
+        "  offloads      TUN TSO; UDP GSO, GRO\n"
         "  traffic       in 1 packet (84 B), out 20 packets (3.0 MiB)\n"
         "  queue         0 packets, 0 B of 1.0 MiB\n"
         "  path          192.0.2.5:41234 on enp7s3 to 203.0.113.1:45001, 1 lane\n"
@@ -368,6 +370,7 @@ static void text_of_a_waiting_client_tells_why(void **state)
         "running for 1d 1h)\n"
         "  server        203.0.113.1 port 45002\n"
         "  tunnel        mpq2, MTU 1280\n"
+        "  offloads      TUN none; UDP none\n"
         "  traffic       in 0 packets (0 B), out 0 packets (0 B)\n"
         "  queue         0 packets, 0 B of 0 B\n"
         "  path          no address on enp7s4 to 203.0.113.1:45002, 0 lanes\n"

@@ -32,7 +32,7 @@ static void on_pump(struct loop_deferred *deferred)
 {
     struct instance *inst = deferred->user;
 
-    instance_rx_turn_over(inst);
+    rxturn_end(&inst->rx);
     coalesce_flush(&inst->coalesce); /* what came early may have been delivered just now */
     instance_pump(inst);
 }

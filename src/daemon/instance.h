@@ -15,6 +15,7 @@
 #include "daemon/credentials.h"
 #include "daemon/local.h"
 #include "daemon/resolve.h"
+#include "daemon/rxturn.h"
 #include "daemon/upkeep.h"
 #include "daemon/wallclock.h"
 #include "helper/helper.h"
@@ -32,6 +33,7 @@
 
 /* Of a server one for each family; of a client one for each lane, the first by itself. */
 enum { INSTANCE_SOCKETS = QUIC_LANES_MAX };
+_Static_assert((int)INSTANCE_SOCKETS <= (int)RXTURN_SOCKETS_MAX, "more than a turn knows");
 
 /* One UDP socket and what waits for it to become writable. */
 struct instance_socket {
@@ -39,13 +41,6 @@ struct instance_socket {
     struct udp_socket *udp;
     struct loop_io io;
     struct log_limit error_limit;
-};
-
-/* What one turn of the loop takes in; sets of sockets by number. */
-struct instance_rx {
-    unsigned taken;   /* messages */
-    uint32_t first;   /* before the others: they got nothing in the last turn */
-    uint32_t skipped; /* got nothing in this one */
 };
 
 struct instance {
@@ -73,7 +68,7 @@ struct instance {
 
     struct instance_socket sockets[INSTANCE_SOCKETS];
     struct udp_buffers *udp_buffers; /* of all of them */
-    struct instance_rx rx;
+    struct rxturn rx;
     struct net_addr bound;     /* client: local address in use, no family while waiting */
     struct net_addr source;    /* client bound to any address: what the last datagrams came to */
     char device[16];           /* client: interface bound to */
@@ -145,8 +140,7 @@ void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s
 int instance_watch_tun(struct instance *inst);
 int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
-void instance_rx_turn_over(struct instance *inst); /* each socket may be read again */
-void instance_drop_burst(struct instance *inst);   /* what is left to send is lost, and counted */
+void instance_drop_burst(struct instance *inst); /* what is left to send is lost, and counted */
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_receive(void *user, const uint8_t *data, const struct ip_view *v);
 

@@ -10,7 +10,7 @@
 
 #include "daemon/instance.h"
 
-enum { BURSTS_PER_TURN = 4, MESSAGES_PER_TURN = 8 /* of all sockets together */ };
+enum { BURSTS_PER_TURN = 4 };
 #define ERROR_LINE_INTERVAL_NS (10 * NS_PER_S)
 
 /* --- out: tunnel stack to UDP ---------------------------------------------------------- */
@@ -134,35 +134,17 @@ static void take_message(struct instance *inst, const struct instance_socket *s,
     }
 }
 
-/* How many messages a socket may give in this turn. The sockets share what a turn takes in; those
- * that got nothing of it are the first in the next one, so each has its turn. */
-static unsigned rx_share(struct instance *inst, const struct instance_socket *s)
-{
-    struct instance_rx *rx = &inst->rx;
-    uint32_t bit = 1u << (s - inst->sockets);
-
-    if (rx->taken < MESSAGES_PER_TURN && (!rx->first || rx->first & bit))
-        return MESSAGES_PER_TURN - rx->taken;
-    rx->skipped |= bit;
-    return 0;
-}
-
-void instance_rx_turn_over(struct instance *inst)
-{
-    inst->rx = (struct instance_rx){.first = inst->rx.skipped};
-}
-
 static void receive(struct instance *inst, struct instance_socket *s)
 {
     struct udp_rx_msg msgs[UDP_RX_BATCH_MAX];
-    unsigned share = rx_share(inst, s);
+    unsigned share = rxturn_share(&inst->rx, (unsigned)(s - inst->sockets));
     int n;
 
     if (!share)
         return;
     n = udp_recv_batch(s->udp, msgs, share);
     if (n > 0) {
-        inst->rx.taken += (unsigned)n;
+        rxturn_take(&inst->rx, (unsigned)n);
         inst->source = msgs[n - 1].local;
     }
     for (int i = 0; i < n && s->udp; i++)

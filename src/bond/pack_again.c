@@ -83,6 +83,7 @@ void pack_send_again(struct pack *p, uint64_t now_ns, struct pkt *dgram)
     struct packed_reader r;
     struct packed_head head;
 
+    pkt_settle(p->opts.pool, dgram);
     if (!pack_too_late(p, now_ns, dgram) && !queue_push(&p->again, dgram))
         return;
     if (!packed_open(&r, dgram->data, dgram->len, &head))
@@ -140,10 +141,10 @@ void pack_fill_recut(struct pack *p, struct pack_filling *d, struct pkt *dgram)
     while (recut_next(p)) {
         struct packed_frame *f = &p->recut_frame;
 
-        n = pack_put_data(d, f);
+        n = pack_put_data(p, d, f, NULL);
         if (!n && f->type == PACKED_PACKET && f->has_seq && d->empty) {
             packet_to_range(f);
-            n = pack_put_data(d, f);
+            n = pack_put_data(p, d, f, NULL);
         }
         if (!n && d->empty) { /* nothing can be made of it */
             f->len = 0;

@@ -11,6 +11,9 @@
 /* Not worth beginning a unit for fewer bytes than these at the end of a datagram. */
 enum { SPLIT_MIN = 64 };
 
+/* Copying fewer bytes than these costs less than keeping the packet that they lie in. */
+enum { BORROW_MIN = 256 };
+
 /* Units without a number have a class of their own: that of what is never sent again, because a
  * receiver could not tell that it has them already. */
 enum { CLASS_TCP = 0, CLASS_OTHER = 1, CLASS_UNNUMBERED = PACKED_CLASSES - 1 };
@@ -48,10 +51,19 @@ struct pkt *pack_end(struct pack *p, struct pack_filling *d)
     return d->out;
 }
 
-uint32_t pack_put_data(struct pack_filling *d, const struct packed_frame *f)
+/* A lender is kept until the last datagram with bytes of it is: not where its kind runs short. */
+static bool may_lend(const struct pack *p, const struct pkt *lender, uint32_t len)
+{
+    return lender && len >= BORROW_MIN && pkt_pool_spare(p->opts.pool, lender->pool_class);
+}
+
+uint32_t pack_put_data(struct pack *p, struct pack_filling *d, const struct packed_frame *f,
+                       struct pkt *lender)
 {
     uint8_t *at = d->out->data + d->out->len;
-    size_t n = packed_put_frame(at, pack_room(d), f, true);
+    bool fills = f->len >= pack_room(d); /* with Length it cannot fit */
+    bool ends = false;
+    size_t n = fills ? 0 : packed_put_frame(at, pack_room(d), f, true);
     uint32_t len = f->len;
 
     if (!n || n + len > pack_room(d)) { /* without Length, to the end of the datagram */
@@ -61,10 +73,16 @@ uint32_t pack_put_data(struct pack_filling *d, const struct packed_frame *f)
             return 0;
         len = (uint32_t)MIN(pack_room(d) - n, (size_t)len);
         d->max = d->out->len + n + len;
+        ends = true;
+    }
+    d->out->len += (uint32_t)n;
+    d->empty = false;
+    if (ends && may_lend(p, lender, len)) {
+        pkt_borrow(d->out, lender, (uint32_t)(f->data - lender->data), len);
+        return len;
     }
     memcpy(at + n, f->data, len);
-    d->out->len += (uint32_t)(n + len);
-    d->empty = false;
+    d->out->len += len;
     return len;
 }
 
@@ -120,7 +138,7 @@ bool pack_put_unit(struct pack *p, struct pack_lane *lane, struct pack_filling *
                              .total = unit->len,
                              .data = unit->data + lane->at,
                              .len = unit->len - lane->at};
-    uint32_t n = pack_put_data(d, &f);
+    uint32_t n = pack_put_data(p, d, &f, unit);
 
     if (!n)
         return false;
@@ -166,7 +184,7 @@ static bool put_packet(struct pack *p, struct pack_filling *d, struct pkt *unit,
                              .data = unit->data,
                              .len = unit->len};
 
-    if (unit->gso != PKT_GSO_NONE || !pack_put_data(d, &f))
+    if (unit->gso != PKT_GSO_NONE || !pack_put_data(p, d, &f, NULL))
         return false;
     if (flow)
         next_seq(flow);

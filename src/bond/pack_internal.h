@@ -27,7 +27,7 @@ struct pack_filling {
 
 static inline size_t pack_room(const struct pack_filling *d)
 {
-    return d->max - d->out->len;
+    return d->max - pkt_total(d->out);
 }
 
 /* --- pack_number.c ----------------------------------------------------------------------- */
@@ -46,8 +46,10 @@ bool pack_begin(struct pack *p, struct pack_lane *lane, struct pack_filling *d, 
 bool pack_class_fits(struct pack_filling *d, uint8_t class);
 
 /* Write a frame and as many of its data as fit: all of them, or, of a range, what fills the
- * datagram. Returns how many; 0 when it does not pay. */
-uint32_t pack_put_data(struct pack_filling *d, const struct packed_frame *f);
+ * datagram. Data that end the datagram are borrowed from the lender, if any and it can be spared;
+ * others are copied. Returns how many; 0 when it does not pay. */
+uint32_t pack_put_data(struct pack *p, struct pack_filling *d, const struct packed_frame *f,
+                       struct pkt *lender);
 
 /* More of the unit that the lane is in the middle of. False when the datagram is full. */
 bool pack_put_unit(struct pack *p, struct pack_lane *lane, struct pack_filling *d);

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* With AddressSanitizer a free buffer is poisoned behind its `next`, so that use after pkt_free()
  * and a second pkt_free() are reported like those of malloc'ed memory. */
@@ -89,6 +90,16 @@ void pkt_pool_free(struct pkt_pool *pool)
     free(pool);
 }
 
+/* What is written first of a buffer: with hundreds of packets on their way it is in no near cache.
+ */
+static void prefetch_front(const struct pkt *pkt)
+{
+    const uint8_t *p = (const uint8_t *)pkt;
+
+    for (size_t at = 0; pkt && at < sizeof(*pkt) + PKT_HEADROOM; at += PKT_ALIGN)
+        __builtin_prefetch(p + at, 1);
+}
+
 /* A buffer of the class with its memory accessible, or NULL. */
 static struct pkt *class_take(struct pkt_class *c)
 {
@@ -103,6 +114,7 @@ static struct pkt *class_take(struct pkt_class *c)
     }
     c->n_used++;
     c->n_peak = MAX(c->n_peak, c->n_used);
+    prefetch_front(c->free); /* the next one */
     ASAN_UNPOISON_MEMORY_REGION(pkt, sizeof(*pkt) + c->cap);
     return pkt;
 }
@@ -132,6 +144,12 @@ void pkt_free(struct pkt_pool *pool, struct pkt *pkt)
 
     if (!pkt)
         return;
+    if (pkt->holders) {
+        pkt->holders--;
+        return;
+    }
+    if (pkt->lender)
+        pkt_free(pool, pkt->lender);
     assert(pkt->pool_class < PKT_CLASSES);
     c = &pool->class[pkt->pool_class];
     assert(c->n_used > 0);
@@ -140,6 +158,28 @@ void pkt_free(struct pkt_pool *pool, struct pkt *pkt)
     c->free = pkt;
     c->n_used--;
     ASAN_POISON_MEMORY_REGION(&pkt->data, sizeof(*pkt) - offsetof(struct pkt, data) + c->cap);
+}
+
+void pkt_borrow(struct pkt *pkt, struct pkt *lender, uint32_t at, uint32_t len)
+{
+    assert(!pkt->lender && !lender->lender && at <= lender->len && len <= lender->len - at);
+    lender->holders++;
+    pkt->lender = lender;
+    pkt->rest = lender->data + at;
+    pkt->rest_len = len;
+}
+
+void pkt_settle(struct pkt_pool *pool, struct pkt *pkt)
+{
+    if (!pkt->lender)
+        return;
+    assert(pkt_tailroom(pkt) >= pkt->rest_len);
+    memcpy(pkt->data + pkt->len, pkt->rest, pkt->rest_len);
+    pkt->len += pkt->rest_len;
+    pkt_free(pool, pkt->lender);
+    pkt->lender = NULL;
+    pkt->rest = NULL;
+    pkt->rest_len = 0;
 }
 
 void pkt_batch_free(struct pkt_pool *pool, struct pkt_batch *batch)

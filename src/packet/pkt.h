@@ -3,7 +3,8 @@
  * A pkt is one inner IP packet, or one TSO/USO super-packet of up to 64 KiB (gso != none).
  * Packets are moved, never shared: a function whose contract says "consumes" owns the packet
  * afterwards and frees it. They come from a pool of fixed size made at start: no allocation per
- * packet, and an empty pool is a counted drop, not an error.
+ * packet, and an empty pool is a counted drop, not an error. One thing is shared: the last bytes of
+ * a packet may be those of another one, which is kept and not changed any more (pkt_borrow()).
  *
  *      buf                    data                 data+len            buf+cap
  *       | headroom ............| packet .............| tailroom ..........|
@@ -36,7 +37,7 @@ enum pkt_gso { PKT_GSO_NONE, PKT_GSO_TCP4, PKT_GSO_TCP6, PKT_GSO_UDP, PKT_GSO_CO
 struct pkt {
     struct pkt *next;   /* free list, or the owner's queue */
     uint8_t *data;      /* first byte of the IP header */
-    uint32_t len;       /* bytes at data */
+    uint32_t len;       /* bytes at data, without those that are borrowed */
     uint32_t cap;       /* bytes from buf to the end of the buffer */
     uint64_t queued_ns; /* when it entered a queue; the queue's */
     uint64_t flow;      /* flow hash (flow.h); the queue's */
@@ -52,6 +53,10 @@ struct pkt {
      * csum_start == 0 means the packet's checksums are complete. Offsets are from data. */
     uint16_t csum_start;
     uint16_t csum_offset;
+    uint32_t holders;    /* packets that borrow from this one, and its owner, but for the last */
+    struct pkt *lender;  /* whose bytes follow those at data; NULL: nothing is borrowed */
+    const uint8_t *rest; /* in the lender's buffer: */
+    uint32_t rest_len;
     uint8_t buf[];
 };
 
@@ -73,13 +78,28 @@ void pkt_pool_free(struct pkt_pool *pool);
  * bytes, or NULL when that class has none left. */
 struct pkt *pkt_new(struct pkt_pool *pool, size_t size);
 
-/* Give a packet back. Accepts NULL. */
+/* Give a packet back; its buffer becomes free when nothing is borrowed from it any more. Accepts
+ * NULL. */
 void pkt_free(struct pkt_pool *pool, struct pkt *pkt);
 void pkt_batch_free(struct pkt_pool *pool, struct pkt_batch *batch);
 
 /* Bytes free in front of and behind the packet. */
 size_t pkt_headroom(const struct pkt *pkt);
 size_t pkt_tailroom(const struct pkt *pkt);
+
+/* Let len bytes of the lender from `at` on follow those of pkt without a copy: the lender lives as
+ * long as pkt, or until pkt_settle(). Neither may borrow anything yet, and the lender's bytes stay
+ * as they are. */
+void pkt_borrow(struct pkt *pkt, struct pkt *lender, uint32_t at, uint32_t len);
+
+/* Copy what is borrowed into the packet's own buffer, which must have room for it. */
+void pkt_settle(struct pkt_pool *pool, struct pkt *pkt);
+
+/* Bytes of the packet, with those that are borrowed. */
+static inline size_t pkt_total(const struct pkt *pkt)
+{
+    return (size_t)pkt->len + pkt->rest_len;
+}
 
 /* Give away the memory of free buffers that have not been needed since the last call: release() is
  * told whole pages, whose content may be lost. For the medium and large ones, of which a burst

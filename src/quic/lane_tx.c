@@ -64,13 +64,11 @@ static ssize_t write_stream(struct quic_lane *lane, struct packet *p)
     return TX_NOTHING;
 }
 
-static ssize_t write_datagram(struct quic_lane *lane, struct packet *p, const uint8_t *data,
-                              size_t len, uint64_t id, int *accepted)
+static ssize_t write_datagram(struct quic_lane *lane, struct packet *p, const ngtcp2_vec *v,
+                              size_t cnt, uint64_t id, int *accepted)
 {
-    ngtcp2_vec v = {.base = (uint8_t *)data, .len = len};
-
     return ngtcp2_conn_writev_datagram(lane->conn, &p->ps->path, &p->pi, p->buf, p->cap, accepted,
-                                       0, id, &v, 1, lane->ep->now_ns);
+                                       0, id, v, cnt, lane->ep->now_ns);
 }
 
 /* Is a probe of that size to wait for acknowledgements, and datagrams behind it? They would
@@ -99,13 +97,13 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
         return probe_waits(lane, want) ? TX_BLOCKED : TX_NOTHING;
     probe.cap = want;
     for (size_t overhead = QUIC_DGRAM_OVERHEAD - 3; overhead <= QUIC_DGRAM_OVERHEAD; overhead++) {
+        ngtcp2_vec v = {.base = payload, .len = want - overhead};
         int accepted = 0;
         ngtcp2_ssize n;
 
-        if (!lane->path->ops->dgram_probe(lane, payload, want - overhead))
+        if (!lane->path->ops->dgram_probe(lane, payload, v.len))
             return TX_NOTHING;
-        n = write_datagram(lane, &probe, payload, want - overhead,
-                           DGRAM_ID_PROBE | dgram_id(0, want), &accepted);
+        n = write_datagram(lane, &probe, &v, 1, DGRAM_ID_PROBE | dgram_id(0, want), &accepted);
         if (n < 0)
             return n == NGTCP2_ERR_INVALID_ARGUMENT ? TX_NOTHING : fatal(lane, n);
         p->pi = probe.pi;
@@ -163,7 +161,9 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
     struct quic_path *path = lane->path;
     size_t max = quic_lane_dgram_max(lane);
     int accepted = 0;
+    ngtcp2_vec v[2];
     ngtcp2_ssize n;
+    size_t len;
 
     if (!lane->stash) {
         if (!may_pull(lane))
@@ -175,13 +175,16 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
             return TX_NOTHING;
         }
     }
-    if (lane->stash->len > max) { /* the path has shrunk since the pull */
+    len = pkt_total(lane->stash);
+    if (len > max) { /* the path has shrunk since the pull */
         lane_return_stash(lane, DROP_TOO_BIG);
         return write_next_datagram(lane, p);
     }
-    n = write_datagram(lane, p, lane->stash->data, lane->stash->len,
-                       dgram_id(path->next_dgram_id, lane->stash->len + QUIC_DGRAM_OVERHEAD),
-                       &accepted);
+    v[0] = (ngtcp2_vec){.base = lane->stash->data, .len = lane->stash->len};
+    v[1] =
+        (ngtcp2_vec){.base = (uint8_t *)(uintptr_t)lane->stash->rest, .len = lane->stash->rest_len};
+    n = write_datagram(lane, p, v, v[1].len ? 2 : 1,
+                       dgram_id(path->next_dgram_id, len + QUIC_DGRAM_OVERHEAD), &accepted);
     if (n < 0)
         return fatal(lane, n);
     if (accepted) {

@@ -270,7 +270,7 @@ struct pkt *fake_lane_pull(struct quic_lane *lane, size_t max)
     if (!lane->is_up || lane->is_down)
         return NULL;
     pkt = ops->dgram_pull(lane, max);
-    CHECK(!pkt || pkt->len <= max);
+    CHECK(!pkt || pkt_total(pkt) <= max);
     lane->dgram_work = pkt;
     fake_lane_settle(lane);
     return pkt;

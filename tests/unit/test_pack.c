@@ -207,12 +207,14 @@ static bool pull(struct fixture *x, unsigned lane, size_t max, size_t run_max)
 
     if (!p)
         return false;
-    assert_in_range(p->len, 1, max);
+    assert_in_range(pkt_total(p), 1, max);
     d->lane = lane;
     d->life = x->life[lane];
     d->id = x->next_id++;
-    d->len = p->len;
+    d->len = pkt_total(p);
     memcpy(d->data, p->data, p->len);
+    if (p->rest_len)
+        memcpy(d->data + p->len, p->rest, p->rest_len);
     x->n_flight++;
     pack_sent(&x->pack, &x->lane[lane], d->id, p);
     return true;
@@ -409,6 +411,43 @@ static void too_late_is_gone(void **state)
     assert_int_equal(x->pack.stats.again, 0);
 }
 
+/* The bytes of a super-packet are not copied, unless that would keep too many large buffers. */
+static void a_super_packet_is_lent_while_it_can_be_spared(void **state)
+{
+    enum { LARGE = 512 };
+    struct super_spec s = {.version = 4, .proto = IP_PROTO_TCP, .flags = 0x10, .payload = 40000};
+    struct fixture *x = *state;
+    struct pkt *p, *hold[LARGE / 2], *dgram[64];
+    unsigned n = 0, lent = 0;
+
+    send_packet(x, &s, 1400);
+    while ((p = pack_pull(&x->pack, &x->lane[0], x->now_ns, 1438, 65535))) {
+        assert_true(pkt_total(p) <= 1438);
+        lent += p->rest_len > 1000;
+        dgram[n++] = p;
+    }
+    assert_true(n > 27 && lent == n - 1);
+    assert_int_equal(pkt_pool_in_use(x->pkts), n + 1);
+    for (unsigned i = 0; i < n; i++)
+        pack_sent(&x->pack, &x->lane[0], i, dgram[i]);
+    for (unsigned i = 0; i + 1 < n; i++)
+        pack_acked(&x->pack, &x->lane[0], i);
+    assert_int_equal(pkt_pool_in_use(x->pkts), 1); /* the end of the unit was copied */
+    pack_acked(&x->pack, &x->lane[0], n - 1);
+    assert_int_equal(pkt_pool_in_use(x->pkts), 0);
+
+    for (unsigned i = 0; i < LARGE / 2; i++)
+        hold[i] = pkt_new(x->pkts, PKT_LARGE_MAX);
+    x->in[0].n = 0;
+    send_packet(x, &s, 1400);
+    p = pack_pull(&x->pack, &x->lane[0], x->now_ns, 1438, 65535);
+    assert_non_null(p);
+    assert_int_equal(p->len, pkt_total(p));
+    pkt_free(x->pkts, p);
+    for (unsigned i = 0; i < LARGE / 2; i++)
+        pkt_free(x->pkts, hold[i]);
+}
+
 /* A peer that acknowledges nothing: half of the buffers stay for what passes, and what could not be
  * sent again any more is not kept. */
 static void what_is_kept_is_a_share_and_has_an_age(void **state)
@@ -514,9 +553,16 @@ int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(everything_comes_through), T(little_is_added),  T(small_packets_share_a_datagram),
-        T(only_bulk_is_cut),         T(too_late_is_gone), T(what_is_kept_is_a_share_and_has_an_age),
-        T(numbers_are_lent_again),   T(without_a_number), T(kept_within_a_share),
+        T(everything_comes_through),
+        T(little_is_added),
+        T(small_packets_share_a_datagram),
+        T(only_bulk_is_cut),
+        T(too_late_is_gone),
+        T(what_is_kept_is_a_share_and_has_an_age),
+        T(numbers_are_lent_again),
+        T(without_a_number),
+        T(kept_within_a_share),
+        T(a_super_packet_is_lent_while_it_can_be_spared),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,6 +191,40 @@ static void what_was_not_needed_is_given_away(void **state)
     pkt_pool_free(pool);
 }
 
+static void a_lender_lives_as_long_as_what_borrows_from_it(void **state)
+{
+    struct pkt_pool *pool = pkt_pool_new(4, 1);
+    struct pkt *lender = pkt_new(pool, PKT_LARGE_MAX), *a = pkt_new(pool, 100),
+               *b = pkt_new(pool, 100);
+
+    for (unsigned i = 0; i < 300; i++)
+        lender->data[i] = (uint8_t)i;
+    lender->len = 300;
+    a->len = b->len = 1;
+    a->data[0] = b->data[0] = 0xff;
+    pkt_borrow(a, lender, 0, 100);
+    pkt_borrow(b, lender, 100, 200);
+    pkt_free(pool, lender);
+    assert_int_equal(pkt_pool_in_use(pool), 3);
+    assert_int_equal(pkt_total(a), 101);
+    assert_int_equal(pkt_total(b), 201);
+    assert_memory_equal(b->rest, lender->data + 100, 200);
+
+    pkt_free(pool, a);
+    assert_int_equal(pkt_pool_in_use(pool), 2);
+    pkt_settle(pool, b);
+    assert_int_equal(pkt_pool_in_use(pool), 1);
+    assert_int_equal(b->len, 201);
+    assert_int_equal(pkt_total(b), 201);
+    for (unsigned i = 0; i < 200; i++)
+        assert_int_equal(b->data[1 + i], (uint8_t)(100 + i));
+    pkt_settle(pool, b); /* nothing is borrowed any more */
+    assert_int_equal(b->len, 201);
+    pkt_free(pool, b);
+    assert_int_equal(pkt_pool_in_use(pool), 0);
+    pkt_pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -201,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_batch_goes_back_whole),
         cmocka_unit_test(what_is_too_large_is_refused),
         cmocka_unit_test(what_was_not_needed_is_given_away),
+        cmocka_unit_test(a_lender_lives_as_long_as_what_borrows_from_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,7 +183,7 @@ static ssize_t read_file(const char *path, char *buf, size_t size)
 int wan_trace_load(struct wan_trace *ret, const char *path, unsigned *ret_line)
 {
     size_t size = WAN_TRACE_FILE_MAX + 1;
-    char *text = malloc(size);
+    char *text = calloc(1, size);
     ssize_t n;
     int r;
 

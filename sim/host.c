@@ -83,12 +83,17 @@ static void socket_put(struct sim_sink *sink, struct sim_dgram *d)
 
 struct host *host_new(struct sim *sim, const char *name, unsigned n_pkts)
 {
+    return host_new_large(sim, name, n_pkts, 0);
+}
+
+struct host *host_new_large(struct sim *sim, const char *name, unsigned n_pkts, unsigned n_large)
+{
     struct host *h = sim_alloc(sizeof(*h));
 
     h->sim = sim;
     sim_rng(sim, name, &h->rng);
     h->timer.fire = timer_fire;
-    h->pool = pkt_pool_new(n_pkts, 0);
+    h->pool = pkt_pool_new(n_pkts, n_large);
     if (!h->pool)
         abort();
     return h;

@@ -52,6 +52,9 @@ struct host {
 /* Make a host with a pool of n_pkts small packets. The name seeds its generator. */
 struct host *host_new(struct sim *sim, const char *name, unsigned n_pkts);
 
+/* With n_large large packets, and as many medium ones as belong to them (pkt_pool_new()). */
+struct host *host_new_large(struct sim *sim, const char *name, unsigned n_pkts, unsigned n_large);
+
 /* The engine must be gone before. Accepts NULL. */
 void host_free(struct host *h);
 

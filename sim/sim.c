@@ -224,6 +224,7 @@ struct sim_dgram *sim_dgram_copy(struct sim *sim, const struct sim_dgram *d)
     c->dst = d->dst;
     c->overhead = d->overhead;
     c->segment = d->segment;
+    c->gso_size = d->gso_size;
     c->ecn = d->ecn;
     return c;
 }

@@ -79,12 +79,13 @@ bool sim_run_cond(struct sim *sim, uint64_t limit_ns, bool (*done)(void *user), 
 
 /* One packet on its way. `overhead` is what its lower headers add on the wire: 28 or 48 bytes for
  * a UDP datagram over IPv4 or IPv6, 0 for a whole IP packet. `segment` is the length of the first
- * of its burst, 0 when it is alone. */
+ * of its burst, 0 when it is alone. A super-packet, as a kernel hands it to a TUN, has the payload
+ * of each of its TCP segments in gso_size and no TCP checksum. */
 struct sim_dgram {
     struct sim_dgram *next;
     struct net_addr src, dst;
     uint64_t at_ns; /* the owner's: when it came into a queue, or is due */
-    uint32_t len, overhead, segment;
+    uint32_t len, overhead, segment, gso_size;
     uint8_t ecn;
     bool pooled;
     uint8_t data[];

@@ -14,7 +14,9 @@ struct tcp *tcp_new(struct sim *sim, const struct tcp_opts *opts, struct sim_sin
     t->sim = sim;
     t->opts = *opts;
     if (!t->opts.mss)
-        t->opts.mss = 1460;
+        t->opts.mss = t->opts.quic ? 1330 : 1460;
+    if (t->opts.quic && t->opts.tso)
+        abort();
     if (!t->opts.rwnd_bytes)
         t->opts.rwnd_bytes = 16 << 20;
     if (!t->opts.initial_cwnd)

@@ -1,4 +1,4 @@
-/* A modelled TCP flow of real IPv4 packets: one sender with endless (or so many) bytes, one
+/* A modelled TCP or QUIC flow of real IPv4 packets: one sender with endless (or so many) bytes, one
  * receiver that reads at once.
  *
  * Sender: SACK scoreboard, loss detection by RACK-TLP (RFC 8985), recovery by proportional rate
@@ -8,8 +8,18 @@
  * Receiver: an acknowledgement for every second segment or after 40 ms, at once for the first 16
  * and whatever is out of order; up to four SACK blocks; a fixed window.
  *
- * Left out: timestamps, DSACK and the undoing of spurious reductions, F-RTO, ECN, segmentation
- * offloads, closing. Segments are cut at multiples of the MSS and cut anew by nothing.
+ * With `tso` segments leave in super-packets (tcp_tso.h), as a kernel hands them to a TUN, or cut
+ * behind it, as a network card does. The receiver answers one that arrives whole, as by GRO, at
+ * once.
+ *
+ * With `quic` the same flow is carried in UDP packets and behaves as a QUIC sender (RFC 9002):
+ * paced at 1.25 windows a round trip with bursts of ten, a packet is lost when one sent three later
+ * has arrived, or 9/8 of a round trip have passed since it was sent and a later one arrived; that
+ * never adapts to reordering. Acknowledgements wait 25 ms at most. The headers are TCP's, whose
+ * 20 bytes stand for those of a short header packet with its tag.
+ *
+ * Left out: timestamps, DSACK and the undoing of spurious reductions, F-RTO, ECN, closing. Segments
+ * are cut at multiples of the MSS and cut anew by nothing.
  *
  *      sender -> to_receiver ... (network) ... at_receiver
  *      at_sender ... (network) ... <- to_sender <- receiver
@@ -20,12 +30,20 @@
 #include "sim/sim.h"
 #include "sim/tcp_cubic.h"
 
+enum tcp_tso {
+    TCP_TSO_OFF,
+    TCP_TSO_CUT,  /* the segments of a super-packet leave one by one, at once: a network card */
+    TCP_TSO_WHOLE /* super-packets leave whole: a TUN */
+};
+
 struct tcp_opts {
     struct net_addr src, dst; /* IPv4 address and port of sender and receiver */
-    unsigned mss;             /* payload of a segment; 0 = 1460 */
-    uint64_t rwnd_bytes;      /* 0 = 16 MiB */
-    uint64_t bytes;           /* how much to send; 0 = without end */
-    unsigned initial_cwnd;    /* segments; 0 = 10 */
+    unsigned mss;             /* payload of a segment; 0 = 1460, or 1330 with quic */
+    enum tcp_tso tso;         /* not with quic */
+    bool quic;
+    uint64_t rwnd_bytes;   /* 0 = 16 MiB */
+    uint64_t bytes;        /* how much to send; 0 = without end */
+    unsigned initial_cwnd; /* segments; 0 = 10 */
     bool no_hystart;
 };
 
@@ -34,6 +52,7 @@ struct tcp_stats {
     uint64_t delivered_bytes; /* in order to the receiver's application */
     uint64_t segments;        /* data segments sent, retransmissions included */
     uint64_t retransmits, recoveries, timeouts, probes;
+    uint64_t supers; /* packets of more than one segment sent */
     uint64_t rx_bad; /* packets with a wrong header or checksum */
 };
 
@@ -62,7 +81,8 @@ struct tcp_sender {
     struct tcp_block seen[TCP_BLOCKS_MAX];
 
     /* RACK: the delivered segment that was sent last */
-    uint64_t rack_sent_ns, rack_end, rack_rtt_ns;
+    uint64_t rack_sent_ns, rack_end, rack_rtt_ns, rack_order;
+    uint64_t next_order; /* of the transmissions */
     uint64_t highest_delivered;
     bool reordering;
 
@@ -70,8 +90,12 @@ struct tcp_sender {
     uint64_t recovery_end;
     double prr_delivered, prr_out, prr_flight, prr_cwnd;
 
+    uint64_t burst_from, burst_to; /* the super-packet that is being made; equal = none */
+    uint64_t last_write_ns;
+    uint64_t pace_ns; /* quic: when the next packet may leave */
+
     int timer_kind;
-    struct sim_event timer;
+    struct sim_event timer, pace;
     struct sim_sink *out;
 };
 

@@ -75,12 +75,8 @@ static size_t put_options(uint8_t *p, const struct tcp_header *h)
     return n;
 }
 
-struct sim_dgram *tcp_packet_make(struct sim *sim, const struct tcp_header *h, uint16_t ip_id)
+static void put_tcp(uint8_t *tcp, const struct tcp_header *h, const uint8_t *options, size_t n)
 {
-    uint8_t options[40];
-    size_t n = put_options(options, h), len = TCP_HDR + n + h->payload;
-    struct sim_dgram *d = begin_packet(sim, &h->src, &h->dst, IP_PROTO_TCP, ip_id, len);
-    uint8_t *tcp = d->data + IP4_HDR_MIN;
     uint64_t window = h->flags & TCP_SYN ? 65535 : h->window_bytes >> TCP_WINDOW_SHIFT;
 
     store_be16(tcp, net_addr_port(&h->src));
@@ -91,7 +87,33 @@ struct sim_dgram *tcp_packet_make(struct sim *sim, const struct tcp_header *h, u
     tcp[13] = h->flags;
     store_be16(tcp + 14, (uint16_t)MIN(window, 65535u));
     memcpy(tcp + TCP_HDR, options, n);
-    store_be16(tcp + 16, l4_csum(d->data, IP_PROTO_TCP, len));
+}
+
+static void put_udp(uint8_t *ip, const struct net_addr *src, const struct net_addr *dst, size_t len)
+{
+    uint8_t *udp = ip + IP4_HDR_MIN;
+    uint16_t csum;
+
+    store_be16(udp, net_addr_port(src));
+    store_be16(udp + 2, net_addr_port(dst));
+    store_be16(udp + 4, (uint16_t)len);
+    csum = l4_csum(ip, IP_PROTO_UDP, len);
+    store_be16(udp + 6, csum ? csum : 0xffff);
+}
+
+struct sim_dgram *tcp_packet_make(struct sim *sim, const struct tcp_header *h, uint16_t ip_id)
+{
+    uint8_t options[40], proto = h->udp ? IP_PROTO_UDP : IP_PROTO_TCP;
+    size_t n = put_options(options, h), len = (h->udp ? UDP_HDR : 0) + TCP_HDR + n + h->payload;
+    struct sim_dgram *d = begin_packet(sim, &h->src, &h->dst, proto, ip_id, len);
+    uint8_t *l4 = d->data + IP4_HDR_MIN;
+
+    put_tcp(l4 + (h->udp ? UDP_HDR : 0), h, options, n);
+    d->gso_size = h->gso_size;
+    if (h->udp)
+        put_udp(d->data, &h->src, &h->dst, len);
+    else if (!h->gso_size)
+        store_be16(l4 + 16, l4_csum(d->data, IP_PROTO_TCP, len));
     return d;
 }
 
@@ -122,6 +144,21 @@ static void parse_options(const uint8_t *p, size_t len, struct tcp_header *h)
     }
 }
 
+/* Where the TCP header is, and with how many bytes behind it begins; NULL when nothing is right. */
+static const uint8_t *find_tcp(const struct sim_dgram *d, const struct ip_view *v, size_t *ret_len)
+{
+    size_t len = v->total_len - v->l4_off, skip = v->proto == IP_PROTO_UDP ? UDP_HDR : 0;
+    bool has_csum = v->proto == IP_PROTO_UDP || !d->gso_size;
+
+    if (v->version != 4 || v->frag || v->ip_hdr_len != IP4_HDR_MIN ||
+        (v->proto != IP_PROTO_TCP && v->proto != IP_PROTO_UDP) ||
+        csum_fold(csum_add(0, d->data, IP4_HDR_MIN)) || len < skip + TCP_HDR ||
+        (has_csum && l4_csum(d->data, v->proto, len)))
+        return NULL;
+    *ret_len = len - skip;
+    return d->data + v->l4_off + skip;
+}
+
 int tcp_packet_parse(const struct sim_dgram *d, struct tcp_header *ret)
 {
     enum drop_reason why;
@@ -129,13 +166,10 @@ int tcp_packet_parse(const struct sim_dgram *d, struct tcp_header *ret)
     const uint8_t *tcp;
     size_t len, hdr;
 
-    if (ip_view_parse(d->data, d->len, &v, &why) || v.version != 4 || v.proto != IP_PROTO_TCP ||
-        v.frag || v.ip_hdr_len != IP4_HDR_MIN || csum_fold(csum_add(0, d->data, IP4_HDR_MIN)))
+    if (ip_view_parse(d->data, d->len, &v, &why) || !(tcp = find_tcp(d, &v, &len)))
         return -EBADMSG;
-    len = v.total_len - v.l4_off;
-    tcp = d->data + v.l4_off;
-    hdr = len < TCP_HDR ? 0 : (size_t)(tcp[12] >> 4) * 4;
-    if (hdr < TCP_HDR || hdr > len || l4_csum(d->data, IP_PROTO_TCP, len))
+    hdr = (size_t)(tcp[12] >> 4) * 4;
+    if (hdr < TCP_HDR || hdr > len)
         return -EBADMSG;
     *ret = (struct tcp_header){.seq = load_be32(tcp + 4), .ack = load_be32(tcp + 8)};
     ret->src = net_addr_make(&v.src, v.sport);
@@ -143,6 +177,8 @@ int tcp_packet_parse(const struct sim_dgram *d, struct tcp_header *ret)
     ret->flags = tcp[13];
     ret->window_bytes = (uint64_t)load_be16(tcp + 14) << TCP_WINDOW_SHIFT;
     ret->payload = len - hdr;
+    ret->gso_size = d->gso_size;
+    ret->udp = v.proto == IP_PROTO_UDP;
     parse_options(tcp + TCP_HDR, hdr - TCP_HDR, ret);
     return 0;
 }
@@ -152,14 +188,8 @@ struct sim_dgram *udp_packet_make(struct sim *sim, const struct net_addr *src,
                                   size_t len)
 {
     struct sim_dgram *d = begin_packet(sim, src, dst, IP_PROTO_UDP, ip_id, UDP_HDR + len);
-    uint8_t *udp = d->data + IP4_HDR_MIN;
-    uint16_t csum;
 
-    store_be16(udp, net_addr_port(src));
-    store_be16(udp + 2, net_addr_port(dst));
-    store_be16(udp + 4, (uint16_t)(UDP_HDR + len));
-    memcpy(udp + UDP_HDR, payload, len);
-    csum = l4_csum(d->data, IP_PROTO_UDP, UDP_HDR + len);
-    store_be16(udp + 6, csum ? csum : 0xffff);
+    memcpy(d->data + IP4_HDR_MIN + UDP_HDR, payload, len);
+    put_udp(d->data, src, dst, UDP_HDR + len);
     return d;
 }

@@ -15,12 +15,14 @@ struct tcp_header {
     unsigned mss;                           /* option, in a SYN */
     struct tcp_block block[TCP_BLOCKS_MAX]; /* low 32 bits count */
     unsigned n_blocks;
-    size_t payload; /* bytes, all zero */
+    size_t payload;    /* bytes, all zero */
+    unsigned gso_size; /* != 0: a super-packet of segments of that payload, without a checksum */
+    bool udp;          /* the TCP header is the beginning of the payload of a UDP packet */
 };
 
 struct sim_dgram *tcp_packet_make(struct sim *sim, const struct tcp_header *h, uint16_t ip_id);
 
-/* Returns 0, or -EBADMSG when it is not a TCP packet with right checksums. */
+/* Returns 0, or -EBADMSG when it is not one of these with right checksums. */
 int tcp_packet_parse(const struct sim_dgram *d, struct tcp_header *ret);
 
 /* A UDP packet whose payload is the len bytes given. */

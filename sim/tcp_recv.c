@@ -7,6 +7,7 @@
 #include "sim/tcp_packet.h"
 
 #define DELACK_NS (40 * NS_PER_MS)
+#define QUIC_DELACK_NS (25 * NS_PER_MS)
 
 /* --- what came out of order ------------------------------------------------------------ */
 
@@ -94,6 +95,7 @@ static void send_ack(struct tcp *t, uint8_t flags)
         .flags = flags,
         .window_bytes = t->opts.rwnd_bytes,
         .mss = t->opts.mss,
+        .udp = t->opts.quic,
     };
 
     put_sack(r, &h);
@@ -148,15 +150,19 @@ static void on_data(struct tcp *t, uint64_t from, uint64_t to)
 
     if (to <= r->next || to > r->next + t->opts.rwnd_bytes) {
         send_ack(t, TCP_ACK); /* not new, or outside the window */
-    } else if (from > r->next) {
+        return;
+    }
+    if (from > r->next) {
         add_block(r, (struct tcp_block){from, to});
         remember(r, from);
         send_ack(t, TCP_ACK);
-    } else if (advance(t, to) || r->n_ooo || ++r->unacked >= 2 || r->acks < TCP_QUICK_ACKS) {
-        send_ack(t, TCP_ACK);
-    } else {
-        sim_set(t->sim, &r->delack, t->sim->now_ns + DELACK_NS);
+        return;
     }
+    r->unacked += (unsigned)((to - from + t->opts.mss - 1) / t->opts.mss);
+    if (advance(t, to) || r->n_ooo || r->unacked >= 2 || r->acks < TCP_QUICK_ACKS)
+        send_ack(t, TCP_ACK);
+    else
+        sim_set(t->sim, &r->delack, t->sim->now_ns + (t->opts.quic ? QUIC_DELACK_NS : DELACK_NS));
 }
 
 static void receiver_put(struct sim_sink *sink, struct sim_dgram *d)
@@ -167,7 +173,8 @@ static void receiver_put(struct sim_sink *sink, struct sim_dgram *d)
     uint64_t from;
 
     sim_dgram_free(t->sim, d);
-    if (rv || !net_addr_equal(&h.dst, &t->opts.dst) || !net_addr_equal(&h.src, &t->opts.src)) {
+    if (rv || h.udp != t->opts.quic || !net_addr_equal(&h.dst, &t->opts.dst) ||
+        !net_addr_equal(&h.src, &t->opts.src)) {
         t->stats.rx_bad++;
         return;
     }

@@ -16,16 +16,17 @@
 
 #include "base/util.h"
 #include "sim/tcp_packet.h"
+#include "sim/tcp_tso.h"
 
 #define MIN_RTO_NS (200 * NS_PER_MS)
 #define MAX_RTO_NS (60 * NS_PER_S)
 #define FIRST_RTO_NS (1 * NS_PER_S)
 
-enum { NONE = UINT32_MAX, DUP_THRESH = 3 };
+enum { NONE = UINT32_MAX, DUP_THRESH = 3, PACE_BURST = 10 };
 enum { TIMER_OFF, TIMER_RTO, TIMER_PROBE, TIMER_REORDER, TIMER_SYN };
 
 struct tcp_segment {
-    uint64_t sent_ns;
+    uint64_t sent_ns, order;
     uint32_t prev, next; /* in the list by time of sending */
     bool in_flight, delivered, lost, retransmitted;
 };
@@ -126,22 +127,6 @@ static void measure_rtt(struct tcp *t, uint64_t rtt_ns)
 
 /* --- sending --------------------------------------------------------------------------- */
 
-static void send_packet(struct tcp *t, uint8_t flags, uint64_t byte, size_t payload)
-{
-    struct tcp_header h = {
-        .src = t->opts.src,
-        .dst = t->opts.dst,
-        .seq = (uint32_t)byte + (flags & TCP_SYN ? 0 : 1),
-        .ack = flags & TCP_SYN ? 0 : 1,
-        .flags = flags,
-        .window_bytes = 65535,
-        .mss = t->opts.mss,
-        .payload = payload,
-    };
-
-    t->snd.out->put(t->snd.out, tcp_packet_make(t->sim, &h, t->ip_id++));
-}
-
 static void send_segment(struct tcp *t, uint64_t number)
 {
     struct tcp_sender *s = &t->snd;
@@ -162,11 +147,12 @@ static void send_segment(struct tcp *t, uint64_t number)
         list_remove(s, x);
     }
     x->sent_ns = t->sim->now_ns;
+    x->order = s->next_order++;
     list_append(s, x);
     t->stats.segments++;
     if (s->in_recovery)
         s->prr_out++;
-    send_packet(t, TCP_ACK, from, (size_t)(to - from));
+    tcp_tso_add(t, from, to);
 }
 
 static bool has_new_data(const struct tcp *t)
@@ -192,18 +178,45 @@ static double window(const struct tcp_sender *s)
     return s->in_recovery ? s->prr_cwnd : s->cubic.cwnd;
 }
 
+/* RFC 9002, 7.7. True: the next packet has to wait for the timer. */
+static bool must_wait(struct tcp *t)
+{
+    struct tcp_sender *s = &t->snd;
+    uint64_t each_ns, now_ns = t->sim->now_ns;
+
+    if (!t->opts.quic || !s->srtt_ns)
+        return false;
+    if (s->pace_ns > now_ns) {
+        sim_set(t->sim, &s->pace, s->pace_ns);
+        return true;
+    }
+    each_ns = (uint64_t)((double)s->srtt_ns / (1.25 * MAX(window(s), 1)));
+    s->pace_ns = MAX(s->pace_ns + each_ns, now_ns - MIN(now_ns, PACE_BURST * each_ns));
+    return false;
+}
+
 static void send_allowed(struct tcp *t)
 {
     struct tcp_sender *s = &t->snd;
 
     while ((double)s->in_flight + 1 <= window(s) + 1e-9) {
-        if (s->lost_waiting)
-            send_segment(t, next_lost(t));
-        else if (has_new_data(t))
-            send_segment(t, end_number(t));
-        else
+        bool lost = s->lost_waiting > 0;
+
+        if ((!lost && (!has_new_data(t) || tcp_tso_defer(t, window(s) - (double)s->in_flight))) ||
+            must_wait(t))
             break;
+        send_segment(t, lost ? next_lost(t) : end_number(t));
     }
+    tcp_tso_flush(t);
+}
+
+static void pace_fire(struct sim_event *ev)
+{
+    struct tcp *t = container_of(ev, struct tcp, snd.pace);
+
+    send_allowed(t);
+    if (t->snd.timer_kind == TIMER_OFF)
+        set_rto_or_probe(t);
 }
 
 /* --- loss ------------------------------------------------------------------------------ */
@@ -247,16 +260,27 @@ static uint64_t reorder_window_ns(const struct tcp_sender *s)
     return MIN(s->rtt_min_ns / 4, s->srtt_ns);
 }
 
+/* When the segment in flight is lost if nothing more arrives; the past when it is already. */
+static uint64_t lost_at_ns(const struct tcp *t, const struct tcp_segment *x)
+{
+    const struct tcp_sender *s = &t->snd;
+
+    if (!t->opts.quic)
+        return x->sent_ns + s->rack_rtt_ns + reorder_window_ns(s);
+    if (x->order + DUP_THRESH <= s->rack_order) /* RFC 9002, 6.1.1 */
+        return 0;
+    return x->sent_ns + MAX(s->srtt_ns, s->rack_rtt_ns) * 9 / 8;
+}
+
 /* RFC 8985, 6.2, step 5. Returns how long until the next one may be lost, 0 when none waits. */
 static uint64_t detect_loss(struct tcp *t)
 {
     struct tcp_sender *s = &t->snd;
-    uint64_t reorder_ns = reorder_window_ns(s);
 
     while (s->oldest != NONE && s->rack_sent_ns) {
         struct tcp_segment *x = &s->ring[s->oldest];
         uint64_t number = number_at(t, x), end = (number + 1) * t->opts.mss;
-        uint64_t lost_ns = x->sent_ns + s->rack_rtt_ns + reorder_ns;
+        uint64_t lost_ns = lost_at_ns(t, x);
 
         if (x->sent_ns > s->rack_sent_ns || (x->sent_ns == s->rack_sent_ns && end >= s->rack_end))
             return 0;
@@ -303,6 +327,7 @@ static void on_delivered(struct tcp *t, uint64_t number, struct ack_work *w)
     if (x->sent_ns > s->rack_sent_ns || (x->sent_ns == s->rack_sent_ns && end > s->rack_end)) {
         s->rack_sent_ns = x->sent_ns;
         s->rack_end = end;
+        s->rack_order = x->order;
         s->rack_rtt_ns = rtt_ns;
     }
 }
@@ -416,7 +441,8 @@ static void on_ack(struct tcp *t, const struct tcp_header *h)
 {
     struct tcp_sender *s = &t->snd;
     uint64_t ack = unwrap(s->una + 1, h->ack) - 1, reorder_ns;
-    bool was_full = (double)(s->in_flight + s->lost_waiting) + 1 > s->cubic.cwnd || s->in_loss;
+    bool was_full = (double)(s->in_flight + s->lost_waiting) + 1 > s->cubic.cwnd || s->in_loss ||
+                    (t->opts.quic && has_new_data(t));
     struct ack_work w = {0};
 
     if (ack < s->una || ack > s->nxt)
@@ -470,6 +496,7 @@ static void on_probe(struct tcp *t)
         send_segment(t, end_number(t));
     else if (t->snd.newest != NONE)
         send_segment(t, end_number(t) - 1);
+    tcp_tso_flush(t);
     set_timer(t, TIMER_RTO, rto_ns(&t->snd));
 }
 
@@ -490,7 +517,7 @@ static void send_syn(struct tcp *t)
 {
     struct tcp_sender *s = &t->snd;
 
-    send_packet(t, TCP_SYN, 0, 0);
+    tcp_tso_put(t, TCP_SYN, 0, 0);
     set_timer(t, TIMER_SYN, FIRST_RTO_NS << MIN(s->backoff, 6u));
     s->backoff++;
 }
@@ -535,12 +562,20 @@ static void sender_put(struct sim_sink *sink, struct sim_dgram *d)
     int rv = tcp_packet_parse(d, &h);
 
     sim_dgram_free(t->sim, d);
-    if (rv || !net_addr_equal(&h.dst, &t->opts.src) || !net_addr_equal(&h.src, &t->opts.dst))
+    if (rv || h.udp != t->opts.quic || !net_addr_equal(&h.dst, &t->opts.src) ||
+        !net_addr_equal(&h.src, &t->opts.dst))
         t->stats.rx_bad++;
     else if (h.flags & TCP_SYN)
         on_syn_ack(t, &h);
     else if (t->snd.established)
         on_ack(t, &h);
+}
+
+uint64_t tcp_sender_oldest_ns(const struct tcp *t)
+{
+    const struct tcp_sender *s = &t->snd;
+
+    return s->una == s->nxt ? 0 : s->ring[number_of(t, s->una) & s->mask].sent_ns;
 }
 
 /* --- life ------------------------------------------------------------------------------ */
@@ -559,12 +594,14 @@ void tcp_sender_init(struct tcp *t)
     s->rto_ns = FIRST_RTO_NS;
     s->sink.put = sender_put;
     s->timer.fire = timer_fire;
+    s->pace.fire = pace_fire;
     cubic_init(&s->cubic, t->opts.initial_cwnd, !t->opts.no_hystart);
 }
 
 void tcp_sender_done(struct tcp *t)
 {
     sim_unset(t->sim, &t->snd.timer);
+    sim_unset(t->sim, &t->snd.pace);
     free(t->snd.ring);
 }
 

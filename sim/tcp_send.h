@@ -8,6 +8,9 @@ void tcp_sender_init(struct tcp *t);
 void tcp_sender_done(struct tcp *t);
 void tcp_sender_start(struct tcp *t);
 
+/* When the first byte that is not acknowledged was sent last; 0 when all are. */
+uint64_t tcp_sender_oldest_ns(const struct tcp *t);
+
 void tcp_receiver_init(struct tcp *t);
 void tcp_receiver_done(struct tcp *t);
 

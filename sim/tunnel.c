@@ -6,10 +6,20 @@
 
 #include "base/util.h"
 #include "packet/ip.h"
+#include "packet/super.h"
 
 enum { HUB_PORT = 443, EDGE_PORT = 45001 };
 
 /* --- TUN ------------------------------------------------------------------------------- */
+
+/* What a kernel says beside a super-packet of the modelled TCP. */
+static void describe_super(struct pkt *p, uint32_t gso_size)
+{
+    p->gso = PKT_GSO_TCP4;
+    p->gso_size = (uint16_t)gso_size;
+    p->csum_start = IP4_HDR_MIN;
+    p->csum_offset = TCP_CSUM;
+}
 
 static struct pkt *to_pkt(struct host *h, struct sim_dgram *d)
 {
@@ -18,6 +28,8 @@ static struct pkt *to_pkt(struct host *h, struct sim_dgram *d)
     if (p) {
         memcpy(p->data, d->data, d->len);
         p->len = d->len;
+        if (d->gso_size)
+            describe_super(p, d->gso_size);
     } else {
         drop_count(&h->drops, DROP_NO_BUFFER);
     }
@@ -58,6 +70,10 @@ static void deliver(struct host *h, struct router *lan, struct pkt *p)
     enum drop_reason why;
     struct ip_view v;
 
+    if (p->gso != PKT_GSO_NONE) {
+        super_finish(p);
+        d->gso_size = p->gso_size;
+    }
     memcpy(d->data, p->data, p->len);
     if (ip_view_parse(p->data, p->len, &v, &why))
         abort(); /* the session has checked it */
@@ -251,9 +267,9 @@ static void make_hosts(struct tunnel *t, const struct tunnel_opts *o, const char
     t->tls_edge = (struct tls_dummy){.rng = &t->tls_rng, .name = "edge.example"};
     t->tls_hub = (struct tls_dummy){.rng = &t->tls_rng, .name = "hub.example"};
     snprintf(part, sizeof(part), "%s.edge", name);
-    t->edge_host = host_new(t->sim, part, n_pkts);
+    t->edge_host = host_new_large(t->sim, part, n_pkts, o->n_large);
     snprintf(part, sizeof(part), "%s.hub", name);
-    t->hub_host = host_new(t->sim, part, n_pkts);
+    t->hub_host = host_new_large(t->sim, part, n_pkts, o->n_large);
     host_add_socket(t->edge_host, &t->edge_addr, t->nat ? &t->nat->inside : link_sink(t->wan->up));
     host_add_socket(t->hub_host, &t->hub_addr, link_sink(t->wan->down));
     router_add(&t->wan->at_edge, &t->edge_addr, &t->edge_host->socket[0].sink);

@@ -21,9 +21,10 @@ struct tunnel_opts {
     const char *name; /* seeds the generators; NULL = "tunnel" */
     unsigned number;  /* 1 to 250, different for each on one wan; 0 = 1 */
     enum quic_cc cc;
-    bool packed;     /* with the session extension */
-    unsigned n_pkts; /* buffers of each host; 0 = 2048 */
-    struct nat *nat; /* in front of the edge, made by tunnel_nat_init(); or NULL */
+    bool packed;      /* with the session extension */
+    unsigned n_pkts;  /* buffers of each host; 0 = 2048 */
+    unsigned n_large; /* buffers for super-packets (pkt_pool_new()), without which none can pass */
+    struct nat *nat;  /* in front of the edge, made by tunnel_nat_init(); or NULL */
     const struct quic_endpoint_opts *edge, *hub; /* sizes, TLS, AEAD ...; or NULL */
 };
 

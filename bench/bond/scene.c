@@ -1,0 +1,102 @@
+#include "bench/bond/scene.h"
+
+#include <stdio.h>
+
+#include "base/util.h"
+
+enum { UP_WITHIN_S = 30, TUNNEL_PKTS = 16384, TUNNEL_LARGE = 256, BARE_MTU = 1500 };
+
+static bool exists(const struct scene *s, unsigned i)
+{
+    return i < s->opts.cell->n_wans && (s->opts.only == ALL_WANS || s->opts.only == i);
+}
+
+/* Both directions of a line play its trace from the same time on. */
+static void make_line(struct scene *s, unsigned i)
+{
+    const struct wan_trace *t = &s->opts.cell->trace[i];
+    struct link_opts up = link_opts_of(&t->step[0].dir[WAN_UP]);
+    struct link_opts down = link_opts_of(&t->step[0].dir[WAN_DOWN]);
+    uint64_t from_ns = 0;
+    struct rng rng;
+    char name[32];
+
+    snprintf(name, sizeof(name), "wan%u.start", i + 1);
+    sim_rng(s->sim, name, &rng);
+    if (t->period_ns)
+        from_ns = rng_below(&rng, t->period_ns);
+    snprintf(name, sizeof(name), "wan%u", i + 1);
+    wan_init(&s->wan[i], s->sim, name, &up, &down);
+    link_play(s->wan[i].up, t, WAN_UP, from_ns);
+    link_play(s->wan[i].down, t, WAN_DOWN, from_ns);
+}
+
+void scene_init(struct scene *s, const struct scene_opts *opts)
+{
+    *s = (struct scene){.opts = *opts, .sim = sim_new(opts->seed)};
+    for (unsigned i = 0; i < CELL_WANS_MAX; i++)
+        if (exists(s, i))
+            make_line(s, i);
+}
+
+void scene_done(struct scene *s)
+{
+    for (unsigned i = 0; i < CELL_WANS_MAX; i++)
+        if (exists(s, i))
+            wan_done(&s->wan[i]);
+    sim_free(s->sim);
+}
+
+/* --- bare: the line itself ------------------------------------------------------------- */
+
+static bool bare_open(struct scene *s)
+{
+    struct wan *w = &s->wan[s->opts.only];
+    struct net_addr edge = net_addr_lit("10.0.0.1", 0), hub = net_addr_lit("10.0.0.2", 0);
+
+    s->edge_in = link_sink(w->up);
+    s->hub_in = link_sink(w->down);
+    s->edge_out = &w->at_edge;
+    s->hub_out = &w->at_hub;
+    s->edge = net_addr_ip(&edge);
+    s->hub = net_addr_ip(&hub);
+    s->packet_max = BARE_MTU;
+    return true;
+}
+
+static void bare_close(struct scene *s)
+{
+}
+
+/* --- single: our tunnel over one line --------------------------------------------------- */
+
+static bool single_open(struct scene *s)
+{
+    struct tunnel_opts o = {
+        .cc = s->opts.cc, .packed = !s->opts.plain, .n_pkts = TUNNEL_PKTS, .n_large = TUNNEL_LARGE};
+    struct tunnel *t = tunnel_new(&s->wan[s->opts.only], &o);
+
+    s->tunnel = t;
+    if (!tunnel_wait_up(t, UP_WITHIN_S * NS_PER_S))
+        return false;
+    s->edge_in = &t->edge_tun;
+    s->hub_in = &t->hub_tun;
+    s->edge_out = &t->edge_lan;
+    s->hub_out = &t->hub_lan;
+    s->edge = t->edge_inner.addr;
+    s->hub = t->hub_inner.addr;
+    s->packet_max = (unsigned)MIN(t->at_edge.packet_max, t->at_hub.packet_max);
+    s->takes_supers = true;
+    return true;
+}
+
+static void single_close(struct scene *s)
+{
+    tunnel_free(s->tunnel);
+}
+
+const struct carrier carriers[] = {
+    {.name = "bare", .alone = true, .open = bare_open, .close = bare_close},
+    {.name = "single", .alone = true, .open = single_open, .close = single_close},
+    {.name = NULL},
+};

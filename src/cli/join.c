@@ -492,11 +492,15 @@ static enum exit_code join(struct join *j)
 {
     enum exit_code code = read_bundle(j);
     struct pki_error e;
+    int rv;
 
     if (code)
         return code;
-    if (plan(j, &e))
-        return failed(NULL, &e);
+    rv = plan(j, &e);
+    if (rv) {
+        code = failed(NULL, &e);
+        return rv == -EHOSTUNREACH ? EXIT_CODE_NO_ANSWER : code;
+    }
     code = check_clock(j);
     if (!code && !j->no_check)
         code = check_hub(j);

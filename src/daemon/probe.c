@@ -128,7 +128,7 @@ static enum exit_code resolve(struct probe *p)
     snprintf(port, sizeof(port), "%u", c->remote_port);
     rv = getaddrinfo(c->remote_addr, port, &hints, &list);
     if (rv)
-        return fail(p, EXIT_CODE_CONFIG,
+        return fail(p, EXIT_CODE_NO_ANSWER,
                     "cannot find the address of %s: %s: check the name, and this machine's DNS",
                     c->remote_addr, gai_strerror(rv));
     memcpy(&p->remote.ss, list->ai_addr, list->ai_addrlen);
@@ -271,6 +271,8 @@ static enum exit_code no_answer(struct probe *p)
     char why[200];
 
     snprintf(why, sizeof(why), "%.199s", p->result->why);
+    if (strstr(why, quic_fail_meaning(QUIC_FAIL_HANDSHAKE_TIMEOUT)))
+        why[0] = 0; /* this says the same */
     if (p->icmp_errno == ECONNREFUSED)
         return fail(p, EXIT_CODE_NO_ANSWER,
                     "%s refuses UDP: does the hub run, and does its firewall admit this port?",

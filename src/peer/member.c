@@ -379,7 +379,8 @@ static void take_over(struct member *p)
     struct masque *old = p->tunnel;
 
     lose_tunnel(p, "the same peer has connected again");
-    masque_close(old, MASQUE_H3_NO_ERROR, "taken over");
+    masque_close(old, MASQUE_H3_NO_ERROR,
+                 "taken over: another connection has this certificate and instance_id");
     lease_client_rest(p->hub->leases, p->client);
 }
 

@@ -453,9 +453,29 @@ def test_a_blocked_port(site):
               "{ type filter hook input priority 0; }; add rule inet block in udp dport 45010 drop")
     try:
         said = refused(site, NO_ANSWER, file)
-        assert "no answer" in said and "firewall" in said
+        assert "no answer" in said and said.count("firewall") == 1, said
     finally:
         site.exec("hub", "nft", "delete table inet block")
+
+
+def test_a_name_that_nobody_knows_yet(site):
+    """Join tells; a tunnel that was started all the same waits, and comes up once the name is known."""
+    edge = site.machines["edge"]
+    file = bundle(site, "named1", "--hub", "hub-of-ours.example:45010", "--server-name", site.hub4,
+                  "--tunnel", "mpq7", "--route-table", "107")
+    said = refused(site, NO_ANSWER, file)
+    assert "cannot find the address of hub-of-ours.example" in said and "DNS" in said
+    result = edge.mpquic("join", file, "--no-start", "--no-check")
+    instance = Tunnel(site, "edge", re.search(r"-c (\S+)$", result.stdout, re.M).group(1),
+                      edge.etc).start()
+    instance.wait_line("path: cannot resolve hub-of-ours.example")
+    status = instance.status()
+    assert (status["state"], status["reason"]) == ("idle", "cannot resolve hub-of-ours.example")
+    with (edge.etc / "hosts").open("a") as hosts:
+        hosts.write(f"\n{site.hub4} hub-of-ours.example\n")
+    instance.wait_line("tunnel: up", timeout=60)
+    assert instance.stop() == 0
+    edge.mpquic("leave", "named1", "--yes")
 
 
 def test_no_such_wan(site):
@@ -575,7 +595,7 @@ def test_revocation_ends_the_session(site):
 def test_leave(site):
     """What join wrote is shown, moved aside once it is confirmed, and can be put back."""
     edge = site.machines["edge"]
-    file = bundle(site, "leaver", "--tunnel", "mpq8", "--route-table", "108")
+    file = bundle(site, "leaver", "--tunnel", "mpq18", "--route-table", "118")
     started = edge.mpquic("join", file, "--no-start").stdout
     config, keys = edge.config / "leaver.yaml", edge.config / "tls" / "leaver"
     text, before = config.read_text(), edge.files()
@@ -588,7 +608,7 @@ def test_leave(site):
     # One that runs and that systemd does not know.
     instance = Tunnel(site, "edge", re.search(r"-c (\S+)$", started, re.M).group(1), edge.etc).start()
     instance.wait_line("tunnel: up")
-    assert "remove the interface mpq8" in edge.mpquic("leave", "leaver", check=False).stdout
+    assert "remove the interface mpq18" in edge.mpquic("leave", "leaver", check=False).stdout
     busy = edge.mpquic("leave", "leaver", "--yes", check=False)
     assert busy.returncode == FILES and "leaver is running: stop it first" in busy.stderr
     assert edge.files() == before and instance.running()
@@ -596,7 +616,7 @@ def test_leave(site):
     result = edge.mpquic("leave", "leaver", "--yes")
     assert "next, on the hub: mpquic pki revoke leaver" in result.stdout
     assert not config.exists() and not keys.exists()
-    assert "mpq8" not in interfaces(site)
+    assert "mpq18" not in interfaces(site)
     assert (edge.config / "leaver.yaml.~1~").read_text() == text
     assert (edge.config / "tls/leaver.~1~/key.pem").stat().st_mode & 0o777 == 0o600
     again = edge.mpquic("leave", "leaver", "--yes", check=False)
@@ -612,7 +632,7 @@ def test_leave_touches_only_what_join_made(site):
     edge, hub = site.machines["edge"], site.machines["hub"]
     refusal = hub.mpquic("leave", "hub", "--yes", check=False)
     assert refusal.returncode == FILES and "hub.yaml is a hub's" in refusal.stderr
-    edge.mpquic("join", bundle(site, "mine", "--tunnel", "mpq8", "--route-table", "108"), "--no-start")
+    edge.mpquic("join", bundle(site, "mine", "--tunnel", "mpq18", "--route-table", "118"), "--no-start")
     config = edge.config / "mine.yaml"
     text = config.read_text()
     config.write_text(text.replace("tls/mine/", "tls/edge1/"))

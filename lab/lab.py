@@ -36,6 +36,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 STATE = pathlib.Path("/run/mpquic-lab")
+LINKS = ROOT / "lab" / "links"  # lines that change with time; see the README there
 
 # Links as they are met: commands to the emulator. up = from the edge, down = to the edge.
 PROFILES = {
@@ -95,6 +96,14 @@ class Wan:
 
     def set(self, direction, words):
         self.command(f"set {direction} {words}")
+
+    def play(self, link, start=0):
+        """Be a link of lab/links from now on, beginning `start` seconds into its trace."""
+        self.command(f"play {LINKS / link}.link {start}s")
+
+    def cut(self, cut=True):
+        """A black hole in both directions, whatever plays; or no longer."""
+        self.set("both", f"cut={int(cut)}")
 
     def get(self):
         return json.loads(self.command("get"))

@@ -5,7 +5,7 @@ BUILD ?= build
 PYTHON := /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check undo fuzz bench bench-prepare bench-null bench-sim bench-spot bench-flood clean prepare-build prepare-test
+.PHONY: help build demo test check undo fuzz bench bench-prepare bench-null bench-sim bench-spot bench-flood bench-bond clean prepare-build prepare-test
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ bench-sim: build ## congestion control in the simulator
 
 bench-spot: build ## the simulator against the laboratory: the same lines, modelled and real
 	$(PYTHON) bench/spot/spot.py --build $(BUILD) $(ARGS)
+
+bench-bond: build ## several WANs at once: the matrix of lab/links, modelled and real, with kernel MPTCP
+	$(PYTHON) bench/bond/bond.py --build $(BUILD) $(ARGS)
 
 bench-flood: build ## an established tunnel while somebody floods its hub with handshakes
 	@$(PYTHON) bench/flood/flood.py --build $(BUILD) $(ARGS)

@@ -30,7 +30,7 @@ static int grow(struct flight *f)
 }
 
 /* What is known at the old end need not be remembered. */
-static void trim(struct flight *f)
+void flight_trim(struct flight *f)
 {
     while (f->n && !at(f, 0)->pkt) {
         f->head = (f->head + 1) & (f->cap - 1);
@@ -38,9 +38,18 @@ static void trim(struct flight *f)
     }
 }
 
+struct pkt *flight_take_at(struct flight *f, unsigned i)
+{
+    struct pkt *pkt = at(f, i)->pkt;
+
+    at(f, i)->pkt = NULL;
+    f->bytes -= pkt->cap;
+    return pkt;
+}
+
 const struct pkt *flight_oldest(struct flight *f)
 {
-    trim(f);
+    flight_trim(f);
     return f->n ? at(f, 0)->pkt : NULL;
 }
 
@@ -48,13 +57,11 @@ struct pkt *flight_take_oldest(struct flight *f)
 {
     struct pkt *pkt;
 
-    trim(f);
+    flight_trim(f);
     if (!f->n)
         return NULL;
-    pkt = at(f, 0)->pkt;
-    at(f, 0)->pkt = NULL;
-    f->bytes -= pkt->cap;
-    trim(f);
+    pkt = flight_take_at(f, 0);
+    flight_trim(f);
     return pkt;
 }
 
@@ -62,14 +69,14 @@ struct pkt *flight_add(struct flight *f, uint64_t id, struct pkt *pkt)
 {
     struct pkt *out = NULL;
 
-    trim(f);
+    flight_trim(f);
     if (f->n == f->cap && grow(f)) {
         out = flight_take_oldest(f);
         if (!out)
             return pkt;
     }
     f->n++;
-    *at(f, f->n - 1) = (struct flight_entry){id, pkt};
+    *at(f, f->n - 1) = (struct flight_entry){id, pkt->flow, pkt};
     f->bytes += pkt->cap;
     return out;
 }
@@ -102,20 +109,29 @@ static unsigned find(const struct flight *f, uint64_t id)
     return low;
 }
 
+struct pkt *flight_next_of(const struct flight *f, unsigned *i, uint64_t flows)
+{
+    while (*i < f->n) {
+        const struct flight_entry *e = at(f, (*i)++);
+
+        if (e->pkt && e->flows & flows)
+            return e->pkt;
+    }
+    return NULL;
+}
+
 struct pkt *flight_take(struct flight *f, uint64_t id)
 {
-    struct flight_entry *e;
     struct pkt *pkt;
+    unsigned i;
 
     if (!f->n)
         return NULL;
-    e = at(f, find(f, id));
-    if (e->id != id || !e->pkt)
+    i = find(f, id);
+    if (at(f, i)->id != id || !at(f, i)->pkt)
         return NULL;
-    pkt = e->pkt;
-    e->pkt = NULL;
-    f->bytes -= pkt->cap;
-    trim(f);
+    pkt = flight_take_at(f, i);
+    flight_trim(f);
     return pkt;
 }
 

@@ -14,6 +14,7 @@ enum { FLIGHT_MAX = 16384 };
 
 struct flight_entry {
     uint64_t id;
+    uint64_t flows;  /* as pkt->flow said: which flows it may hold something of */
     struct pkt *pkt; /* NULL: its fate is known */
 };
 
@@ -33,6 +34,15 @@ struct pkt *flight_add(struct flight *f, uint64_t id, struct pkt *pkt);
 
 /* Take out the datagram of that number; NULL when it is not kept. */
 struct pkt *flight_take(struct flight *f, uint64_t id);
+
+/* The first one from index *i (0 at first) on that may hold something of these flows; *i is moved
+ * behind it. It stays, unless it is taken with flight_take_at() under the same index, which moves
+ * none of those behind. NULL: no more. */
+struct pkt *flight_next_of(const struct flight *f, unsigned *i, uint64_t flows);
+struct pkt *flight_take_at(struct flight *f, unsigned i);
+
+/* Forget the oldest ones that have been taken: indexes are void then. */
+void flight_trim(struct flight *f);
 
 /* The oldest one, which stays; then take it out. NULL when there is none. */
 const struct pkt *flight_oldest(struct flight *f);

@@ -1,10 +1,42 @@
 #include "bond/pack.h"
 
+#include "base/clock.h"
 #include "base/util.h"
 #include "bond/pack_internal.h"
 
 /* What is cut for a lane that nobody knows yet fits all of them. */
 enum { ORPHAN_MAX = 1100 };
+
+/* The lane leaves what was lost to one that takes less time, as long as that one may have it there
+ * sooner; then it is to be asked again. */
+static bool leaves(struct pack *p, const struct pack_lane *lane, uint64_t now_ns,
+                   const struct pkt *again)
+{
+    uint64_t waited_ns = pack_since_ns(now_ns, again->taken);
+
+    if (waited_ns >= lane->extra_ns)
+        return false;
+    p->kick_ns = MIN(p->kick_ns, now_ns + lane->extra_ns - waited_ns);
+    return true;
+}
+
+/* Send a lost datagram as it was. */
+static struct pkt *repeat(struct pack *p, uint64_t now_ns, struct pkt *dgram)
+{
+    struct packed_reader r;
+    struct packed_head head;
+
+    queue_pop(&p->again);
+    pack_keep_not(p, dgram);
+    p->stats.again++;
+    dgram->mark = true;
+    dgram->taken = pack_clock(now_ns);
+    if (packed_open(&r, dgram->data, dgram->len, &head) || !head.has_time)
+        return dgram;
+    head.time = delay_stamp(now_ns);
+    packed_put_head(dgram->data, PACKED_HEAD_MAX, &head);
+    return dgram;
+}
 
 struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, size_t max,
                       size_t run_max)
@@ -12,16 +44,15 @@ struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, s
     struct pkt *again = pack_next_again(p, now_ns);
     struct pack_filling d;
 
-    if (again && !p->recut.p && again->len <= max) {
-        queue_pop(&p->again);
-        pack_keep_not(p, again);
-        p->stats.again++;
-        return again;
-    }
+    if (again && lane->extra_ns && leaves(p, lane, now_ns, again))
+        again = NULL;
+    if (again && !p->recut.p && again->len <= max)
+        return repeat(p, now_ns, again);
     if ((!p->opts.fq->n && !pack_pending(p, lane)) || !pack_begin(p, lane, &d, now_ns, max))
         return NULL;
     if (again) {
         d.out->queued_ns = again->queued_ns;
+        d.out->mark = true;
         pack_fill_recut(p, &d, again);
     } else {
         pack_put_gone(p, &d);
@@ -78,10 +109,39 @@ bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t
     return p->again.n || p->n_gone;
 }
 
+void pack_lane_begin(struct pack *p, struct pack_lane *lane, uint8_t number)
+{
+    lane->number = number;
+    if (lane->up)
+        return;
+    lane->up = true;
+    lane->next = p->lanes;
+    p->lanes = lane;
+    p->n_lanes++;
+}
+
+/* What was known of it is void. */
+static void lane_down(struct pack *p, struct pack_lane *lane)
+{
+    struct pack_lane **at = &p->lanes;
+
+    if (!lane->up)
+        return;
+    while (*at != lane)
+        at = &(*at)->next;
+    *at = lane->next;
+    p->n_lanes--;
+    lane->up = false;
+    lane->rtt_ns = lane->rtt_var_ns = lane->rtt_due_ns = lane->extra_ns = lane->stamp_ns = 0;
+    lane->in = (struct delay_in){0};
+    lane->out = (struct delay_out){0};
+}
+
 void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns)
 {
     struct pkt *dgram;
 
+    lane_down(p, lane);
     while ((dgram = flight_take_oldest(&lane->flight)))
         pack_send_again(p, now_ns, dgram);
     flight_done(&lane->flight, p->opts.pool);
@@ -124,7 +184,7 @@ void pack_set_class(struct pack *p, unsigned class, const struct pack_class *c)
 
 int pack_init(struct pack *p, const struct pack_opts *opts)
 {
-    *p = (struct pack){.opts = *opts};
+    *p = (struct pack){.opts = *opts, .kick_ns = TIME_NEVER_NS};
     queue_init(&p->again, PACK_AGAIN_BYTES);
     return hmap_init(&p->by_hash);
 }

@@ -21,6 +21,7 @@
 
 #include "base/drop.h"
 #include "base/hmap.h"
+#include "bond/delay.h"
 #include "bond/flight.h"
 #include "bond/fq.h"
 #include "bond/queue.h"
@@ -37,6 +38,9 @@ enum {
 /* A flow number goes to another flow when it has been silent for so long. */
 #define PACK_FLOW_QUIET_NS (2 * NS_PER_S)
 
+/* With several lanes up, each bears a timestamp so often. */
+#define PACK_STAMP_NS (4 * NS_PER_MS)
+
 struct pack_class {
     bool again;           /* send again what is lost, */
     uint64_t deadline_ns; /* so long after it was sent first */
@@ -52,7 +56,8 @@ struct pack_opts {
 struct pack_stats {
     uint64_t packets, bytes; /* inner packets, a super-packet counting as its segments */
     uint64_t datagrams;
-    uint64_t again;      /* datagrams sent again, whole or in pieces */
+    uint64_t again;      /* datagrams sent again, whole or in pieces, */
+    uint64_t named;      /* of them because the receiver said that it misses them */
     uint64_t gone;       /* not sent again because it was too late */
     uint64_t forgotten;  /* not kept for want of room */
     uint64_t unnumbered; /* packets of flows that got no number */
@@ -70,6 +75,11 @@ struct pack {
     struct queue again;                /* lost datagrams, the oldest first */
     struct packed_reader recut;        /* where the first of them is being cut anew; p NULL: not */
     struct packed_frame recut_frame;   /* what is left of its present frame; len 0: nothing */
+    struct pack_lane *lanes;           /* that are up, */
+    unsigned n_lanes;                  /* so many */
+    uint64_t kick_ns; /* when a lane that left what was lost to a better one is to be asked
+                       * again; TIME_NEVER_NS: none did */
+    uint64_t look_ns; /* up to when the looking for what a report names is paid for */
     struct packed_frame gone[PACK_GONE_MAX];
     uint8_t gone_class[PACK_GONE_MAX];
     unsigned n_gone;
@@ -78,7 +88,7 @@ struct pack {
     struct pack_stats stats;
 };
 
-/* What a lane is in the middle of. Zeroed: nothing. */
+/* What a lane is in the middle of, and what is known of it. Zeroed: nothing. */
 struct pack_lane {
     struct pkt *unit;
     uint32_t at; /* bytes of it that have gone */
@@ -86,6 +96,16 @@ struct pack_lane {
     uint16_t flow;
     uint8_t class;
     struct flight flight;
+
+    bool up;                     /* between pack_lane_begin() and pack_lane_done(): */
+    uint8_t number;              /* 16 times its path plus its own, as both ends call it */
+    struct pack_lane *next;      /* of those that are up */
+    uint64_t rtt_ns, rtt_var_ns; /* smoothed; 0: not known */
+    uint64_t rtt_due_ns;         /* when to measure again */
+    uint64_t stamp_ns;           /* when the next datagram bears a timestamp */
+    uint64_t extra_ns;           /* how much longer it takes than the fastest one */
+    struct delay_in in;          /* of what comes in over it, */
+    struct delay_out out;        /* and of what goes out */
 };
 
 /* Returns 0 or -ENOMEM. */
@@ -98,6 +118,9 @@ void pack_done(struct pack *p);
 void pack_reset(struct pack *p);
 
 void pack_set_class(struct pack *p, unsigned class, const struct pack_class *c);
+
+/* The lane is up under that number. */
+void pack_lane_begin(struct pack *p, struct pack_lane *lane, uint8_t number);
 
 /* The next datagram of at most max bytes for this lane, or NULL when there is nothing (or no
  * buffer); run_max: the longest run of a super-packet to begin now, in bytes. The caller takes it,
@@ -122,6 +145,11 @@ void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns);
 /* Give up what is too late to be sent again, though nobody has said that it was lost, and the lane
  * is not asked for more: a peer that acknowledges nothing keeps no buffers. */
 void pack_age(struct pack *p, struct pack_lane *lane, uint64_t now_ns);
+
+/* The receiver misses these: what a lane has on its way of them goes again, unless the report may
+ * be older than its arrival. A receiver that asks for more than can be looked for is not heard.
+ * True when there is something to send again now. */
+bool pack_heed_gaps(struct pack *p, uint64_t now_ns, const struct packed_gap *gaps, unsigned n);
 
 /* There is something besides what waits in fq. */
 bool pack_pending(const struct pack *p, const struct pack_lane *lane);

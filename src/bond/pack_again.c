@@ -53,7 +53,7 @@ static void say_gone(struct pack *p, uint8_t class, struct packed_reader *r)
 {
     struct packed_frame f;
 
-    p->stats.gone++;
+    p->stats.gone += p->class[class].again;
     while (packed_next(r, &f) > 0) {
         struct packed_frame *last = p->n_gone ? &p->gone[p->n_gone - 1] : NULL;
 
@@ -84,6 +84,7 @@ void pack_send_again(struct pack *p, uint64_t now_ns, struct pkt *dgram)
     struct packed_head head;
 
     pkt_settle(p->opts.pool, dgram);
+    dgram->taken = pack_clock(now_ns);
     if (!pack_too_late(p, now_ns, dgram) && !queue_push(&p->again, dgram))
         return;
     if (!packed_open(&r, dgram->data, dgram->len, &head))

@@ -28,8 +28,15 @@ bool pack_begin(struct pack *p, struct pack_lane *lane, struct pack_filling *d, 
     d->empty = true;
     if (!d->out)
         return false;
-    d->out->len = 1; /* the head, written by pack_end() */
+    d->has_time = p->n_lanes > 1 && lane->up && now_ns >= lane->stamp_ns && max > PACKED_HEAD_MAX;
+    d->time = delay_stamp(now_ns);
+    if (d->has_time)
+        lane->stamp_ns = now_ns + PACK_STAMP_NS;
+    d->out->len = d->has_time ? PACKED_HEAD_MAX : 1; /* written by pack_end() */
     d->out->queued_ns = now_ns;
+    d->out->taken = pack_clock(now_ns);
+    d->out->flow = 0;
+    d->out->mark = false;
     return true;
 }
 
@@ -46,7 +53,9 @@ struct pkt *pack_end(struct pack *p, struct pack_filling *d)
         pkt_free(p->opts.pool, d->out);
         return NULL;
     }
-    packed_put_head(d->out->data, 1, &(struct packed_head){.class = d->class});
+    packed_put_head(
+        d->out->data, PACKED_HEAD_MAX,
+        &(struct packed_head){.class = d->class, .has_time = d->has_time, .time = d->time});
     p->stats.datagrams++;
     return d->out;
 }
@@ -76,6 +85,7 @@ uint32_t pack_put_data(struct pack *p, struct pack_filling *d, const struct pack
         ends = true;
     }
     d->out->len += (uint32_t)n;
+    d->out->flow |= f->has_seq ? pack_flow_bit(f->flow) : 0;
     d->empty = false;
     if (ends && may_lend(p, lender, len)) {
         pkt_borrow(d->out, lender, (uint32_t)(f->data - lender->data), len);

@@ -3,7 +3,15 @@
  *   pack.c         the lane's next datagram, what becomes of it, life
  *   pack_fill.c    a datagram that is being filled; what is new
  *   pack_again.c   what is kept, what was lost
- *   pack_number.c  flow numbers */
+ *   pack_gaps.c    what the receiver says that it misses
+ *   pack_number.c  flow numbers
+ *
+ * Of a datagram's struct pkt these fields have a meaning of their own, from pack_begin() on:
+ *
+ *   queued_ns   when its content was sent first
+ *   flow        a bit for each flow that it holds something of, by number modulo 64
+ *   taken       pack_clock() of when it was sent last, or, while it waits to go again, lost
+ *   mark        it has been sent again */
 #ifndef BOND_PACK_INTERNAL_H
 #define BOND_PACK_INTERNAL_H
 
@@ -23,7 +31,26 @@ struct pack_filling {
     size_t max;
     uint8_t class;
     bool empty;
+    bool has_time;
+    uint32_t time;
 };
+
+/* Time that fits a struct pkt: in units of 2^14 ns, of which 2^32 are 19 hours. */
+static inline uint32_t pack_clock(uint64_t now_ns)
+{
+    return (uint32_t)(now_ns >> DELAY_SHIFT);
+}
+
+/* How long ago that was. */
+static inline uint64_t pack_since_ns(uint64_t now_ns, uint32_t then)
+{
+    return (uint64_t)(pack_clock(now_ns) - then) << DELAY_SHIFT;
+}
+
+static inline uint64_t pack_flow_bit(uint16_t flow)
+{
+    return UINT64_C(1) << flow % 64;
+}
 
 static inline size_t pack_room(const struct pack_filling *d)
 {

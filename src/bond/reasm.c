@@ -40,7 +40,7 @@ static void flow_init(struct reasm_flow *f, uint64_t now_ns, unsigned number, ui
 {
     memset(f, 0, offsetof(struct reasm_flow, unit)); /* the index is looked at where a bit is set */
     f->number = number;
-    f->top = base;
+    f->top = f->seen[0] = f->seen[1] = f->seen[2] = base;
     f->used_ns = now_ns;
 }
 
@@ -251,7 +251,7 @@ void reasm_timeout(struct reasm *r, uint64_t now_ns)
 
 void reasm_init(struct reasm *r, const struct reasm_opts *opts)
 {
-    *r = (struct reasm){.opts = *opts};
+    *r = (struct reasm){.opts = *opts, .patience.mend_ns = TIME_NEVER_NS};
     if (!r->opts.max_bytes)
         r->opts.max_bytes = REASM_BYTES_MAX;
 }
@@ -259,6 +259,11 @@ void reasm_init(struct reasm *r, const struct reasm_opts *opts)
 void reasm_set_class(struct reasm *r, unsigned class, const struct reasm_class *c)
 {
     r->class[class % PACKED_CLASSES] = *c;
+}
+
+void reasm_set_patience(struct reasm *r, const struct reasm_patience *patience)
+{
+    r->patience = *patience;
 }
 
 void reasm_reset(struct reasm *r)

@@ -40,8 +40,15 @@ enum reasm_order { REASM_ORDER_NONE, REASM_ORDER_REORDER, REASM_ORDER_RECOVER };
 /* How units of a class are treated. */
 struct reasm_class {
     enum reasm_order order;
-    uint64_t wait_ns;     /* how long a unit waits for the hole before it; none: 0 */
+    uint64_t wait_ns;     /* at most so long a unit waits for the hole before it; none: 0 */
     uint64_t deadline_ns; /* how long one may stay incomplete */
+};
+
+/* How long waiting for a hole makes sense, by what the paths do; the class bounds it. */
+struct reasm_patience {
+    uint64_t
+        late_ns; /* reorder: another lane may still deliver what is missing; 0: there is none */
+    uint64_t mend_ns; /* recover: what is missing may still come again */
 };
 
 struct reasm_pool;
@@ -77,6 +84,8 @@ struct reasm_place;
 struct reasm {
     struct reasm_opts opts;
     struct reasm_class class[PACKED_CLASSES];
+    struct reasm_patience patience;
+    unsigned gaps_turn;        /* where reasm_gaps() begins next */
     struct reasm_place *place; /* by flow number */
     unsigned n_places;
     struct heap heap;           /* of flows, by the time at which something is to be given up */
@@ -99,6 +108,14 @@ void reasm_reset(struct reasm *r);
 void reasm_done(struct reasm *r);
 
 void reasm_set_class(struct reasm *r, unsigned class, const struct reasm_class *c);
+
+/* From now on; at first nothing is known: recover waits as long as its class permits, reorder not
+ * at all. */
+void reasm_set_patience(struct reasm *r, const struct reasm_patience *patience);
+
+/* What has been missing since the last call or longer although later units of its flow have come:
+ * at most max entries, the number of which is returned. Each is named by one or two calls. */
+unsigned reasm_gaps(struct reasm *r, struct packed_gap *ret, unsigned max);
 
 /* A PACKET, RANGE or GONE frame of that class. Other types are not for us. */
 void reasm_rx(struct reasm *r, uint64_t now_ns, unsigned class, const struct packed_frame *f);

@@ -4,6 +4,7 @@
  *   reasm_order.c  whose turn it is: delivery, waiting, giving up, the bound
  *   reasm_unit.c   one unit: bytes, pieces, and what is left of a run
  *   reasm_pool.c   what all sessions share
+ *   reasm_gaps.c   what to say of what is missing
  *
  * Of what is open of a flow everything is found by its number modulo the window: bits say which
  * units are done with, held, and complete; an index leads to those that are held. So no step takes
@@ -11,6 +12,7 @@
 #ifndef BOND_REASM_INTERNAL_H
 #define BOND_REASM_INTERNAL_H
 
+#include "base/util.h"
 #include "bond/reasm.h"
 
 enum { REASM_WORDS = REASM_WINDOW / 64 };
@@ -41,6 +43,7 @@ struct reasm_flow {
     uint64_t ready[REASM_WORDS]; /* held and complete */
     uint32_t top;                /* behind the highest that has come */
     uint32_t number;
+    uint32_t seen[3]; /* top at the last calls of reasm_gaps(), the last one first */
     uint64_t hole_ns; /* n_waiting: when it was seen that something is missing */
     uint64_t used_ns;
     uint16_t unit[REASM_WINDOW]; /* held: which of the pool's */
@@ -91,6 +94,15 @@ static inline const struct reasm_class *reasm_class_of(const struct reasm *r,
     return &r->class[u->class];
 }
 
+/* How long a unit of that class waits for a hole. */
+static inline uint64_t reasm_wait_ns(const struct reasm *r, const struct reasm_class *c)
+{
+    if (c->order == REASM_ORDER_NONE)
+        return 0;
+    return MIN(c->wait_ns,
+               c->order == REASM_ORDER_REORDER ? r->patience.late_ns : r->patience.mend_ns);
+}
+
 /* --- reasm_pool.c ------------------------------------------------------------------------ */
 
 /* NULL when the session has its share. */
@@ -111,6 +123,10 @@ bool reasm_pool_exceeded(const struct reasm *r);
 
 /* The unit of that number, which lies in the window; NULL when it is not held. */
 struct reasm_unit *reasm_unit_find(const struct reasm *r, const struct reasm_flow *f, uint32_t seq);
+
+/* The bytes that it misses, in order, at most max places, as entries of GAPS without its flow; len
+ * 0: to its end. Returns how many. */
+unsigned reasm_unit_gaps(const struct reasm_unit *u, struct packed_gap *ret, unsigned max);
 
 /* The lowest that is held, or of them complete; NULL: none. */
 struct reasm_unit *reasm_unit_first(const struct reasm *r, const struct reasm_flow *f);

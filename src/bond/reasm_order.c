@@ -42,7 +42,7 @@ uint64_t reasm_due_ns(const struct reasm *r, const struct reasm_flow *f)
     uint64_t at_ns = f->used_ns + REASM_IDLE_NS;
 
     if (ready)
-        at_ns = MIN(at_ns, f->hole_ns + reasm_class_of(r, ready)->wait_ns);
+        at_ns = MIN(at_ns, f->hole_ns + reasm_wait_ns(r, reasm_class_of(r, ready)));
     if (first && first != ready)
         at_ns = MIN(at_ns, first->since_ns + reasm_class_of(r, first)->deadline_ns);
     return at_ns;
@@ -112,7 +112,7 @@ void reasm_on_complete(struct reasm *r, uint64_t now_ns, struct reasm_unit *u)
     u->since_ns = now_ns;
     u->pkt->gso = u->kind;
     u->pkt->gso_size = u->segment;
-    if (seq == r->place[f->number].base || c->order == REASM_ORDER_NONE || !c->wait_ns)
+    if (seq == r->place[f->number].base || !reasm_wait_ns(r, c))
         reasm_deliver(r, reasm_unit_take(r, u));
     else if (let_wait(r, now_ns, u))
         return;

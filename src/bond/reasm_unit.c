@@ -178,6 +178,23 @@ int reasm_unit_add(struct reasm *r, struct reasm_unit *u, const struct packed_fr
     return rv;
 }
 
+unsigned reasm_unit_gaps(const struct reasm_unit *u, struct packed_gap *ret, unsigned max)
+{
+    uint32_t at = u->have;
+    unsigned n = 0;
+
+    for (const struct pkt *piece = u->pieces; piece && n < max; piece = piece->next) {
+        uint32_t offset = piece_at(piece);
+
+        if (offset > at)
+            ret[n++] = (struct packed_gap){.seq = u->seq, .offset = at, .len = offset - at};
+        at = MAX(at, offset + piece->len);
+    }
+    if (n < max && (!u->total || at < u->total) && at < PACKED_UNIT_MAX)
+        ret[n++] = (struct packed_gap){.seq = u->seq, .offset = at};
+    return n;
+}
+
 bool reasm_run_cut(struct pkt *pkt, uint32_t segment)
 {
     enum drop_reason why;

@@ -74,6 +74,17 @@ bool session_scope_ok(const struct ip_view *v, enum drop_reason *ret_why)
     return true;
 }
 
+void session_stats_get(const struct session *s, struct session_stats *ret)
+{
+    *ret = s->stats;
+    if (!s->pack)
+        return;
+    ret->tx_packets += s->pack->stats.packets;
+    ret->tx_bytes += s->pack->stats.bytes;
+    ret->again += s->pack->stats.again;
+    ret->gone += s->pack->stats.gone;
+}
+
 void session_stats_add(struct session_stats *sum, const struct session_stats *s)
 {
     sum->tx_packets += s->tx_packets;

@@ -71,6 +71,18 @@ struct session_opts {
     void *kick_user;
 };
 
+/* Reports that a packed session makes of what it receives, when several lanes are up
+ * (session_lanes.c). */
+enum { SESSION_GAPS_MAX = 2 * PACKED_GAPS_MAX };
+
+struct session_reports {
+    uint64_t delay_ns; /* no DELAY before */
+    bool delay_due;    /* the next datagram is to report */
+    uint64_t gaps_ns;  /* when to look for what is missing; TIME_NEVER_NS: nothing is open */
+    unsigned n_gaps;   /* that the next datagram is to report: */
+    struct packed_gap gaps[SESSION_GAPS_MAX];
+};
+
 struct session_stats {
     uint64_t tx_packets, tx_bytes; /* given to the path */
     uint64_t rx_packets, rx_bytes; /* delivered */
@@ -82,13 +94,14 @@ struct session_stats {
 struct session {
     struct session_opts opts;
     bool attached;
-    struct pack *pack;   /* packed: the sender, */
-    struct reasm *reasm; /* and the receiver; else NULL */
+    struct pack *pack;               /* packed: the sender, */
+    struct reasm *reasm;             /* and the receiver; else NULL */
+    struct session_reports *reports; /* packed */
     struct fq queue;
     struct queue pieces; /* the rest of a packet that was cut, next to go */
     struct queue held;   /* too large for the bound that the path MTU search has proven so far */
-    struct session_stats stats;
-    uint64_t too_big_ns; /* when the next packet-too-big may go */
+    struct session_stats stats; /* but what pack counts: session_stats_get() */
+    uint64_t too_big_ns;        /* when the next packet-too-big may go */
 };
 
 void session_init(struct session *s, const struct session_opts *opts);
@@ -111,6 +124,9 @@ void session_send_view(struct session *s, uint64_t now_ns, struct pkt *pkt,
 
 /* False when a packet must not cross a tunnel, whichever way (RFC 9484, 7); *ret_why says why. */
 bool session_scope_ok(const struct ip_view *v, enum drop_reason *ret_why);
+
+/* What has been counted since session_init(). */
+void session_stats_get(const struct session *s, struct session_stats *ret);
 
 /* *sum += *s */
 void session_stats_add(struct session_stats *sum, const struct session_stats *s);
@@ -149,14 +165,34 @@ void session_unsent(struct session *s, uint64_t now_ns, struct pkt *dgram); /* p
 void session_acked(struct session *s, struct pack_lane *lane, uint64_t id);
 void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t id);
 
+/* A lane is up under that number (16 times its path plus its own), as both ends call it; it joins
+ * those of the session, which is packed (else nothing happens). */
+void session_lane_begin(struct session *s, struct pack_lane *lane, uint8_t number);
+
 /* The lane is gone. */
 void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_ns);
 
 /* As session_age(), of what has been sent over the lane and is kept. */
 bool session_age_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns);
 
-/* A packed datagram from the tunnel. */
-void session_rx_packed(struct session *s, uint64_t now_ns, const uint8_t *data, size_t len);
+/* A packed datagram that came over that lane. */
+void session_rx_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns,
+                       const uint8_t *data, size_t len);
+
+/* The lane's smoothed round trip and its variation (RFC 9002, 5.3), by which the session knows how
+ * long to wait for what is missing; due some dozens of times a second while packets come in. */
+static inline bool session_lane_rtt_due(const struct pack_lane *lane, uint64_t now_ns)
+{
+    return lane->up && now_ns >= lane->rtt_due_ns;
+}
+void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t rtt_ns,
+                      uint64_t var_ns);
+
+/* How much longer a datagram takes over this lane than over the fastest one that is up, and how far
+ * these times are spread, by the peer's last reports. Returns 0, or -ENOENT when there is none of
+ * the lane. */
+int session_lane_delay(const struct session *s, const struct pack_lane *lane,
+                       uint64_t *ret_extra_ns, uint64_t *ret_spread_ns);
 
 /* When session_timeout() wants to be called; TIME_NEVER_NS when never. */
 uint64_t session_deadline_ns(const struct session *s);

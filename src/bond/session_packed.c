@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/util.h"
-#include "bond/session.h"
+#include "bond/session_internal.h"
 #include "bond/unit.h"
 #include "packet/segment.h"
 
@@ -47,7 +47,8 @@ static void on_deliver(void *user, struct pkt *pkt)
     pkt_free(s->opts.pool, pkt);
 }
 
-void session_rx_packed(struct session *s, uint64_t now_ns, const uint8_t *data, size_t len)
+void session_rx_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns,
+                       const uint8_t *data, size_t len)
 {
     struct packed_reader r;
     struct packed_head head;
@@ -58,22 +59,30 @@ void session_rx_packed(struct session *s, uint64_t now_ns, const uint8_t *data, 
         drop_count(s->opts.drops, DROP_MALFORMED);
         return;
     }
+    if (head.has_time)
+        delay_in_rx(&lane->in, now_ns, head.time);
     while ((rv = packed_next(&r, &f)) > 0)
         if (f.type == PACKED_PACKET || f.type == PACKED_RANGE || f.type == PACKED_GONE)
             reasm_rx(s->reasm, now_ns, head.class, &f);
+        else
+            session_on_report(s, now_ns, &f);
     if (rv)
         drop_count(s->opts.drops, DROP_MALFORMED);
+    session_reports_look(s, now_ns);
 }
 
 uint64_t session_deadline_ns(const struct session *s)
 {
-    return s->reasm ? reasm_deadline_ns(s->reasm) : TIME_NEVER_NS;
+    return s->reasm ? MIN(reasm_deadline_ns(s->reasm), session_reports_deadline_ns(s))
+                    : TIME_NEVER_NS;
 }
 
 void session_timeout(struct session *s, uint64_t now_ns)
 {
-    if (s->reasm)
-        reasm_timeout(s->reasm, now_ns);
+    if (!s->reasm)
+        return;
+    reasm_timeout(s->reasm, now_ns);
+    session_reports_timeout(s, now_ns);
 }
 
 /* --- out ------------------------------------------------------------------------------------ */
@@ -81,26 +90,16 @@ void session_timeout(struct session *s, uint64_t now_ns)
 struct pkt *session_pull_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns,
                                 size_t max, size_t burst)
 {
-    const struct pack_stats was = s->pack->stats;
-    struct pkt *dgram =
-        pack_pull(s->pack, lane, now_ns, max, MIN(burst + burst / 2, (size_t)PACKED_UNIT_MAX));
+    struct pkt *report = session_reports_pull(s, now_ns, max);
 
-    s->stats.tx_packets += s->pack->stats.packets - was.packets;
-    s->stats.tx_bytes += s->pack->stats.bytes - was.bytes;
-    s->stats.again += s->pack->stats.again - was.again;
-    s->stats.gone += s->pack->stats.gone - was.gone;
-    return dgram;
+    if (report)
+        return report;
+    return pack_pull(s->pack, lane, now_ns, max, MIN(burst + burst / 2, (size_t)PACKED_UNIT_MAX));
 }
 
 void session_sent(struct session *s, struct pack_lane *lane, uint64_t id, struct pkt *dgram)
 {
     pack_sent(s->pack, lane, id, dgram);
-}
-
-static void kick(struct session *s)
-{
-    if (s->attached)
-        s->opts.kick(s->opts.kick_user);
 }
 
 void session_unsent(struct session *s, uint64_t now_ns, struct pkt *dgram)
@@ -111,7 +110,7 @@ void session_unsent(struct session *s, uint64_t now_ns, struct pkt *dgram)
         return;
     }
     pack_unsent(s->pack, now_ns, dgram);
-    kick(s);
+    session_kick(s);
 }
 
 void session_acked(struct session *s, struct pack_lane *lane, uint64_t id)
@@ -122,7 +121,7 @@ void session_acked(struct session *s, struct pack_lane *lane, uint64_t id)
 void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t id)
 {
     if (pack_lost(s->pack, lane, now_ns, id))
-        kick(s);
+        session_kick(s);
 }
 
 void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_ns)
@@ -131,7 +130,7 @@ void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_n
         return;
     pack_lane_done(s->pack, lane, now_ns);
     if (s->pack->again.n)
-        kick(s);
+        session_kick(s);
 }
 
 bool session_age_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns)
@@ -148,12 +147,14 @@ static int make(struct session *s, struct reasm_pool *pool)
 {
     struct pack *pack = malloc(sizeof(*pack));
     struct reasm *reasm = malloc(sizeof(*reasm));
+    struct session_reports *reports = malloc(sizeof(*reports));
 
-    if (!pack || !reasm ||
+    if (!pack || !reasm || !reports ||
         pack_init(pack, &(struct pack_opts){
                             .fq = &s->queue, .pool = s->opts.pool, .drops = s->opts.drops})) {
         free(pack);
         free(reasm);
+        free(reports);
         return -ENOMEM;
     }
     reasm_init(reasm, &(struct reasm_opts){.pool = pool,
@@ -164,6 +165,8 @@ static int make(struct session *s, struct reasm_pool *pool)
                                            .user = s});
     s->pack = pack;
     s->reasm = reasm;
+    s->reports = reports;
+    *reports = (struct session_reports){.gaps_ns = TIME_NEVER_NS};
     return 0;
 }
 
@@ -186,16 +189,20 @@ void session_begin_anew(struct session *s)
         return;
     pack_reset(s->pack);
     reasm_reset(s->reasm);
+    *s->reports = (struct session_reports){.gaps_ns = TIME_NEVER_NS};
 }
 
 void session_set_plain(struct session *s)
 {
     if (!s->pack)
         return;
+    session_stats_get(s, &s->stats);
     pack_done(s->pack);
     reasm_done(s->reasm);
     free(s->pack);
     free(s->reasm);
+    free(s->reports);
     s->pack = NULL;
     s->reasm = NULL;
+    s->reports = NULL;
 }

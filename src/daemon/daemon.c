@@ -68,12 +68,15 @@ static void log_hub_telemetry(const struct hub *hub)
 
 static void log_telemetry(const struct instance *inst)
 {
+    struct session_stats sum;
     struct quic_lane_stats st;
 
-    if (inst->hub)
+    if (inst->hub) {
         log_hub_telemetry(inst->hub);
-    else if (inst->edge && edge_lane_stats(inst->edge, &st))
-        log_path(&edge_session(inst->edge)->stats, &st);
+    } else if (inst->edge && edge_lane_stats(inst->edge, &st)) {
+        session_stats_get(edge_session(inst->edge), &sum);
+        log_path(&sum, &st);
+    }
 }
 
 static void log_drops(struct instance *inst)

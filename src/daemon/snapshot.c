@@ -195,6 +195,7 @@ static int fill_edge_path(const struct instance *inst, struct status *s, struct 
 static int fill_edge(struct instance *inst, struct status *s)
 {
     const struct session *session = edge_session(inst->edge);
+    struct session_stats stats;
     const struct capsule_addrs *assigned = &inst->history.assigned;
     enum edge_state state = edge_state(inst->edge);
     int rv = 0;
@@ -202,7 +203,8 @@ static int fill_edge(struct instance *inst, struct status *s)
     status_set_text(s->state, sizeof(s->state), edge_state_name(state));
     set_reason(inst, state, s);
     fill_server(inst, &s->server);
-    s->traffic = counts_of(&session->stats);
+    session_stats_get(session, &stats);
+    s->traffic = counts_of(&stats);
     s->queue.packets = session_queued(session);
     s->queue.bytes = session->queue.bytes + session->held.bytes;
     s->queue.max_bytes = session->queue.max_bytes;

@@ -1,5 +1,7 @@
 #include "peer/edge.h"
 
+#include "peer/lane_rtt.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -244,6 +246,7 @@ static void on_open(struct masque *m)
     e->tunnel = m;
     e->up_ns = e->now_ns;
     session_attach(&e->session);
+    session_lane_begin(&e->session, &e->lane, 0);
     fill_request(e, &want);
     if (!e->opts.no_addresses && masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want))
         masque_close(m, MASQUE_H3_INTERNAL_ERROR, "cannot ask for addresses");
@@ -301,7 +304,10 @@ static void on_packet(struct masque *m, const uint8_t *data, size_t len)
 
 static void on_packed(struct masque *m, const uint8_t *data, size_t len)
 {
-    session_rx_packed(&of(m)->session, of(m)->now_ns, data, len);
+    struct edge *e = of(m);
+
+    lane_rtt_tell(&e->session, &e->lane, masque_lane(m));
+    session_rx_packed(&e->session, &e->lane, e->now_ns, data, len);
 }
 
 static struct pkt *on_pull(struct masque *m, size_t max)

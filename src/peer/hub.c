@@ -359,7 +359,7 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->bad_sources = p->bad_sources;
     ret->bad_ns = p->bad_ns;
     ret->bad = p->bad;
-    ret->session = p->session.stats;
+    session_stats_get(&p->session, &ret->session);
     ret->queued = session_queued(&p->session);
     ret->cert_until_s = quic_lane_peer_until_s(masque_lane(p->tunnel));
     ret->queued_bytes = p->session.queue.bytes + p->session.held.bytes;
@@ -370,10 +370,12 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
 
 struct session_stats hub_totals(const struct hub *h)
 {
-    struct session_stats sum = h->gone;
+    struct session_stats sum = h->gone, stats;
 
-    for (unsigned i = 0; i < h->n_members; i++)
-        session_stats_add(&sum, &h->members[i]->session.stats);
+    for (unsigned i = 0; i < h->n_members; i++) {
+        session_stats_get(&h->members[i]->session, &stats);
+        session_stats_add(&sum, &stats);
+    }
     return sum;
 }
 

@@ -7,6 +7,7 @@
 #include "base/util.h"
 #include "masque/request.h"
 #include "peer/internal.h"
+#include "peer/lane_rtt.h"
 
 static struct hub *hub_of(const struct masque *m)
 {
@@ -120,7 +121,8 @@ static void on_packed(struct masque *m, const uint8_t *data, size_t len)
         drop_count(hub_of(m)->opts.quic.drops, DROP_STREAM);
         return;
     }
-    session_rx_packed(&p->session, quic_lane_now_ns(masque_lane(m)), data, len);
+    lane_rtt_tell(&p->session, &p->lane, masque_lane(m));
+    session_rx_packed(&p->session, &p->lane, quic_lane_now_ns(masque_lane(m)), data, len);
     rearm(p);
 }
 
@@ -289,11 +291,13 @@ void member_release(struct member *p, const char *why)
 {
     struct hub *h = p->hub;
     const struct hub_rule *rule = p->rule;
+    struct session_stats stats;
 
     lose_tunnel(p, why);
     table_leave(h->table, &p->owner);
     lease_client_close(h->leases, p->client);
-    session_stats_add(&h->gone, &p->session.stats);
+    session_stats_get(&p->session, &stats);
+    session_stats_add(&h->gone, &stats);
     heap_remove(&h->waiting, &p->timer);
     session_done(&p->session);
     remove_from_list(h, p);
@@ -413,6 +417,7 @@ static int join_session(struct member *p, struct masque *m, const struct masque_
         memcpy(p->session_id, join->session, MASQUE_SESSION_ID);
         q->random(q->random_user, p->epoch, MASQUE_EPOCH);
     }
+    p->lane.number = (uint8_t)(MASQUE_PATH_LANES_MAX * join->path + join->lane);
     masque_set_packed(m, p->epoch);
     return 0;
 }
@@ -584,6 +589,7 @@ static void on_open(struct masque *m)
     p->open = true;
     p->up_ns = quic_lane_now_ns(masque_lane(m));
     session_attach(&p->session);
+    session_lane_begin(&p->session, &p->lane, p->lane.number);
     member_claim(p);
     h->opts.events->peer_up(h->opts.user, id_of(p), quic_lane_remote(masque_lane(m)));
     if ((!*id_of(p)->instance && send_addresses(p)) || send_routes(p))

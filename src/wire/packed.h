@@ -27,7 +27,8 @@ enum {
     PACKED_GAPS_MAX = 32,
     PACKED_HEAD_MAX = 4,
     PACKED_PACKET_HEAD_MAX = 1 + 2 + 3 + 4,
-    PACKED_RANGE_HEAD_MAX = 1 + 2 + 3 + 1 + 4 + 2 + 4
+    PACKED_RANGE_HEAD_MAX = 1 + 2 + 3 + 1 + 4 + 2 + 4,
+    PACKED_DELAY_MAX = 1 + 1 + 3 + 3 + 4
 };
 
 enum packed_type {

@@ -86,6 +86,7 @@ static int setup(void **state)
                                           .user = &x});
     for (unsigned c = 0; c < PACKED_CLASSES; c++)
         reasm_set_class(&x.r, c, &(struct reasm_class){REASM_ORDER_RECOVER, NS_PER_S, NS_PER_S});
+    reasm_set_patience(&x.r, &(struct reasm_patience){NS_PER_S, NS_PER_S});
     *state = &x;
     return 0;
 }
@@ -498,6 +499,117 @@ static void a_run_is_cut_at_whole_segments(void **state)
     assert_memory_equal(x->last->data + 40, run + 40, 200);
 }
 
+/* --- patience and reports --------------------------------------------------------------- */
+
+/* The wait is what the paths make of it, within what the class permits. */
+static void patience_bounds_the_wait(void **state)
+{
+    static const struct {
+        enum reasm_order order;
+        uint64_t class_ns, late_ns, mend_ns, wait_ns;
+    } v[] = {
+        {REASM_ORDER_RECOVER, NS_PER_S, 0, 90 * NS_PER_MS, 90 * NS_PER_MS},
+        {REASM_ORDER_RECOVER, NS_PER_S, 0, 3 * NS_PER_S, NS_PER_S},
+        {REASM_ORDER_REORDER, 150 * NS_PER_MS, 40 * NS_PER_MS, NS_PER_S, 40 * NS_PER_MS},
+        {REASM_ORDER_REORDER, 150 * NS_PER_MS, NS_PER_S, NS_PER_S, 150 * NS_PER_MS},
+        {REASM_ORDER_REORDER, 150 * NS_PER_MS, 0, NS_PER_S, 0},
+    };
+    struct fixture *x = *state;
+
+    for (unsigned i = 0; i < ARRAY_LEN(v); i++) {
+        reasm_reset(&x->r);
+        x->n_got = 0;
+        reasm_set_class(&x->r, 0, &(struct reasm_class){v[i].order, v[i].class_ns, NS_PER_S});
+        reasm_set_patience(&x->r, &(struct reasm_patience){v[i].late_ns, v[i].mend_ns});
+        give_packet(x, 1000, 1, 1, 60);
+        if (v[i].wait_ns) {
+            assert_int_equal(reasm_deadline_ns(&x->r), 1000 + v[i].wait_ns);
+            reasm_timeout(&x->r, 999 + v[i].wait_ns);
+            assert_int_equal(x->n_got, 0);
+            reasm_timeout(&x->r, 1000 + v[i].wait_ns);
+        }
+        assert_int_equal(x->n_got, 1);
+    }
+}
+
+/* Paths that have become faster shorten a wait that has begun. */
+static void patience_may_change(void **state)
+{
+    struct fixture *x = *state;
+
+    give_packet(x, 0, 1, 1, 60);
+    reasm_set_patience(&x->r, &(struct reasm_patience){0, 50 * NS_PER_MS});
+    give_packet(x, 1, 1, 2, 60);
+    assert_int_equal(reasm_deadline_ns(&x->r), 50 * NS_PER_MS);
+    reasm_set_patience(&x->r, &(struct reasm_patience){0, 80 * NS_PER_MS});
+    reasm_timeout(&x->r, 50 * NS_PER_MS);
+    assert_int_equal(x->n_got, 0);
+    assert_int_equal(reasm_deadline_ns(&x->r), 80 * NS_PER_MS);
+}
+
+static void assert_gap(const struct packed_gap *g, unsigned flow, uint32_t seq, uint32_t offset,
+                       uint32_t len)
+{
+    assert_int_equal(g->flow, flow);
+    assert_int_equal(g->seq, seq);
+    assert_int_equal(g->offset, offset);
+    assert_int_equal(g->len, len);
+}
+
+static void what_is_missing_is_named_twice(void **state)
+{
+    struct fixture *x = *state;
+    struct packed_gap gaps[8];
+
+    give_packet(x, 0, 1, 1, 60);
+    give_packet(x, 0, 1, 3, 60);
+    give_range(x, 0, 1, 4, 900, 0, 100);
+    give_range(x, 0, 1, 4, 900, 300, 500);
+    give_range(x, 0, 1, 5, 900, 0, 100); /* may be coming yet */
+    assert_int_equal(reasm_gaps(&x->r, gaps, 8), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(reasm_gaps(&x->r, gaps, 8), 4);
+        assert_gap(&gaps[0], 1, 0, 0, 0);
+        assert_gap(&gaps[1], 1, 2, 0, 0);
+        assert_gap(&gaps[2], 1, 4, 100, 200);
+        assert_gap(&gaps[3], 1, 4, 500, 0);
+    }
+    assert_int_equal(reasm_gaps(&x->r, gaps, 8), 0);
+    give_packet(x, 0, 1, 7, 60);
+    assert_int_equal(reasm_gaps(&x->r, gaps, 8), 0);
+    give_packet(x, 0, 1, 6, 60); /* only late */
+    assert_int_equal(reasm_gaps(&x->r, gaps, 8), 1);
+    assert_gap(&gaps[0], 1, 5, 100, 0);
+}
+
+/* More than a report holds: the rest comes with the next one; and numbers that jump make none. */
+static void reports_are_bounded(void **state)
+{
+    struct fixture *x = *state;
+    unsigned named[20][20] = {0};
+    struct packed_gap gaps[8];
+
+    for (unsigned flow = 0; flow < 20; flow++)
+        give_packet(x, 0, flow, flow, 60);
+    assert_int_equal(reasm_gaps(&x->r, gaps, 8), 0);
+    for (unsigned i = 0; i < 200; i++) {
+        unsigned n = reasm_gaps(&x->r, gaps, 8);
+
+        assert_true(n <= 8);
+        while (n--)
+            named[gaps[n].flow][gaps[n].seq]++;
+    }
+    for (unsigned flow = 0; flow < 20; flow++)
+        for (unsigned seq = 0; seq < 20; seq++)
+            assert_in_range(named[flow][seq], seq < flow, seq < flow ? 2 : 0);
+    reasm_reset(&x->r);
+    give_packet(x, 0, 1, 5, 60);
+    give_packet(x, 0, 1, 0x7fff00, 60);
+    give_packet(x, 0, 1, 0xf00000, 60);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(reasm_gaps(&x->r, gaps, 8) <= 8);
+}
+
 /* --- against a model -------------------------------------------------------------------- */
 
 struct piece {
@@ -648,6 +760,10 @@ int main(void)
         T(a_unit_has_so_many_pieces),
         T(without_flows_whole_units_go_on),
         T(a_run_is_cut_at_whole_segments),
+        T(patience_bounds_the_wait),
+        T(patience_may_change),
+        T(what_is_missing_is_named_twice),
+        T(reports_are_bounded),
         T(random_arrivals_against_a_model),
     };
 

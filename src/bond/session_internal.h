@@ -1,0 +1,29 @@
+/* What the files of a session share. Nobody outside them includes it.
+ *
+ *   session.c         the queue, plain packets
+ *   session_packed.c  packed datagrams
+ *   session_lanes.c   lanes that are up: round trips, delays, reports */
+#ifndef BOND_SESSION_INTERNAL_H
+#define BOND_SESSION_INTERNAL_H
+
+#include "bond/session.h"
+
+static inline void session_kick(struct session *s)
+{
+    if (s->attached)
+        s->opts.kick(s->opts.kick_user);
+}
+
+/* A GAPS or DELAY frame has come. */
+void session_on_report(struct session *s, uint64_t now_ns, const struct packed_frame *f);
+
+/* Packets have come: there may be something to report, now or later. */
+void session_reports_look(struct session *s, uint64_t now_ns);
+
+/* A datagram with what there is to report; NULL: nothing, or no buffer. */
+struct pkt *session_reports_pull(struct session *s, uint64_t now_ns, size_t max);
+
+uint64_t session_reports_deadline_ns(const struct session *s);
+void session_reports_timeout(struct session *s, uint64_t now_ns);
+
+#endif

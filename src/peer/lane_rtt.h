@@ -1,0 +1,20 @@
+/* What QUIC measures of a lane, told to the session that has it; of both kinds of peer. */
+#ifndef PEER_LANE_RTT_H
+#define PEER_LANE_RTT_H
+
+#include "bond/session.h"
+#include "quic/quic.h"
+
+/* Tell it when it is due. For every datagram. */
+static inline void lane_rtt_tell(struct session *s, struct pack_lane *lane,
+                                 const struct quic_lane *quic)
+{
+    struct quic_lane_stats st;
+
+    if (!session_lane_rtt_due(lane, quic_lane_now_ns(quic)))
+        return;
+    quic_lane_stats(quic, &st);
+    session_lane_rtt(s, lane, quic_lane_now_ns(quic), st.rtt_smoothed_ns, st.rtt_var_ns);
+}
+
+#endif

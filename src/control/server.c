@@ -99,10 +99,16 @@ static void client_answer(struct client *c, char *answer)
     struct control_server *s = c->server;
     size_t len = answer ? strlen(answer) : 0;
     struct client *slow;
-    char *grown = answer ? realloc(answer, len + 2) : NULL;
+    char *grown;
 
-    if (!grown || len + 1 > CONTROL_PENDING_MAX) {
-        free(grown ? grown : answer);
+    if (len > CONTROL_ANSWER_BYTES) {
+        free(answer);
+        answer = control_error("the answer would be too large");
+        len = answer ? strlen(answer) : 0;
+    }
+    grown = answer ? realloc(answer, len + 2) : NULL;
+    if (!grown) {
+        free(answer);
         client_close(c);
         return;
     }

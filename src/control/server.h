@@ -23,6 +23,7 @@
 enum {
     CONTROL_CLIENTS_MAX = 8,
     CONTROL_PENDING_MAX = 16 << 20,
+    CONTROL_ANSWER_BYTES = CONTROL_PENDING_MAX - 1, /* of one that can be sent */
     CONTROL_SHARE = 20,
     CONTROL_ACCEPTS_PER_TURN = 4
 };
@@ -37,6 +38,7 @@ struct control_server_opts {
     uint64_t deadline_ns; /* 0 = CONTROL_DEADLINE_NS */
 
     /* The answer to a request, from malloc(), without a newline; NULL: there is no memory for one.
+     * One of more than CONTROL_ANSWER_BYTES is not sent, and the client is told so.
      * Must not free the server. */
     char *(*answer)(void *user, const struct control_request *req);
     void *user;

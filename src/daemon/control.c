@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "daemon/answer.h"
 #include "daemon/instance.h"
 
 /* --- the service manager --------------------------------------------------------------- */
@@ -104,14 +105,14 @@ void instance_note_state(struct instance *inst, enum edge_state state, const cha
 
 /* --- answers --------------------------------------------------------------------------- */
 
-static char *answer_status(struct instance *inst, bool peers_only)
+static char *answer(struct instance *inst, bool peers_only)
 {
     struct status s;
     char *text = NULL;
 
     status_init(&s);
     if (!instance_snapshot(inst, &s))
-        text = peers_only ? status_peers_json(&s, 0) : status_json(&s, 0);
+        text = answer_status(&s, peers_only, CONTROL_ANSWER_BYTES);
     status_done(&s);
     return text;
 }
@@ -131,9 +132,9 @@ static char *on_request(void *user, const struct control_request *req)
 {
     switch (req->cmd) {
     case CONTROL_STATUS:
-        return answer_status(user, false);
+        return answer(user, false);
     case CONTROL_PEERS:
-        return answer_status(user, true);
+        return answer(user, true);
     case CONTROL_RELOAD:
         return answer_reload(user);
     default:

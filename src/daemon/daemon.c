@@ -10,7 +10,6 @@
 #include "daemon/cipher.h"
 #include "daemon/instance.h"
 
-enum { LANES_MIN = 16384 };
 enum { POOL_SMALL = 16384, POOL_LARGE = 256 };
 #define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
 #define RESOLVE_RETRY_NS (5 * NS_PER_S)
@@ -314,8 +313,7 @@ static int make_hub(struct instance *inst)
     if (!rules)
         return -ENOMEM;
     fill_quic_opts(inst, &o.quic);
-    o.quic.max_lanes =
-        MAX((unsigned)LANES_MIN, 2 * c->max_peers); /* who comes back is there twice */
+    o.quic.max_lanes = instance_hub_lanes(c);
     for (unsigned i = 0; i < c->n_tun_addr; i++)
         o.own[o.n_own++] = c->tun_addr[i];
     rv = hub_new(&o, &inst->hub);

@@ -158,6 +158,9 @@ int instance_warn(const struct instance *inst, struct status *s);
 struct hub_rule *instance_hub_policy(const struct tunnel_config *c, const struct hub_token *tokens,
                                      unsigned n_tokens, struct hub_policy *ret);
 
+/* How many connections a hub takes with that configuration. */
+unsigned instance_hub_lanes(const struct tunnel_config *c);
+
 /* events.c: what edge and hub report, and a line about packets from sources not allowed */
 void instance_note_bad_sources(struct instance *inst);
 enum exit_code instance_exit_code(const struct edge_failure *f); /* of an edge that gave up */

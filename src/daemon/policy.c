@@ -5,6 +5,8 @@
 
 #include "daemon/instance.h"
 
+enum { LANES_MIN = 16384 };
+
 static void fill_rule(const struct config_peer *peer, struct hub_rule *ret)
 {
     snprintf(ret->name, sizeof(ret->name), "%s", peer->name);
@@ -36,4 +38,9 @@ struct hub_rule *instance_hub_policy(const struct tunnel_config *c, const struct
                                .tokens = tokens,
                                .n_tokens = n_tokens};
     return rules;
+}
+
+unsigned instance_hub_lanes(const struct tunnel_config *c)
+{
+    return MAX((unsigned)LANES_MIN, 2 * c->max_peers); /* who comes back is there twice */
 }

@@ -390,6 +390,29 @@ static void the_client_takes_large_answers(void **state)
     stop(&s);
 }
 
+/* One that cannot be sent: its client is told so. */
+static void an_answer_can_be_too_large(void **state)
+{
+    struct asking a = {.cmd = CONTROL_PEERS, .timeout_ns = 10 * NS_PER_S};
+    struct scene s;
+    char buf[64];
+
+    start(&s, 0);
+    s.answer_len = CONTROL_ANSWER_BYTES + 1;
+    ask_server(&s, &a);
+    assert_int_equal(a.rv, 0);
+    assert_string_equal(control_answer_error(a.text, a.len, buf, sizeof(buf)),
+                        "the answer would be too large");
+    free(a.text);
+    s.answer_len = CONTROL_ANSWER_BYTES;
+    a = (struct asking){.cmd = CONTROL_PEERS, .timeout_ns = 10 * NS_PER_S};
+    ask_server(&s, &a);
+    assert_int_equal(a.rv, 0);
+    assert_int_equal(a.len, CONTROL_ANSWER_BYTES + 1);
+    free(a.text);
+    stop(&s);
+}
+
 /* Nobody answers: the client gives up by itself. */
 static void the_client_does_not_wait_for_ever(void **state)
 {
@@ -510,6 +533,7 @@ int main(void)
         cmocka_unit_test(answers_leave_time_for_others),
         cmocka_unit_test(clients_that_go_away_are_forgotten),
         cmocka_unit_test(the_client_takes_large_answers),
+        cmocka_unit_test(an_answer_can_be_too_large),
         cmocka_unit_test(the_client_does_not_wait_for_ever),
         cmocka_unit_test(the_client_tells_dead_from_absent),
         cmocka_unit_test(instances_are_listed),

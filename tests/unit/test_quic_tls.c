@@ -19,7 +19,7 @@
 
 static char dir[] = "/tmp/test_quic_tls.XXXXXX";
 static struct cert ca, other_ca, server, server_expired, server_young, server_weak, client,
-    client_expired, client_other, nobody;
+    client_expired, client_other, nobody, long_name;
 
 static struct quic_tls_files hub_files(void)
 {
@@ -101,6 +101,30 @@ static void good_certificates(void **state)
     expect_up(&hub, &edge, "192.0.2.1", "edge1"); /* an address in the certificate */
     hub.allowed_names = allowed;
     expect_up(&hub, &edge, "hub.example", "edge1");
+}
+
+/* As long as a common name may be (RFC 5280, A.1), in characters of one byte and of three. */
+static void names_of_64_characters(void **state)
+{
+    struct quic_tls_files hub = hub_files(), edge = edge_files();
+    struct cert_spec s = {
+        .issuer = &ca, .purpose = GNUTLS_KP_TLS_WWW_CLIENT, .days_from = -1, .days_to = 30};
+    char name[3 * 64 + 1] = "";
+
+    s.name = memset(name, 'x', 64);
+    cert_make(&long_name, dir, &s);
+    edge.cert = cert_of(&long_name);
+    edge.key = key_of(&long_name);
+    expect_up(&hub, &edge, "hub.example", name);
+    cert_done(&long_name);
+
+    for (unsigned i = 0; i < 64; i++)
+        memcpy(name + 3 * i, "\xe2\x82\xac", 3);
+    cert_make(&long_name, dir, &s);
+    edge.cert = cert_of(&long_name);
+    edge.key = key_of(&long_name);
+    expect_up(&hub, &edge, "hub.example", name);
+    cert_done(&long_name);
 }
 
 /* A hub that takes tokens asks for a certificate but does not insist. */
@@ -614,6 +638,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_certificates),
+        cmocka_unit_test(names_of_64_characters),
         cmocka_unit_test(certificate_not_required),
         cmocka_unit_test(skip_verify),
         cmocka_unit_test(hub_of_another_ca),

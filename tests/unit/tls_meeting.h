@@ -26,7 +26,7 @@ struct end {
     struct net_addr addr;
     unsigned ups, downs, refused;
     struct quic_fail_info why;
-    char peer_name[64];
+    char peer_name[256];
     struct quic_lane *lane; /* the last that came up, until it is down */
 };
 

@@ -6,6 +6,7 @@
 
 #define BAD_SOURCE_LINE_INTERVAL_NS (30 * NS_PER_S)
 #define ASSIGN_INTERVAL_NS NS_PER_S
+#define CONTESTED_LINE_INTERVAL_NS (60 * NS_PER_S)
 
 /* Lines about peers, of each kind: all of them when a hub starts with some hundred peers, few when
  * one of them comes and goes all the time. */
@@ -25,9 +26,23 @@ static void addresses_str(const struct capsule_addrs *addrs, char *text, size_t 
 
 /* --- edge ------------------------------------------------------------------------------ */
 
-static void on_edge_state(void *user, enum edge_state state, const char *why)
+/* Nobody but us connects in our place, unless another has what is ours. */
+static const char *with_hint(const char *why, char buf[static STATUS_TEXT_MAX])
+{
+    if (!strstr(why, HUB_TAKEN_OVER))
+        return why;
+    snprintf(buf, STATUS_TEXT_MAX,
+             "%.100s: another machine or instance uses our certificate or token with our instance "
+             "id: give each its own",
+             why);
+    return buf;
+}
+
+static void on_edge_state(void *user, enum edge_state state, const char *reason)
 {
     struct instance *inst = user;
+    char buf[STATUS_TEXT_MAX];
+    const char *why = with_hint(reason, buf);
     bool was_up = inst->history.state == EDGE_UP;
     struct ip_addr local = net_addr_ip(&inst->bound);
 
@@ -220,6 +235,20 @@ static void on_peer_down(void *user, const struct hub_peer_id *id, const char *w
         log_info("peer %s: down: %s%s", hub_peer_id_str(id, who), why, more);
 }
 
+static void on_contested(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
+                         unsigned n)
+{
+    struct instance *inst = user;
+    char buf[NET_ADDR_STR_MAX], who[HUB_ID_STR_MAX], more[LOG_MORE_MAX];
+    uint64_t held;
+
+    if (log_limit_ok(&inst->contested_limit, loop_now_ns(inst->loop), CONTESTED_LINE_INTERVAL_NS,
+                     &held))
+        log_info("peer %s: its place was taken %u times in a row, the last time from %s: do two "
+                 "machines have one certificate? Give each its own, or another instance_id%s",
+                 hub_peer_id_str(id, who), n, net_addr_str(remote, buf), log_more_str(held, more));
+}
+
 static void on_refused(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
                        const char *why)
 {
@@ -278,6 +307,7 @@ const struct hub_events instance_hub_events = {
     .peer_up = on_peer_up,
     .peer_down = on_peer_down,
     .refused = on_refused,
+    .contested = on_contested,
     .assigned = on_hub_assigned,
     .mtu = on_hub_mtu,
 };

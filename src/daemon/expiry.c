@@ -1,5 +1,6 @@
 /* Certificates of peers end while their sessions last: the hub closes those when they do, and its
- * log tells ahead of it. Looked at again and again, because the clock may be set. */
+ * log tells ahead of it. Looked at again and again, because the clock may be set. And after a
+ * reload some of them may be worth nothing any more. */
 #include <stdio.h>
 
 #include "daemon/instance.h"
@@ -7,7 +8,7 @@
 #define LOOK_INTERVAL_NS (30 * NS_PER_S)
 #define LINES_INTERVAL_NS (24 * 3600 * NS_PER_S)
 
-enum { LINES_MAX = 16 };
+enum { LINES_MAX = 16, RECHECKS_PER_TURN = 8 };
 
 static void log_soon(const struct instance *inst, int64_t now_s)
 {
@@ -53,8 +54,19 @@ void instance_look_at_expiry(struct instance *inst)
         look_in(inst, NS_PER_S);
 }
 
+/* After a reload, a few in each turn of the loop: packets go on meanwhile. */
+static void on_recheck(struct loop_deferred *deferred)
+{
+    struct instance *inst = deferred->user;
+
+    if (hub_recheck_next(inst->hub, loop_now_ns(inst->loop), RECHECKS_PER_TURN))
+        loop_defer(inst->loop, deferred);
+    loop_defer(inst->loop, &inst->pump);
+}
+
 void instance_watch_expiry(struct instance *inst)
 {
+    inst->recheck = (struct loop_deferred){.cb = on_recheck, .user = inst};
     inst->expiry = (struct loop_timer){.cb = on_expiry, .user = inst};
     if (inst->hub)
         look_in(inst, LOOK_INTERVAL_NS);

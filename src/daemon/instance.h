@@ -90,6 +90,8 @@ struct instance {
 
     struct loop_signal sigterm, sigint, sighup;
     struct loop_timer telemetry, watchdog;
+    struct loop_deferred recheck; /* server: of the peers' certificates, after a reload */
+    struct log_limit contested_limit;
     struct loop_timer expiry; /* server: of the peers' certificates */
     uint64_t expiry_ns;       /* when it is looked at next */
     uint64_t expiry_lines_ns; /* when the log tells of them again */

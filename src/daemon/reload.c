@@ -96,6 +96,7 @@ static void apply_credentials(struct instance *inst, struct credentials *cred)
     } else {
         hub_set_tls(inst->hub, loop_now_ns(inst->loop), inst->cred.tls);
         hub_recheck(inst->hub, loop_now_ns(inst->loop));
+        loop_defer(inst->loop, &inst->recheck);
     }
     credentials_done(&old);
     loop_defer(inst->loop, &inst->pump);

@@ -133,6 +133,21 @@ static bool say_bad_source(const struct instance *inst, const struct hub_peer_in
     return true;
 }
 
+static bool say_contested(const struct instance *inst, const struct hub_peer_info *p,
+                          char text[static STATUS_TEXT_MAX])
+{
+    char who[HUB_ID_STR_MAX];
+
+    if (p->contested < HUB_CONTESTED ||
+        loop_now_ns(inst->loop) > p->contested_ns + HUB_CONTESTED_GAP_NS)
+        return false;
+    snprintf(text, STATUS_TEXT_MAX,
+             "peer %.100s: its place was taken %u times in a row: do two machines have one "
+             "certificate? Give each its own, or another instance_id",
+             hub_peer_id_str(&p->id, who), p->contested);
+    return true;
+}
+
 /* The first few, and how many more. */
 static int warn_peers(const struct instance *inst, struct status *s,
                       bool (*say)(const struct instance *, const struct hub_peer_info *, char *),
@@ -164,5 +179,7 @@ int instance_warn(const struct instance *inst, struct status *s)
         rv = warn_peers(inst, s, say_expiry, "have a certificate that ends soon");
     if (!rv && inst->hub)
         rv = warn_peers(inst, s, say_bad_source, "use sources that they may not use");
+    if (!rv && inst->hub)
+        rv = warn_peers(inst, s, say_contested, "take their places from each other");
     return rv;
 }

@@ -136,15 +136,26 @@ void hub_set_tls(struct hub *h, uint64_t now_ns, void *tls_ctx)
 void hub_recheck(struct hub *h, uint64_t now_ns)
 {
     h->recheck_until_ns = now_ns + RECHECK_NEWCOMERS_NS;
-    for (unsigned i = h->n_members; i-- > 0;) {
-        struct quic_lane *lane = masque_lane(h->members[i]->tunnel);
+    h->recheck_left = h->n_members;
+}
+
+/* From the end of the list: who goes is replaced by the last one, which is in the part that has
+ * been looked at, or in the other with it. */
+bool hub_recheck_next(struct hub *h, uint64_t now_ns, unsigned n)
+{
+    leases_set_now(h->leases, now_ns);
+    h->recheck_left = MIN(h->recheck_left, h->n_members);
+    for (; n && h->recheck_left; n--) {
+        struct member *p = h->members[--h->recheck_left];
+        struct quic_lane *lane = masque_lane(p->tunnel);
         enum quic_fail fail = quic_lane_recheck(lane);
 
         if (!fail)
             continue;
-        member_release(h->members[i], quic_fail_meaning(fail));
+        member_release(p, quic_fail_meaning(fail));
         quic_lane_reject(lane, fail);
     }
+    return h->recheck_left;
 }
 
 int64_t hub_expire(struct hub *h, uint64_t now_ns, int64_t now_s)
@@ -356,6 +367,8 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     table_learned(&p->owner, ret->learned, HUB_INFO_LEARNED_MAX);
     ret->n_learned = p->owner.n_learned;
     ret->packet_max = p->packet_max ? masque_packet_max(p->tunnel) : 0;
+    ret->contested = p->contested;
+    ret->contested_ns = p->contested_ns;
     ret->bad_sources = p->bad_sources;
     ret->bad_ns = p->bad_ns;
     ret->bad = p->bad;

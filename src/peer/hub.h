@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "base/clock.h"
 #include "base/drop.h"
 #include "bond/session.h"
 #include "masque/masque.h"
@@ -27,6 +28,14 @@
 #include "quic/quic.h"
 
 enum { HUB_INFO_LEARNED_MAX = 16 };
+
+/* So often in a row, each time by another process and within HUB_CONTESTED_GAP_NS of the time
+ * before, a peer's place is taken before there is a word about it. */
+enum { HUB_CONTESTED = 5 };
+#define HUB_CONTESTED_GAP_NS (60 * NS_PER_S)
+
+/* What the one is told whose place another connection of the same peer has taken. */
+#define HUB_TAKEN_OVER "taken over"
 
 /* What a hub reports. None of these may call the hub. `id` is valid during the call. */
 struct hub_events {
@@ -45,6 +54,11 @@ struct hub_events {
 
     /* The addresses of a peer now. */
     void (*assigned)(void *user, const struct hub_peer_id *id, const struct capsule_addrs *addrs);
+
+    /* Another connection has taken the peer's place, for the nth time in a row (HUB_CONTESTED at
+     * least): two machines may have one certificate and instance id. May be NULL. */
+    void (*contested)(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
+                      unsigned n);
 
     /* The largest packet that the path to any peer carries now, at least 1280: what the TUN should
      * take. A packet too large for its own peer is answered by that peer's session. */
@@ -90,10 +104,14 @@ int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *pol
  * longer. */
 void hub_set_tls(struct hub *h, uint64_t now_ns, void *tls_ctx);
 
-/* Look at the certificate of every peer again, with the present credentials and at the present
- * time: whoever would not be let in now (revoked, expired, its CA or name no longer accepted) is
- * closed with the TLS alert that says so. The following hub_tx() calls send it. */
+/* Begin to look at the certificate of every peer again, with the present credentials and at the
+ * present time; if that is being done already, anew. hub_recheck_next() looks at the next n (each
+ * takes some tenths of a millisecond): whoever would not be let in now (revoked, expired, its CA or
+ * name no longer accepted) is closed with the TLS alert that says so. It returns whether there are
+ * more to look at. Who connects meanwhile is looked at when it does. The following hub_tx() calls
+ * send what it causes. */
 void hub_recheck(struct hub *h, uint64_t now_ns);
+bool hub_recheck_next(struct hub *h, uint64_t now_ns, unsigned n);
 
 /* Close every peer whose certificate ended before now_s (seconds since the epoch, by the clock that
  * certificates are checked by), with the alert that says so. Returns when the next one ends;
@@ -119,8 +137,10 @@ struct hub_peer_info {
     struct session_stats session;
     unsigned queued; /* packets that wait for it */
     size_t queued_bytes;
-    int64_t cert_until_s; /* its certificate's end, seconds since the epoch; 0: it showed none */
-    unsigned n_lanes;     /* that are up */
+    unsigned contested;    /* times in a row that its place was taken (see HUB_CONTESTED) */
+    uint64_t contested_ns; /* when it was last */
+    int64_t cert_until_s;  /* its certificate's end, seconds since the epoch; 0: it showed none */
+    unsigned n_lanes;      /* that are up */
     struct quic_lane_stats lane; /* of all of them together, times of the first one */
 };
 

@@ -23,7 +23,9 @@ struct member {
     uint64_t token_digest; /* by_token: of the one that it has shown */
     bool open;             /* peer_up has been told */
     uint64_t up_ns;
-    size_t packet_max;            /* 0: not known yet */
+    size_t packet_max;  /* 0: not known yet */
+    unsigned contested; /* times in a row that its place was taken; when it was last */
+    uint64_t contested_ns;
     uint64_t bad_sources, bad_ns; /* how many; when the last was */
     struct ip_addr bad;           /* what it came from */
     struct session session;
@@ -51,6 +53,7 @@ struct hub {
     struct session_stats gone; /* what the sessions of former peers counted */
     size_t packet_max;         /* told last */
     uint64_t age_ns;           /* when to look for packets that wait too long; 0: none wait */
+    unsigned recheck_left;     /* members[] below this are still to be looked at again */
     uint64_t recheck_until_ns; /* a lane that asks for a tunnel before may have been let in by
                                 * credentials that hold no longer */
     struct hub_peer_id bad_id; /* of the last packet with a bad source */

@@ -383,9 +383,27 @@ static void take_over(struct member *p)
     struct masque *old = p->tunnel;
 
     lose_tunnel(p, "the same peer has connected again");
-    masque_close(old, MASQUE_H3_NO_ERROR,
-                 "taken over: another connection has this certificate and instance_id");
+    masque_close(old, MASQUE_H3_NO_ERROR, HUB_TAKEN_OVER);
     lease_client_rest(p->hub->leases, p->client);
+}
+
+/* One process takes its own place when it has lost its connection; two that take it from each other
+ * go on for ever. An edge that speaks the session extension says which it is. */
+static void note_contest(struct member *p, const struct masque *m, const struct masque_join *join)
+{
+    const struct hub *h = p->hub;
+    struct quic_lane *lane = masque_lane((struct masque *)m);
+    uint64_t now_ns = quic_lane_now_ns(lane);
+
+    if (join->version && p->session.pack &&
+        !memcmp(p->session_id, join->session, MASQUE_SESSION_ID))
+        return;
+    if (now_ns > p->contested_ns + HUB_CONTESTED_GAP_NS)
+        p->contested = 0;
+    p->contested++;
+    p->contested_ns = now_ns;
+    if (p->contested >= HUB_CONTESTED && h->opts.events->contested)
+        h->opts.events->contested(h->opts.user, id_of(p), quic_lane_remote(lane), p->contested);
 }
 
 /* Whether the certificate of a newcomer still holds; else its lane is closed. */
@@ -443,10 +461,12 @@ static int on_request(struct masque *m, const struct masque_request *req)
         member_close(p, "the same peer has connected again");
         p = NULL;
     }
-    if (p)
+    if (p) {
+        note_contest(p, m, &req->join);
         take_over(p);
-    else
+    } else {
         why = admit_new(h, &who.id, &p);
+    }
     if (!why && join_session(p, m, &req->join)) {
         member_release(p, "out of memory");
         why = "out of memory";

@@ -306,6 +306,26 @@ def test_peers_reach_each_other_when_they_may(site, px):
         restart_hub(site, peer_to_peer="false")
 
 
+def test_two_machines_with_one_certificate_are_told_apart_and_told(site, px):
+    """The same certificate and instance id on another machine: hub, edge and status say so."""
+    keys = client_keys(1, site.hub4, bind_ip=None, tun_name="px2", instance_id="px",
+                       remote_port=45010, tun_cidr=None)
+    other = Tunnel(site, "hub", write_config(site.state / "px2.yaml", **keys),
+                   site.certificates.etc["edge"])
+    hint = "another machine or instance uses our certificate or token with our instance id"
+    other.start()
+    try:
+        site.hub_end.wait_line(r"peer edge/px: its place was taken \d+ times in a row.* from ", 60)
+        assert any("peer edge/px: its place was taken" in w for w in site.hub_end.status()["warnings"])
+        px.wait_line(f"tunnel: .*taken over.*{hint}")
+        wait_until(lambda: any(hint in (end.status()["reason"] + str(end.status()["last_error"]))
+                               for end in (px, other)), 20, "status of an edge says it")
+    finally:
+        other.stop()
+        site.exec("hub", "ip", "link", "delete", "px2")  # which has the address still
+    reachable(site, "inet", HUB[4], ends=[px])
+
+
 # ---- survival ------------------------------------------------------------------------------
 
 

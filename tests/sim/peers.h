@@ -71,7 +71,7 @@ struct peers {
     struct hub_opts hub_opts;
     struct tls_dummy tls_hub;
     struct net_addr hub_addr;
-    unsigned ups, downs, n_refused, n_assigned;
+    unsigned ups, downs, n_refused, n_assigned, n_contested;
     char peer[HUB_ID_STR_MAX], down_why[HUB_ID_STR_MAX + 256], refused_why[HUB_ID_STR_MAX + 256];
     uint64_t down_ns;
     struct capsule_addrs assigned;
@@ -170,6 +170,15 @@ static inline void peers_hub_down(void *user, const struct hub_peer_id *id, cons
     snprintf(w->down_why, sizeof(w->down_why), "%s: %s", hub_peer_id_str(id, name), why);
 }
 
+static inline void peers_hub_contested(void *user, const struct hub_peer_id *id,
+                                       const struct net_addr *remote, unsigned n)
+{
+    struct peers *w = user;
+
+    assert_true(n >= HUB_CONTESTED);
+    w->n_contested++;
+}
+
 static inline void peers_hub_refused(void *user, const struct hub_peer_id *id,
                                      const struct net_addr *remote, const char *why)
 {
@@ -201,6 +210,7 @@ static const struct hub_events peers_hub_events = {
     .peer_up = peers_hub_up,
     .peer_down = peers_hub_down,
     .refused = peers_hub_refused,
+    .contested = peers_hub_contested,
     .assigned = peers_hub_assigned,
     .mtu = peers_hub_mtu,
 };

@@ -550,6 +550,39 @@ static void other_networks_take_effect_at_once(void **state)
 
 /* --- time ----------------------------------------------------------------------------------- */
 
+/* A few at a time; who is revoked goes in whatever place it stands, the others stay. */
+static void peers_are_looked_at_again_in_steps(void **state)
+{
+    static const char *const names[] = {"a", "b", "c"};
+
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++) {
+        struct peers *w = many_up(many_new(230 + i), 3);
+        unsigned steps = 1;
+
+        hub_recheck(w->hub, w->sim->now_ns);
+        while (hub_recheck_next(w->hub, w->sim->now_ns, 1))
+            steps++;
+        assert_int_equal(steps, 3);
+        assert_int_equal(hub_peers(w->hub), 3);
+        assert_false(hub_recheck_next(w->hub, w->sim->now_ns, 1));
+
+        w->tls_hub.revoked = names[i];
+        hub_recheck(w->hub, w->sim->now_ns);
+        assert_int_equal(hub_peers(w->hub), 3);
+        assert_true(hub_recheck_next(w->hub, w->sim->now_ns, 1));
+        if (i == 1) /* another one goes by itself meanwhile */
+            stop_edge(w, 0);
+        while (hub_recheck_next(w->hub, w->sim->now_ns, 2))
+            ;
+        host_pump(w->hub_host);
+        sim_run_for(w->sim, 500 * NS_PER_MS);
+        assert_int_equal(hub_peers(w->hub), i == 1 ? 1 : 2);
+        assert_int_equal(edge_state(w->edge[i].edge), EDGE_FAILED);
+        assert_int_equal(w->edge[i].failure.quic.fail, QUIC_FAIL_REJECTED_REVOKED);
+        peers_free(w);
+    }
+}
+
 static void a_certificate_that_ends_ends_the_session(void **state)
 {
     struct peers *w = many_new(17);
@@ -655,6 +688,7 @@ int main(void)
         cmocka_unit_test(a_fixed_address_moves_its_peer),
         cmocka_unit_test(a_fixed_address_is_given_by_a_hub_that_was_restarted),
         cmocka_unit_test(other_networks_take_effect_at_once),
+        cmocka_unit_test(peers_are_looked_at_again_in_steps),
         cmocka_unit_test(a_certificate_that_ends_ends_the_session),
         cmocka_unit_test(slow_peers_leave_buffers_to_others),
         cmocka_unit_test(the_largest_path_sets_the_mtu),

@@ -253,6 +253,7 @@ static void the_same_identity_takes_over_at_once(void **state)
     assert_int_equal(w->edge[1].taken.n, 1);
     sim_run_for(w->sim, 60 * NS_PER_S); /* the old connection's end is not the tunnel's */
     assert_int_equal(w->downs, 1);
+    assert_int_equal(w->n_contested, 0);
     assert_int_equal(edge_state(w->edge[1].edge), EDGE_UP);
     peers_start_edge(w, 0);
     peers_free(w);
@@ -262,7 +263,9 @@ static void the_same_identity_takes_over_at_once(void **state)
 static void two_of_one_identity_do_not_fight_for_ever(void **state)
 {
     struct peers *w = peers_up(11, 20);
+    struct hub_peer_info info;
     unsigned early, late;
+    bool told = false;
 
     w->edge[1].tls.name = "edge.example";
     peers_start_edge(w, 1);
@@ -272,6 +275,12 @@ static void two_of_one_identity_do_not_fight_for_ever(void **state)
     late = w->ups - early;
     assert_true(early >= 4);
     assert_true(late < 300); /* a change in two seconds, not eight in one */
+    assert_true(w->n_contested >= 1);
+    assert_true(hub_peer_info(w->hub, 0, &info));
+    assert_true(info.contested >= HUB_CONTESTED);
+    for (unsigned i = 0; i < w->edge[0].n_states && i < PEERS_STATES_MAX; i++)
+        told |= strstr(w->edge[0].state[i].why, HUB_TAKEN_OVER) != NULL;
+    assert_true(told);
     peers_free(w);
 }
 

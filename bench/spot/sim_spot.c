@@ -1,5 +1,6 @@
 /* One modelled TCP flow over one line, bare or through the tunnel, as JSON: what spot.py holds
- * against the laboratory.
+ * against the laboratory. With super-packets unless -T, with the session extension unless -p, as
+ * the real ones.
  *
  * A run is what `iperf3 -O 1 -t SECONDS` does on a machine: the flow begins on a line at rest (the
  * tunnel has been up for a second), its first second does not count, and the smoothed round trip
@@ -16,7 +17,7 @@ enum { SAMPLE_MS = 100, OMIT_S = 1 };
 struct options {
     double rate_mbps, rtt_ms, queue_ms, loss;
     const char *cc; /* none, cubic or bbr */
-    bool down;
+    bool down, plain, no_tso;
     unsigned seeds, seconds, frame_bytes, jitter_us;
 };
 
@@ -44,7 +45,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
                           .seeds = 20,
                           .seconds = 10,
                           .frame_bytes = 14};
-    while ((c = getopt(argc, argv, "r:t:q:l:c:dn:s:f:j:")) != -1) {
+    while ((c = getopt(argc, argv, "r:t:q:l:c:dpTn:s:f:j:")) != -1) {
         switch (c) {
         case 'r':
             o->rate_mbps = strtod(optarg, NULL);
@@ -63,6 +64,12 @@ static bool parse_options(int argc, char **argv, struct options *o)
             break;
         case 'd':
             o->down = true;
+            break;
+        case 'p':
+            o->plain = true;
+            break;
+        case 'T':
+            o->no_tso = true;
             break;
         case 'n':
             o->seeds = (unsigned)strtoul(optarg, NULL, 10);
@@ -84,10 +91,10 @@ static bool parse_options(int argc, char **argv, struct options *o)
            o->loss >= 0 && o->loss < 1 && o->seeds && o->seconds && o->frame_bytes < 100;
 }
 
-static struct tcp *bare_flow(struct scene *s, bool up)
+static struct tcp *bare_flow(struct scene *s, bool up, enum tcp_tso tso)
 {
-    struct tcp_opts o = {.src = net_addr_lit("10.0.0.1", 1000),
-                         .dst = net_addr_lit("10.0.0.2", 1000)};
+    struct tcp_opts o = {
+        .tso = tso, .src = net_addr_lit("10.0.0.1", 1000), .dst = net_addr_lit("10.0.0.2", 1000)};
     struct link *there = up ? s->wan.up : s->wan.down, *back = up ? s->wan.down : s->wan.up;
     struct tcp *t = tcp_new(s->sim, &o, link_sink(there), link_sink(back));
 
@@ -104,12 +111,16 @@ static void scene_init(struct scene *s, const struct options *o, uint64_t seed)
                              .jitter_ns = o->jitter_us * NS_PER_US,
                              .frame_bytes = o->frame_bytes,
                              .loss = o->loss};
-    struct tunnel_opts t = {.cc = o->cc[0] == 'b' ? QUIC_CC_BBR : QUIC_CC_CUBIC};
+    struct tunnel_opts t = {.cc = o->cc[0] == 'b' ? QUIC_CC_BBR : QUIC_CC_CUBIC,
+                            .packed = !o->plain,
+                            .n_pkts = 8192,
+                            .n_large = 64};
+    struct tcp_opts flow = {.tso = o->no_tso ? TCP_TSO_OFF : TCP_TSO_WHOLE};
 
     *s = (struct scene){.sim = sim_new(seed)};
     wan_init(&s->wan, s->sim, "wan", &line, &line);
     if (o->cc[0] == 'n') {
-        s->tcp = bare_flow(s, !o->down);
+        s->tcp = bare_flow(s, !o->down, o->no_tso ? TCP_TSO_OFF : TCP_TSO_CUT);
         return;
     }
     s->tunnel = tunnel_new(&s->wan, &t);
@@ -118,7 +129,7 @@ static void scene_init(struct scene *s, const struct options *o, uint64_t seed)
         exit(1);
     }
     sim_run_for(s->sim, NS_PER_S);
-    s->tcp = tunnel_tcp(s->tunnel, !o->down, NULL);
+    s->tcp = tunnel_tcp(s->tunnel, !o->down, &flow);
 }
 
 static void scene_done(struct scene *s)
@@ -157,7 +168,7 @@ static struct result run(const struct options *o, uint64_t seed)
 static void usage(void)
 {
     fprintf(stderr, "usage: sim-spot [-r MBPS] [-t RTT_MS] [-q QUEUE_MS] [-l LOSS] "
-                    "[-c none|cubic|bbr] [-d]\n                [-n SEEDS] [-s SECONDS] "
+                    "[-c none|cubic|bbr] [-d]\n                [-p] [-T] [-n SEEDS] [-s SECONDS] "
                     "[-f FRAME_BYTES] [-j JITTER_US]\n");
 }
 

@@ -10,6 +10,7 @@ place of the links' traces. A round measures everything once, in turn. Runs that
 (frames left the emulator late) are void and made again while the patience lasts. Needs root.
 """
 import argparse
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -40,16 +41,24 @@ class Void(Exception):
 
 # ---- the model ----
 
-def simulate(args, cells):
-    """The rows of sim-bond, which prints its own table."""
+def simulate_cell(args, cell):
+    """What sim-bond prints of a cell, and its rows."""
     with tempfile.TemporaryDirectory() as directory:
         file = pathlib.Path(directory) / "rows.json"
-        command = [args.build / "bench" / "sim-bond", "-m", LINKS, "-n", args.seeds,
+        command = [args.build / "bench" / "sim-bond", "-m", LINKS, "-c", cell, "-n", args.seeds,
                    "-s", args.model_seconds, "-j", file] + (["-u"] if args.up else [])
-        if cells:
-            command += ["-c", ",".join(cells)]
-        subprocess.run([str(c) for c in command], check=True)
-        return json.loads(file.read_text())
+        said = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True)
+        return said.stdout, json.loads(file.read_text())
+
+
+def simulate(args, cells):
+    """The rows of all these cells, as many at a time as there are processors; prints the tables."""
+    rows = []
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for text, more in pool.map(lambda cell: simulate_cell(args, cell), cells):
+            print(text, end="", flush=True)
+            rows += more
+    return rows
 
 
 # ---- the laboratory ----
@@ -242,7 +251,7 @@ def main():
     args.build = args.build.resolve()
     matrix = uplinks.cells()
     cells = list(matrix) if args.cells == "all" else chosen(args.cells, matrix, "cell")
-    model_cells = [] if args.model_cells == "all" else chosen(args.model_cells, matrix, "cell")
+    model_cells = list(matrix) if args.model_cells == "all" else chosen(args.model_cells, matrix, "cell")
     args.loads = chosen(args.loads, LOADS, "load")
     model = [] if args.lab_only else simulate(args, model_cells)
     found = [] if args.model_only else laboratory(args, cells)

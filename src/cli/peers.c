@@ -61,7 +61,8 @@ const struct cli_verb cli_peers = {
         "nothing has come from it, the smoothed round-trip time, bytes received from it and sent "
         "to it, the share of "
         "datagrams to it that were lost, and the packets from it that were dropped for a source "
-        "that it may not use.",
+        "that it may not use. Then come those who are not there: peers that have gone, with when "
+        "and why, and entries of the configuration that nobody has used since the server started.",
     .options = ask_options,
     .run = run,
 };

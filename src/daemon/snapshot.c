@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "daemon/absent.h"
 #include "daemon/instance.h"
 
 static int add_prefix(struct status_strings *l, const struct ip_prefix *p)
@@ -313,7 +314,7 @@ static int fill_hub(const struct instance *inst, struct status *s)
         s->queue.max_bytes += p->queue.max_bytes;
     }
     s->n_peers_up = s->n_peers;
-    return rv;
+    return rv ? rv : absent_list(inst->hub, inst->config, loop_now_ns(inst->loop), s);
 }
 
 /* --- all ------------------------------------------------------------------------------- */

@@ -236,6 +236,7 @@ void hub_free(struct hub *h)
     table_free(h->table);
     leases_free(h->leases);
     policy_free(h->policy);
+    past_done(&h->past);
     fq_flows_free(h->flows);
     reasm_pool_free(h->reasm);
     heap_done(&h->waiting);
@@ -378,6 +379,19 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->queued_bytes = p->session.queue.bytes + p->session.held.bytes;
     ret->n_lanes = 1;
     quic_lane_stats(masque_lane(p->tunnel), &ret->lane);
+    return true;
+}
+
+unsigned hub_absentees(const struct hub *h)
+{
+    return h->past.n;
+}
+
+bool hub_absent_info(const struct hub *h, unsigned i, struct hub_absent_info *ret)
+{
+    if (i >= h->past.n)
+        return false;
+    *ret = h->past.v[i];
     return true;
 }
 

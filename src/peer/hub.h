@@ -149,6 +149,19 @@ struct hub_peer_info {
 unsigned hub_peers(const struct hub *h);
 bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret);
 
+/* A peer that was up and is gone. */
+struct hub_absent_info {
+    struct hub_peer_id id;
+    struct net_addr remote;
+    uint64_t gone_ns;     /* since when */
+    int64_t cert_until_s; /* as in struct hub_peer_info */
+    char why[64];         /* cut */
+};
+
+/* How many are known (a bounded number, the ones gone last), and one of them. */
+unsigned hub_absentees(const struct hub *h);
+bool hub_absent_info(const struct hub *h, unsigned i, struct hub_absent_info *ret);
+
 /* All peers together, also those that are gone. */
 struct session_stats hub_totals(const struct hub *h);
 

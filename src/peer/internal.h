@@ -9,6 +9,7 @@
 #include "base/heap.h"
 #include "peer/hub.h"
 #include "peer/lease.h"
+#include "peer/past.h"
 #include "peer/table.h"
 
 /* One peer that has a tunnel. */
@@ -50,6 +51,7 @@ struct hub {
     struct heap waiting;      /* members whose receiver waits for something, by when */
     struct member **members;
     unsigned n_members, cap_members;
+    struct past past;          /* peers that are gone */
     struct session_stats gone; /* what the sessions of former peers counted */
     size_t packet_max;         /* told last */
     uint64_t age_ns;           /* when to look for packets that wait too long; 0: none wait */

@@ -287,12 +287,27 @@ static void hand_on_prefixes(struct hub *h, const struct hub_rule *rule)
             member_claim(h->members[i]);
 }
 
+/* For those who ask who is missing. */
+static void note_gone(struct member *p, const char *why)
+{
+    struct quic_lane *lane = masque_lane(p->tunnel);
+    struct hub_absent_info info = {.id = *id_of(p),
+                                   .remote = *quic_lane_remote(lane),
+                                   .gone_ns = quic_lane_now_ns(lane),
+                                   .cert_until_s = quic_lane_peer_until_s(lane)};
+
+    snprintf(info.why, sizeof(info.why), "%s", why);
+    past_add(&p->hub->past, &info);
+}
+
 void member_release(struct member *p, const char *why)
 {
     struct hub *h = p->hub;
     const struct hub_rule *rule = p->rule;
     struct session_stats stats;
 
+    if (p->open && p->tunnel)
+        note_gone(p, why);
     lose_tunnel(p, why);
     table_leave(h->table, &p->owner);
     lease_client_close(h->leases, p->client);
@@ -606,6 +621,7 @@ static void on_open(struct masque *m)
     struct member *p = member_of(m);
     struct hub *h = p->hub;
 
+    past_remove(&h->past, id_of(p));
     p->open = true;
     p->up_ns = quic_lane_now_ns(masque_lane(m));
     session_attach(&p->session);

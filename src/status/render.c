@@ -5,6 +5,7 @@
 
 #include "base/addr.h"
 #include "base/util.h"
+#include "status/missing.h"
 #include "status/status.h"
 
 enum { LABEL_WIDTH = 14, LIST_MAX = 512, CELL_MAX = 160 };
@@ -397,7 +398,10 @@ static void write_peer_summary(const struct status *s, FILE *out)
     size_t n = MIN(s->n_peers, STATUS_TEXT_PEERS);
 
     label(out, 2, "peers");
-    fprintf(out, "%llu up\n", (unsigned long long)s->n_peers_up);
+    fprintf(out, "%llu up", (unsigned long long)s->n_peers_up);
+    if (s->n_absent)
+        fprintf(out, ", %zu absent: mpquic peers %s", s->n_absent, s->instance);
+    fputc('\n', out);
     if (n)
         write_table(s, n, 4, out);
     if (n < s->n_peers)
@@ -410,6 +414,11 @@ void status_write_peers(const struct status *s, FILE *out)
             plural(s->n_peers_up));
     if (s->n_peers)
         write_table(s, s->n_peers, 2, out);
+    if (s->n_peers < s->n_peers_up)
+        fprintf(out, "  and %llu more, too many for one answer\n",
+                (unsigned long long)(s->n_peers_up - s->n_peers));
+    if (s->n_absent)
+        missing_write(s, 2, out);
 }
 
 void status_write_text(const struct status *s, FILE *out)

@@ -159,6 +159,19 @@ static const struct field peer[] = {
     {0},
 };
 
+static const struct field absent[] = {
+    TEXT(struct status_absent, name, "name of its certificate or token, or of its entry"),
+    TEXT(struct status_absent, instance, "its instance id; empty: none, or whichever"),
+    TEXT(struct status_absent, remote, "address and UDP port that it came from last"),
+    NAMED("last_seen", FIELD_TIME, struct status_absent, last_seen_s,
+          "when it went; null: it has not been there since the server's start"),
+    UINT(struct status_absent, gone_s, "the same in seconds ago"),
+    NAMED("certificate_until", FIELD_TIME, struct status_absent, cert_until_s,
+          "end of the certificate that it had; null: it showed none, or is not known"),
+    TEXT(struct status_absent, reason, "why it went"),
+    {0},
+};
+
 static const struct field server[] = {
     TEXT(struct status_server, host, "remote_addr of the configuration"),
     UINT(struct status_server, port, "remote_port"),
@@ -240,6 +253,9 @@ const struct field schema_status[] = {
     LIST(struct status, paths, struct status_path, PATHS_MAX, path, "client: its paths"),
     NAMED("peers_up", FIELD_UINT, struct status, n_peers_up, "server: connected peers"),
     LIST(struct status, peers, struct status_peer, STATUS_PEERS_MAX, peer, "server: its peers"),
+    LIST(struct status, absent, struct status_absent, STATUS_PEERS_MAX, absent,
+         "server: peers that are not there: the last 1024 that went, and entries of the "
+         "configuration"),
     NAMED("drops", FIELD_DROPS, struct status, drops,
           "dropped packets: a member for every reason, 0 included"),
     OBJECT(struct status, handshakes, handshakes, "QUIC handshakes"),
@@ -252,6 +268,9 @@ const struct field schema_peers[] = {
     ANSWER_HEAD,
     NAMED("peers_up", FIELD_UINT, struct status, n_peers_up, "server: connected peers"),
     LIST(struct status, peers, struct status_peer, STATUS_PEERS_MAX, peer, "server: its peers"),
+    LIST(struct status, absent, struct status_absent, STATUS_PEERS_MAX, absent,
+         "server: peers that are not there: the last 1024 that went, and entries of the "
+         "configuration"),
     {0},
 };
 

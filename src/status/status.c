@@ -44,6 +44,13 @@ struct status_peer *status_make_peers(struct status *s, size_t n)
     return s->peers;
 }
 
+struct status_absent *status_make_absent(struct status *s, size_t n)
+{
+    s->absent = n ? calloc(n, sizeof(*s->absent)) : NULL;
+    s->n_absent = s->absent ? n : 0;
+    return s->absent;
+}
+
 struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, size_t n)
 {
     *v = n ? calloc(n, sizeof(**v)) : NULL;

@@ -104,6 +104,16 @@ struct status_peer {
     size_t n_paths;
 };
 
+/* server: one that is not there. */
+struct status_absent {
+    char name[STATUS_NAME_MAX], instance[STATUS_NAME_MAX];
+    char remote[STATUS_ADDR_MAX]; /* that it came from last */
+    int64_t last_seen_s;          /* 0: not since the server's start */
+    uint64_t gone_s;
+    int64_t cert_until_s;
+    char reason[STATUS_TEXT_MAX]; /* why it went */
+};
+
 /* client: the hub. */
 struct status_server {
     bool present;
@@ -172,6 +182,8 @@ struct status {
     uint64_t n_peers_up; /* server */
     struct status_peer *peers;
     size_t n_peers;
+    struct status_absent *absent;
+    size_t n_absent;
     struct drop_counters drops;
     struct status_handshakes handshakes;
     struct status_cert certificate; /* our own */
@@ -189,6 +201,7 @@ int status_add_string(struct status_strings *l, const char *src);
 
 /* Room for n elements, zeroed; NULL when out of memory or n is 0. */
 struct status_peer *status_make_peers(struct status *s, size_t n);
+struct status_absent *status_make_absent(struct status *s, size_t n);
 struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, size_t n);
 struct status_lane *status_make_lanes(struct status_path *p, size_t n);
 

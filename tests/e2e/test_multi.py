@@ -306,6 +306,20 @@ def test_peers_reach_each_other_when_they_may(site, px):
         restart_hub(site, peer_to_peer="false")
 
 
+def test_who_is_gone_is_listed_as_absent(site, px):
+    end = peers(site)["px"]["certificate_until"]
+    px.stop()
+    gone = wait_until(lambda: [a for a in site.hub_end.status()["absent"] if a["instance"] == "px"],
+                      20, "px is absent")
+    assert len(gone) == 1 and gone[0]["last_seen"] and gone[0]["name"] == "edge"
+    assert gone[0]["certificate_until"] == end and gone[0]["reason"]
+    text = site.hub_end.ask("peers").stdout
+    assert re.search(r"^  edge +px +\d+s ago ", text, re.M), text
+    px.start()
+    wait_until(lambda: "px" in peers(site), 20, "px is up")
+    assert not site.hub_end.status()["absent"]
+
+
 def test_two_machines_with_one_certificate_are_told_apart_and_told(site, px):
     """The same certificate and instance id on another machine: hub, edge and status say so."""
     keys = client_keys(1, site.hub4, bind_ip=None, tun_name="px2", instance_id="px",

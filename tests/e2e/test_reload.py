@@ -246,6 +246,8 @@ def test_sixteen_thousand_routes_change_and_packets_flow(site):
     site.hub.start()
     site.hub.wait_line("udp .*: listening")
     assert our_routes(site) == 16384
+    never = [a["name"] for a in site.hub.status()["absent"] if a["last_seen"] is None]
+    assert sorted(never) == sorted(f"far{i}" for i in range(1024))
     for i, end in ((1, site.edge), (2, site.edge2)):
         is_up(end)
         reachable(site.lab, "hub", f"10.200.10.{i}", ends=site.ends)

@@ -341,6 +341,29 @@ static void an_address_is_kept_for_an_absent_peer(void **state)
     peers_free(w);
 }
 
+static void who_is_gone_is_remembered_until_it_returns(void **state)
+{
+    struct peers *w = many_up(many_new(240), 2);
+    struct hub_absent_info info;
+
+    assert_int_equal(hub_absentees(w->hub), 0);
+    assert_false(hub_absent_info(w->hub, 0, &info));
+    w->tls_hub.ending = "b";
+    w->tls_hub.ending_s = 5000;
+    stop_edge(w, 1);
+    assert_int_equal(hub_absentees(w->hub), 1);
+    assert_true(hub_absent_info(w->hub, 0, &info));
+    assert_string_equal(info.id.name, "b");
+    assert_string_equal(info.id.instance, "mpq");
+    assert_in_range(info.gone_ns, w->sim->now_ns - NS_PER_S, w->sim->now_ns);
+    assert_int_equal(info.cert_until_s, 5000);
+    assert_true(*info.why);
+    assert_int_equal(net_addr_port(&info.remote), net_addr_port(&w->edge[1].addr));
+    edge_up(w, 1);
+    assert_int_equal(hub_absentees(w->hub), 0);
+    peers_free(w);
+}
+
 static void an_exhausted_pool(void **state)
 {
     struct ip_prefix pool = peers_prefix("10.200.1.8/31");
@@ -681,6 +704,7 @@ int main(void)
         cmocka_unit_test(instances_of_one_certificate_live_side_by_side),
         cmocka_unit_test(a_peer_takes_its_place_over),
         cmocka_unit_test(an_address_is_kept_for_an_absent_peer),
+        cmocka_unit_test(who_is_gone_is_remembered_until_it_returns),
         cmocka_unit_test(an_exhausted_pool),
         cmocka_unit_test(a_wish_is_granted_when_it_can_be),
         cmocka_unit_test(no_more_than_may_be),

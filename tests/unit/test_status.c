@@ -218,11 +218,16 @@ static void json_of_peers_is_exact(void **state)
         ","
         "\"learned_total\":0,\"bad_sources\":0,"
         "\"traffic\":{\"rx_packets\":0,\"rx_bytes\":0,\"tx_packets\":0,\"tx_bytes\":0},"
-        "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},\"paths\":[]}]}";
+        "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},\"paths\":[]}],"
+        "\"absent\":[{\"name\":\"edge3\",\"instance\":\"mpq1\",\"remote\":\"\",\"last_seen\":null,"
+        "\"gone_s\":0,\"certificate_until\":null,\"reason\":\"\"}]}";
     struct status s;
     char *json;
 
     make_server(&s);
+    assert_non_null(status_make_absent(&s, 1));
+    set(s.absent[0].name, "edge3");
+    set(s.absent[0].instance, "mpq1");
     json = status_peers_json(&s, 0);
     assert_string_equal(json, expected);
     free(json);
@@ -431,6 +436,42 @@ static void text_of_peers_is_a_table(void **state)
     text = text_of(&s, status_write_text);
     assert_non_null(strstr(text, "\n  listening on  0.0.0.0:45010\n"));
     assert_non_null(strstr(text, "\n  peers         2 up\n    NAME "));
+    free(text);
+    status_done(&s);
+}
+
+static void text_of_peers_tells_who_is_absent(void **state)
+{
+    static const char expected[] =
+        "mt1: 0 peers up\n"
+        "  ABSENT  INSTANCE  LAST SEEN            LAST REMOTE      CERTIFICATE UNTIL     WHY\n"
+        "  edge1   mpq1      2h 0m ago            192.0.2.9:50000  2026-01-02T12:00:00Z  nothing "
+        "was heard\n"
+        "  edge2   -         not since the start  -                -                     -\n";
+    struct status s;
+    char *text;
+
+    make_server(&s);
+    s.n_peers = s.n_peers_up = 0;
+    assert_non_null(status_make_absent(&s, 2));
+    set(s.absent[0].name, "edge1");
+    set(s.absent[0].instance, "mpq1");
+    set(s.absent[0].remote, "192.0.2.9:50000");
+    set(s.absent[0].reason, "nothing was heard");
+    s.absent[0].gone_s = 7200;
+    s.absent[0].last_seen_s = s.now_s - 7200;
+    s.absent[0].cert_until_s = s.now_s + 86400;
+    set(s.absent[1].name, "edge2");
+    text = text_of(&s, status_write_peers);
+    assert_string_equal(text, expected);
+    free(text);
+    text = text_of(&s, status_write_text);
+    assert_non_null(strstr(text, "\n  peers         0 up, 2 absent: mpquic peers mt1\n"));
+    free(text);
+    s.n_peers_up = 7;
+    s.n_peers = 2;
+    text = text_of(&s, status_write_peers);
+    assert_non_null(strstr(text, "\n  and 5 more, too many for one answer\n"));
     free(text);
     status_done(&s);
 }
@@ -691,6 +732,7 @@ int main(void)
         cmocka_unit_test(the_server_is_told_once),
         cmocka_unit_test(text_of_a_waiting_client_tells_why),
         cmocka_unit_test(text_of_peers_is_a_table),
+        cmocka_unit_test(text_of_peers_tells_who_is_absent),
         cmocka_unit_test(many_peers_are_cut_in_the_text_only),
         cmocka_unit_test(long_lists_are_cut_in_cells),
         cmocka_unit_test(text_from_peers_is_made_safe),

@@ -187,7 +187,6 @@ struct quic_lane *lane_new(struct quic_endpoint *ep, struct quic_path *path, uns
     lane->socket = socket;
     lane->local = *local;
     lane->remote = *remote;
-    lane->path = path;
     lane->next = ep->lanes;
     if (ep->lanes)
         ep->lanes->prev = lane;

@@ -19,9 +19,10 @@
 enum {
     LANE_CID_BYTES = 8,
     LANE_CLOSE_PKT_MAX = 256,
-    LANE_DGRAM_HEAD = 3,        /* of QUIC_DGRAM_OVERHEAD: what counts as part of the frame */
-    LANES_LINGERING_MAX = 4096, /* closed ones that still answer stragglers */
-    ANSWERS_MAX = 1024,         /* stateless answers waiting to be sent */
+    LANE_DGRAM_HEAD = 3, /* of QUIC_DGRAM_OVERHEAD: what counts as part of the frame */
+    PATH_LANES_MAX = 2 * QUIC_LANES_MAX, /* each may be there with the one that takes its place */
+    LANES_LINGERING_MAX = 4096,          /* closed ones that still answer stragglers */
+    ANSWERS_MAX = 1024,                  /* stateless answers waiting to be sent */
     ANSWER_BYTES_MAX = 256
 };
 
@@ -51,10 +52,13 @@ struct quic_lane {
     struct net_addr local, remote;
     unsigned socket;
 
-    bool stream_work;  /* the layer above has stream data */
-    bool write_due;    /* ngtcp2 may have something: ACK, handshake, probe */
-    bool dgram_work;   /* there may be datagrams to pull */
-    struct pkt *stash; /* pulled, but congestion control did not take it */
+    bool stream_work;     /* the layer above has stream data */
+    bool write_due;       /* ngtcp2 may have something: ACK, handshake, probe */
+    bool dgram_work;      /* there may be datagrams to pull */
+    bool suspect;         /* gets no answer while other lanes do: pulls none until it does */
+    uint64_t heard_of_ns; /* when the fate of a datagram was last heard of, or the first of those on
+                           * their way was sent */
+    struct pkt *stash;    /* pulled, but congestion control did not take it */
 
     bool close_wanted; /* quic_lane_close() during an event */
     struct quic_fail_info why;
@@ -84,11 +88,12 @@ struct quic_path {
     struct quic_endpoint *ep;
     const struct quic_path_ops *ops;
     void *user;
-    struct quic_lane *lanes[QUIC_LANES_MAX];
+    struct quic_lane *lanes[PATH_LANES_MAX]; /* that have not ended */
     unsigned n_lanes;
+    unsigned n_refs; /* lanes whose path it is, also those that linger */
     uint64_t next_dgram_id;
     struct bound bound;
-    struct quic_lane *turn[QUIC_LANES_MAX]; /* lanes that wait for room, in order */
+    struct quic_lane *turn[PATH_LANES_MAX]; /* lanes that wait for room, in order */
     unsigned n_turn;
     struct quic_lane *turn_holder; /* who sent last */
     unsigned turn_taken;           /* packets that it has sent in a row */
@@ -208,15 +213,20 @@ void path_remove_lane(struct quic_path *path, struct quic_lane *lane);
 void path_free(struct quic_path *path);
 
 /* The turn of the lanes at the path's bound. take: true when the lane may send one datagram now,
- * else it waits. pass: the lane cannot use its turn. wake: there may be room again. clear: there
- * is nothing to send. */
+ * else it waits. pass: the lane cannot use its turn. wake: there may be room again. clear: the one
+ * whose turn it is found nothing to send; the others look for what they have begun. */
 bool path_turn_take(struct quic_path *path, struct quic_lane *lane);
 void path_turn_pass(struct quic_path *path, struct quic_lane *lane);
 void path_turn_wake(struct quic_path *path);
 void path_turn_clear(struct quic_path *path);
 
-/* The lane sends no datagram any more, and nothing will be heard of those in flight. */
-void path_lane_silent(struct quic_path *path, const struct quic_lane *lane);
+/* The lane has ended: it sends no datagram any more, and nothing will be heard of those in flight.
+ * Nothing happens when it was said before. */
+void path_lane_ended(struct quic_path *path, struct quic_lane *lane);
+
+/* A datagram of the lane goes out; the fate of one has been heard of. */
+void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t number, size_t bytes);
+void path_on_answer(struct quic_path *path, struct quic_lane *lane);
 
 /* Identifiers given to ngtcp2 with a DATAGRAM: size in the low 16 bits, above it the number of
  * the pull; the top bit marks a path MTU probe. */

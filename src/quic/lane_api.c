@@ -63,6 +63,11 @@ void quic_lane_kick(struct quic_lane *lane)
     endpoint_ready(lane->ep, lane);
 }
 
+bool quic_lane_is_suspect(const struct quic_lane *lane)
+{
+    return lane->suspect;
+}
+
 int64_t quic_lane_open_bidi(struct quic_lane *lane)
 {
     int64_t id;
@@ -136,6 +141,7 @@ void quic_lane_stats(const struct quic_lane *lane, struct quic_lane_stats *ret)
     ngtcp2_conn_info info;
 
     *ret = lane->stats;
+    ret->answered_ns = lane->heard_of_ns;
     if (!lane->conn)
         return;
     ngtcp2_conn_get_conn_info(lane->conn, &info);
@@ -145,4 +151,20 @@ void quic_lane_stats(const struct quic_lane *lane, struct quic_lane_stats *ret)
     ret->rtt_var_ns = info.rttvar;
     ret->cwnd_bytes = info.cwnd;
     ret->in_flight_bytes = info.bytes_in_flight;
+}
+
+void quic_lane_stats_add(struct quic_lane_stats *sum, const struct quic_lane_stats *s)
+{
+    sum->cwnd_bytes += s->cwnd_bytes;
+    sum->in_flight_bytes += s->in_flight_bytes;
+    sum->udp_tx += s->udp_tx;
+    sum->udp_rx += s->udp_rx;
+    sum->udp_tx_bytes += s->udp_tx_bytes;
+    sum->udp_rx_bytes += s->udp_rx_bytes;
+    sum->dgram_tx += s->dgram_tx;
+    sum->dgram_acked += s->dgram_acked;
+    sum->dgram_lost += s->dgram_lost;
+    sum->dgram_rx += s->dgram_rx;
+    sum->heard_ns = MAX(sum->heard_ns, s->heard_ns);
+    sum->answered_ns = MAX(sum->answered_ns, s->answered_ns);
 }

@@ -21,6 +21,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user)
     struct quic_lane *lane = user;
     struct quic_endpoint *ep = lane->ep;
     const struct quic_path_ops *ops;
+    struct quic_path *path;
     void *path_user;
 
     lane->state = LANE_UP;
@@ -30,9 +31,10 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user)
         ep->stats.completed++;
         if (ep->opts.accept(ep->opts.accept_user, lane, &ops, &path_user))
             return NGTCP2_ERR_CALLBACK_FAILURE;
-        lane->path = path_new(ep, ops, path_user);
-        if (!lane->path || path_add_lane(lane->path, lane))
+        path = path_new(ep, ops, path_user);
+        if (!path)
             return NGTCP2_ERR_CALLBACK_FAILURE;
+        path_add_lane(path, lane);
     }
     if (lane->path->ops->lane_up(lane))
         return NGTCP2_ERR_CALLBACK_FAILURE;
@@ -122,7 +124,7 @@ static int on_datagram_acked(ngtcp2_conn *conn, uint64_t id, void *user)
     pmtu_on_acked(&lane->pmtu, dgram_id_bytes(id));
     lane->stats.dgram_acked++;
     bound_on_acked(&path->bound, lane->ep->now_ns, dgram_id_number(id));
-    path_turn_wake(path);
+    path_on_answer(path, lane);
     if (lane_listener(lane) && path->ops->dgram_acked)
         path->ops->dgram_acked(lane, dgram_id_number(id));
     return 0;
@@ -140,7 +142,7 @@ static int on_datagram_lost(ngtcp2_conn *conn, uint64_t id, void *user)
     pmtu_on_lost(&lane->pmtu, dgram_id_bytes(id));
     lane->stats.dgram_lost++;
     bound_on_lost(&path->bound, lane->ep->now_ns, dgram_id_number(id));
-    path_turn_wake(path);
+    path_on_answer(path, lane);
     if (lane_listener(lane) && path->ops->dgram_lost)
         path->ops->dgram_lost(lane, dgram_id_number(id));
     return 0;

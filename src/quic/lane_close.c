@@ -122,7 +122,7 @@ static void linger(struct quic_lane *lane, enum lane_state state)
     lane_handshake_over(lane);
     lane->state = state;
     if (lane->path)
-        path_lane_silent(lane->path, lane);
+        path_lane_ended(lane->path, lane);
     lane->linger_until_ns = ep->now_ns + 3 * ngtcp2_conn_get_pto(lane->conn);
     if (ep->n_lingering >= LANES_LINGERING_MAX)
         lane->linger_until_ns = ep->now_ns;

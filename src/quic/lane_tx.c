@@ -116,11 +116,11 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
     return TX_NOTHING;
 }
 
-/* True when the lane may put one more datagram into flight: its own congestion control, the
- * path's bound and the turn among the lanes permit it. */
+/* True when the lane may put one more datagram into flight: nothing is wrong with it, and its own
+ * congestion control, the path's bound and the turn among the lanes permit it. */
 static bool may_pull(struct quic_lane *lane)
 {
-    if (!ngtcp2_conn_get_cwnd_left(lane->conn)) {
+    if (lane->suspect || !ngtcp2_conn_get_cwnd_left(lane->conn)) {
         path_turn_pass(lane->path, lane);
         return false;
     }
@@ -188,7 +188,7 @@ static ssize_t write_next_datagram(struct quic_lane *lane, struct packet *p)
     if (n < 0)
         return fatal(lane, n);
     if (accepted) {
-        bound_on_sent(&path->bound, lane->ep->now_ns, path->next_dgram_id, (size_t)n, lane->tag);
+        path_on_sent(path, lane, path->next_dgram_id, (size_t)n);
         stash_sent(lane, path->next_dgram_id++);
     }
     if (!n)

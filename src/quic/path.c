@@ -34,9 +34,11 @@ void path_free(struct quic_path *path)
 
 int path_add_lane(struct quic_path *path, struct quic_lane *lane)
 {
-    if (path->n_lanes == QUIC_LANES_MAX)
+    if (path->n_lanes == PATH_LANES_MAX)
         return -ENOSPC;
     path->lanes[path->n_lanes++] = lane;
+    path->n_refs++;
+    lane->path = path;
     lane->tag = path->next_tag++;
     return 0;
 }
@@ -104,24 +106,79 @@ void path_turn_pass(struct quic_path *path, struct quic_lane *lane)
     path_turn_wake(path);
 }
 
-void path_lane_silent(struct quic_path *path, const struct quic_lane *lane)
+/* Those who wait may have begun something, which only they can go on with. */
+void path_turn_clear(struct quic_path *path)
+{
+    for (unsigned i = 0; i < path->n_turn; i++)
+        endpoint_ready(path->ep, path->turn[i]);
+    path->n_turn = 0;
+}
+
+/* --- lanes that get no answer -------------------------------------------------------------
+ *
+ * When a lane's port pair is blocked on the way, QUIC says nothing of what it has in flight until
+ * the connection times out: a probe that is not acknowledged is no proof of loss (RFC 9002, 6.2).
+ * The other lanes of the path are one. A lane that has heard nothing for two probe timeouts while
+ * another one has is suspect: it pulls no more, and its user sends what it had in flight over the
+ * others. The first answer brings it back. */
+
+enum { SUSPECT_PTOS = 2 };
+
+static bool awaits_answer(const struct quic_lane *lane)
+{
+    return lane->stats.dgram_tx > lane->stats.dgram_acked + lane->stats.dgram_lost;
+}
+
+static bool is_overdue(const struct quic_lane *lane, uint64_t now_ns)
+{
+    return lane->state == LANE_UP && !lane->suspect && awaits_answer(lane) &&
+           now_ns > lane->heard_of_ns + SUSPECT_PTOS * ngtcp2_conn_get_pto(lane->conn);
+}
+
+static void suspect(struct quic_path *path, struct quic_lane *lane)
+{
+    lane->suspect = true;
+    bound_on_lane_down(&path->bound, lane->tag);
+    lane_return_stash(lane, DROP_NO_SESSION);
+    path_turn_pass(path, lane);
+    if (lane_listener(lane) && path->ops->lane_suspect)
+        path->ops->lane_suspect(lane);
+}
+
+void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t number, size_t bytes)
+{
+    uint64_t now_ns = path->ep->now_ns;
+
+    if (!awaits_answer(lane))
+        lane->heard_of_ns = now_ns;
+    bound_on_sent(&path->bound, now_ns, number, bytes, lane->tag);
+}
+
+void path_on_answer(struct quic_path *path, struct quic_lane *lane)
+{
+    uint64_t now_ns = path->ep->now_ns;
+
+    if (lane->suspect) {
+        lane->suspect = false;
+        lane->dgram_work = true;
+        endpoint_ready(path->ep, lane);
+    }
+    if (lane->heard_of_ns != now_ns && path->n_lanes > 1)
+        for (unsigned i = 0; i < path->n_lanes; i++)
+            if (path->lanes[i] != lane && is_overdue(path->lanes[i], now_ns))
+                suspect(path, path->lanes[i]);
+    lane->heard_of_ns = now_ns;
+    path_turn_wake(path);
+}
+
+/* --- coming and going ------------------------------------------------------------------- */
+
+static void take_out(struct quic_path *path, struct quic_lane *lane)
 {
     if (path->turn_holder == lane)
         path->turn_holder = NULL;
     bound_on_lane_down(&path->bound, lane->tag);
     turn_leave(path, lane);
-    path_turn_wake(path);
-}
-
-void path_turn_clear(struct quic_path *path)
-{
-    path->n_turn = 0;
-}
-
-/* A server's path ends with its last lane; a client's when its user has closed it. */
-void path_remove_lane(struct quic_path *path, struct quic_lane *lane)
-{
-    path_lane_silent(path, lane);
     for (unsigned i = 0; i < path->n_lanes; i++) {
         if (path->lanes[i] != lane)
             continue;
@@ -130,9 +187,36 @@ void path_remove_lane(struct quic_path *path, struct quic_lane *lane)
         path->n_lanes--;
         break;
     }
+}
+
+void path_lane_ended(struct quic_path *path, struct quic_lane *lane)
+{
+    take_out(path, lane);
+    path_turn_wake(path);
+}
+
+/* A server's path ends with its last lane; a client's when its user has closed it. */
+void path_remove_lane(struct quic_path *path, struct quic_lane *lane)
+{
+    path_lane_ended(path, lane);
     lane->path = NULL;
-    if (!path->n_lanes && (path->closed || path->ep->opts.server))
+    if (!--path->n_refs && (path->closed || path->ep->opts.server))
         path_free(path);
+}
+
+int quic_path_adopt_lane(struct quic_path *path, struct quic_lane *lane)
+{
+    struct quic_path *from = lane->path;
+
+    if (from == path)
+        return 0;
+    if (lane->state != LANE_UP || lane->stats.dgram_tx || path->ep != lane->ep ||
+        path->ops != from->ops || path->user != from->user || path->closed)
+        return -EINVAL;
+    if (path->n_lanes == PATH_LANES_MAX)
+        return -ENOSPC;
+    path_remove_lane(from, lane);
+    return path_add_lane(path, lane);
 }
 
 struct quic_path *quic_path_new(struct quic_endpoint *ep, const struct quic_path_ops *ops,
@@ -160,12 +244,16 @@ int quic_path_open_lane(struct quic_path *path, uint64_t now_ns, const struct ne
 void quic_path_close(struct quic_path *path, uint64_t now_ns)
 {
     struct quic_fail_info why = {.fail = QUIC_FAIL_LOCAL, .app = true, .code = 0x100};
+    struct quic_lane *lanes[PATH_LANES_MAX];
+    unsigned n = path->n_lanes;
 
     path->ep->now_ns = now_ns;
-    for (unsigned i = 0; i < path->n_lanes; i++)
-        lane_fail(path->lanes[i], &why, true);
+    path->n_refs++; /* it stays until this is over */
+    memcpy(lanes, path->lanes, sizeof(lanes));
+    for (unsigned i = 0; i < n; i++)
+        lane_fail(lanes[i], &why, true);
     path->closed = true;
-    if (!path->n_lanes)
+    if (!--path->n_refs)
         path_free(path);
 }
 

@@ -92,6 +92,10 @@ struct quic_path_ops {
     void (*dgram_acked)(struct quic_lane *lane, uint64_t id);
     void (*dgram_lost)(struct quic_lane *lane, uint64_t id);
 
+    /* The lane gets no answers while other lanes of its path do: nothing is pulled for it until it
+     * gets one, and what it has on its way had better go again over the others. May be NULL. */
+    void (*lane_suspect)(struct quic_lane *lane);
+
     /* Fill buf with a DATAGRAM payload of exactly len bytes that the peer will ignore: a path
      * MTU probe. Returns false when none can be made yet. */
     bool (*dgram_probe)(struct quic_lane *lane, uint8_t *buf, size_t len);
@@ -224,7 +228,15 @@ void quic_path_close(struct quic_path *path, uint64_t now_ns);
 void quic_path_kick(struct quic_path *path);
 
 void *quic_path_user(const struct quic_path *path);
+
+/* Lanes that have not ended. */
 unsigned quic_path_lanes(const struct quic_path *path);
+
+/* server, in an event of the lane: move it from the path that it was accepted with, which is freed
+ * if it has no other, to this one, whose lanes share what they have in flight. Returns 0; -ENOSPC
+ * (twice QUIC_LANES_MAX: room for those that are about to be closed); -EINVAL when the lane is not
+ * up or has sent datagrams already, or the paths have not the same endpoint, ops and user. */
+int quic_path_adopt_lane(struct quic_path *path, struct quic_lane *lane);
 
 /* How many lanes the path should have by what it carries and loses (bound.h): the owner opens and
  * closes them. */
@@ -273,6 +285,9 @@ void quic_lane_close(struct quic_lane *lane, uint64_t app_error, const char *rea
 /* Something to send on a stream of this lane. */
 void quic_lane_kick(struct quic_lane *lane);
 
+/* Whether it gets no answers (lane_suspect). */
+bool quic_lane_is_suspect(const struct quic_lane *lane);
+
 /* Open a stream; returns its number or -EAGAIN when the peer allows none now. */
 int64_t quic_lane_open_bidi(struct quic_lane *lane);
 int64_t quic_lane_open_uni(struct quic_lane *lane);
@@ -310,9 +325,15 @@ struct quic_lane_stats {
     uint64_t cwnd_bytes, in_flight_bytes;
     uint64_t udp_tx, udp_rx, udp_tx_bytes, udp_rx_bytes;
     uint64_t dgram_tx, dgram_acked, dgram_lost, dgram_rx;
-    size_t udp_payload; /* what one packet may be now */
-    uint64_t heard_ns;  /* when the last datagram came in */
+    size_t udp_payload;   /* what one packet may be now */
+    uint64_t heard_ns;    /* when the last datagram came in */
+    uint64_t answered_ns; /* when the fate of a DATAGRAM was last heard of, or the first of those on
+                           * their way was sent */
 };
 void quic_lane_stats(const struct quic_lane *lane, struct quic_lane_stats *ret);
+
+/* Add the counters and the bytes of another lane of the path; the later of the times in ns of the
+ * clock; round trips and sizes stay. */
+void quic_lane_stats_add(struct quic_lane_stats *sum, const struct quic_lane_stats *s);
 
 #endif

@@ -215,14 +215,15 @@ static struct pkt *make_super(struct pkt_pool *pool)
 
 static void receive_at_b(struct world *w, const struct quic_tx *tx)
 {
-    struct quic_rx rx = {.local = w->b.addr, .remote = w->a.addr, .ecn = tx->ecn};
+    struct quic_rx rx = {.local = w->b.addr,
+                         .remote = w->a.addr,
+                         .data = (uint8_t *)(uintptr_t)tx->buf,
+                         .len = tx->len,
+                         .seg_size = tx->seg_size,
+                         .ecn = tx->ecn};
 
-    for (size_t at = 0; at < tx->len; at += tx->seg_size) {
-        rx.data = (uint8_t *)(uintptr_t)tx->buf + at;
-        rx.len = MIN(tx->seg_size, tx->len - at);
-        hub_rx(w->hub, w->now_ns, &rx);
-        w->b.packets++;
-    }
+    hub_rx(w->hub, w->now_ns, &rx);
+    w->b.packets += (tx->len + tx->seg_size - 1) / tx->seg_size;
 }
 
 /* b takes what has arrived, and its answer goes to a at once. */
@@ -249,13 +250,12 @@ static void turn_of_b(struct world *w)
         w->b.ns += cpu_ns() - from;
         if (!more)
             return;
+        rx.data = w->back.buf;
+        rx.len = w->back.len;
+        rx.seg_size = w->back.seg_size;
         rx.ecn = w->back.ecn;
         from = cpu_ns();
-        for (size_t at = 0; at < w->back.len; at += w->back.seg_size) {
-            rx.data = w->back.buf + at;
-            rx.len = MIN(w->back.seg_size, w->back.len - at);
-            edge_rx(w->edge, w->now_ns, &rx);
-        }
+        edge_rx(w->edge, w->now_ns, &rx);
         w->a.ns += cpu_ns() - from;
     }
 }

@@ -255,14 +255,15 @@ static void on_udp(struct loop_io *io, uint32_t events)
     int n = udp_recv_batch(p->udp, msgs, UDP_RX_BATCH_MAX);
 
     for (int i = 0; i < n; i++) {
-        struct quic_rx rx = {
-            .local = p->local, .remote = msgs[i].remote, .ecn = msgs[i].ecn, .socket = 0};
+        struct quic_rx rx = {.local = p->local,
+                             .remote = msgs[i].remote,
+                             .data = msgs[i].data,
+                             .len = msgs[i].len,
+                             .seg_size = msgs[i].seg_size,
+                             .ecn = msgs[i].ecn,
+                             .socket = 0};
 
-        for (uint32_t off = 0; off < msgs[i].len; off += msgs[i].seg_size) {
-            rx.data = msgs[i].data + off;
-            rx.len = MIN(msgs[i].seg_size, msgs[i].len - off);
-            edge_rx(p->edge, clock_mono_ns(), &rx);
-        }
+        edge_rx(p->edge, clock_mono_ns(), &rx);
     }
 }
 

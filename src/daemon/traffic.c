@@ -121,17 +121,16 @@ static void take_message(struct instance *inst, const struct instance_socket *s,
     /* An edge's connection knows the address that its socket is bound to, which may be any. */
     struct quic_rx rx = {.local = inst->edge ? *udp_socket_local(s->udp) : msg->local,
                          .remote = msg->remote,
+                         .data = msg->data,
+                         .len = msg->len,
+                         .seg_size = msg->seg_size,
                          .ecn = msg->ecn,
                          .socket = (unsigned)(s - inst->sockets)};
 
-    for (uint32_t off = 0; off < msg->len; off += msg->seg_size) {
-        rx.data = msg->data + off;
-        rx.len = MIN(msg->seg_size, msg->len - off);
-        if (inst->edge)
-            edge_rx(inst->edge, now_ns, &rx);
-        else
-            hub_rx(inst->hub, now_ns, &rx);
-    }
+    if (inst->edge)
+        edge_rx(inst->edge, now_ns, &rx);
+    else
+        hub_rx(inst->hub, now_ns, &rx);
 }
 
 static void receive(struct instance *inst, struct instance_socket *s)

@@ -188,37 +188,74 @@ static struct quic_lane *lane_to_reset(struct quic_endpoint *ep, const struct qu
     return l;
 }
 
-void quic_endpoint_rx(struct quic_endpoint *ep, uint64_t now_ns, const struct quic_rx *rx)
+/* The lane that a datagram is for, NULL when it is dropped. */
+static struct quic_lane *find_lane(struct quic_endpoint *ep, const struct quic_rx *rx)
 {
     ngtcp2_version_cid vc;
     struct lane_cid *cid;
     struct quic_lane *lane;
     int rv;
 
-    ep->now_ns = now_ns;
     if (!rx->len) { /* ngtcp2 takes no empty one */
         drop_count(ep->opts.drops, DROP_NOT_QUIC);
-        return;
+        return NULL;
     }
     rv = ngtcp2_pkt_decode_version_cid(&vc, rx->data, rx->len, LANE_CID_BYTES);
     if (rv == NGTCP2_ERR_VERSION_NEGOTIATION) {
         drop_count(ep->opts.drops, DROP_NOT_QUIC);
         if (ep->opts.server)
             answer_version(ep, rx, &vc);
-        return;
+        return NULL;
     }
     if (rv) {
         drop_count(ep->opts.drops, DROP_NOT_QUIC);
-        return;
+        return NULL;
     }
     cid = cidmap_find(&ep->cids, vc.dcid, vc.dcidlen);
     lane = cid ? cid->lane : lane_to_reset(ep, rx);
-    if (!lane)
-        lane = stranger(ep, rx, &vc);
-    if (!lane)
-        return;
-    lane_rx(lane, rx);
-    lane_tidy(lane);
+    return lane ? lane : stranger(ep, rx, &vc);
+}
+
+/* The connection ID of a packet with a short header; 0: it has another one, or is too short. */
+static uint64_t short_cid(const struct quic_rx *rx)
+{
+    _Static_assert(LANE_CID_BYTES == sizeof(uint64_t), "a connection ID is a number here");
+    uint64_t cid = 0;
+
+    if (rx->len > LANE_CID_BYTES && !(rx->data[0] & 0x80))
+        memcpy(&cid, rx->data + 1, sizeof(cid));
+    return cid;
+}
+
+/* Nearly always all datagrams are for one lane, which is found once, and is settled once. */
+void quic_endpoint_rx(struct quic_endpoint *ep, uint64_t now_ns, const struct quic_rx *rx)
+{
+    size_t seg = rx->seg_size ? rx->seg_size : rx->len, at = 0;
+    struct quic_lane *lane = NULL;
+    struct quic_rx one = *rx;
+    uint64_t last = 0;
+
+    ep->now_ns = now_ns;
+    do {
+        uint64_t cid;
+
+        one.data = rx->data + at;
+        one.len = MIN(seg, rx->len - at);
+        cid = short_cid(&one);
+        if (!lane || !cid || cid != last) {
+            if (lane)
+                lane_rx_end(lane);
+            lane = find_lane(ep, &one);
+        }
+        last = cid;
+        if (lane && !lane_rx(lane, &one)) {
+            lane_tidy(lane);
+            lane = NULL;
+        }
+        at += seg;
+    } while (at < rx->len);
+    if (lane)
+        lane_rx_end(lane);
 }
 
 /* --- time ------------------------------------------------------------------------------ */

@@ -305,7 +305,7 @@ static void settle(struct quic_lane *lane)
     ngtcp2_conn_set_tls_native_handle(lane->conn, tls->native(lane->tls));
 }
 
-void lane_rx(struct quic_lane *lane, const struct quic_rx *rx)
+bool lane_rx(struct quic_lane *lane, const struct quic_rx *rx)
 {
     ngtcp2_path path = {
         .local = {.addr = (ngtcp2_sockaddr *)&rx->local.sa, .addrlen = rx->local.len},
@@ -320,20 +320,24 @@ void lane_rx(struct quic_lane *lane, const struct quic_rx *rx)
     if (lane->state == LANE_CLOSING)
         lane_answer_straggler(lane);
     if (lane->state >= LANE_CLOSING)
-        return;
+        return false;
     rv = ngtcp2_conn_read_pkt(lane->conn, &path, &pi, rx->data, rx->len, lane->ep->now_ns);
     if (rv)
         lane_fail_liberr(lane, rv);
     else
         lane_close_if_wanted(lane);
-    if (lane->state >= LANE_CLOSING)
-        return;
+    return lane->state < LANE_CLOSING;
+}
+
+void lane_rx_end(struct quic_lane *lane)
+{
     settle(lane);
     follow_remote(lane);
     lane_mtu_check(lane);
     lane->write_due = true;
     endpoint_ready(lane->ep, lane);
     lane_set_timer(lane);
+    lane_tidy(lane);
 }
 
 void lane_timeout(struct quic_lane *lane)

@@ -149,7 +149,12 @@ bool lane_tidy(struct quic_lane *lane);
 
 /* The handshake does not count as open any more. */
 void lane_handshake_over(struct quic_lane *lane);
-void lane_rx(struct quic_lane *lane, const struct quic_rx *rx);
+
+/* One datagram; false when the lane has ended, and is to be tidied. Else lane_rx_end() must follow,
+ * after this datagram or after others for the same lane; it may free the lane. */
+bool lane_rx(struct quic_lane *lane, const struct quic_rx *rx);
+void lane_rx_end(struct quic_lane *lane);
+
 void lane_timeout(struct quic_lane *lane);
 void lane_set_timer(struct quic_lane *lane);
 void lane_fail(struct quic_lane *lane, const struct quic_fail_info *why, bool send_close);

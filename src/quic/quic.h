@@ -160,12 +160,14 @@ void quic_endpoint_free(struct quic_endpoint *ep);
 /* Close every lane with a CONNECTION_CLOSE, which the following quic_endpoint_tx() calls send. */
 void quic_endpoint_shutdown(struct quic_endpoint *ep, uint64_t now_ns);
 
-/* One received UDP datagram. `socket` is the caller's number of the socket it came from; what is
- * sent in answer carries the same number. Never fails: junk is counted and dropped. */
+/* One received UDP datagram; or, when seg_size is not 0, several from one sender: len bytes that
+ * are datagrams of seg_size each, the last one may be shorter. `socket` is the caller's number of
+ * the socket they came from; what is sent in answer carries the same number. Never fails: junk is
+ * counted and dropped. */
 struct quic_rx {
     struct net_addr local, remote;
     uint8_t *data;
-    size_t len;
+    size_t len, seg_size;
     uint8_t ecn;
     unsigned socket;
 };

@@ -135,15 +135,14 @@ static inline bool carry(struct meeting *m, struct end *from, struct end *to)
     bool any = false;
 
     while (quic_endpoint_tx(from->ep, m->now_ns, &tx)) {
-        any = true;
-        for (size_t at = 0; at < tx.len; at += tx.seg_size) {
-            struct quic_rx rx = {.local = to->addr,
-                                 .remote = from->addr,
-                                 .data = tx.buf + at,
-                                 .len = MIN(tx.seg_size, tx.len - at)};
+        struct quic_rx rx = {.local = to->addr,
+                             .remote = from->addr,
+                             .data = tx.buf,
+                             .len = tx.len,
+                             .seg_size = tx.seg_size};
 
-            quic_endpoint_rx(to->ep, m->now_ns, &rx);
-        }
+        any = true;
+        quic_endpoint_rx(to->ep, m->now_ns, &rx);
     }
     return any;
 }

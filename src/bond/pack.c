@@ -8,15 +8,18 @@
 enum { ORPHAN_MAX = 1100 };
 
 /* The lane leaves what was lost to one that takes less time, as long as that one may have it there
- * sooner; then it is to be asked again. */
+ * sooner; and what the receiver missed on it, while it has not said so itself, to another one for a
+ * round trip. Then it is to be asked again. */
 static bool leaves(struct pack *p, const struct pack_lane *lane, uint64_t now_ns,
                    const struct pkt *again)
 {
-    uint64_t waited_ns = pack_since_ns(now_ns, again->taken);
+    uint64_t waited_ns = pack_since_ns(now_ns, again->taken), leave_ns = lane->extra_ns;
 
-    if (waited_ns >= lane->extra_ns)
+    if (again->gso_size == lane->number + 1)
+        leave_ns = MAX(leave_ns, lane->rtt_ns);
+    if (p->n_lanes < 2 || waited_ns >= leave_ns)
         return false;
-    p->kick_ns = MIN(p->kick_ns, now_ns + lane->extra_ns - waited_ns);
+    p->kick_ns = MIN(p->kick_ns, now_ns + leave_ns - waited_ns);
     return true;
 }
 
@@ -44,7 +47,7 @@ struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, s
     struct pkt *again = pack_next_again(p, now_ns);
     struct pack_filling d;
 
-    if (again && lane->extra_ns && leaves(p, lane, now_ns, again))
+    if (again && leaves(p, lane, now_ns, again))
         again = NULL;
     if (again && !p->recut.p && again->len <= max)
         return repeat(p, now_ns, again);

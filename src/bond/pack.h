@@ -103,9 +103,9 @@ struct pack_lane {
     uint64_t rtt_ns, rtt_var_ns; /* smoothed; 0: not known */
     uint64_t rtt_due_ns;         /* when to measure again */
     uint64_t stamp_ns;           /* when the next datagram bears a timestamp */
-    uint64_t extra_ns;           /* how much longer it takes than the fastest one */
-    struct delay_in in;          /* of what comes in over it, */
-    struct delay_out out;        /* and of what goes out */
+    uint64_t extra_ns;    /* how much longer it takes than the fastest one, as far as known */
+    struct delay_in in;   /* of what comes in over it, */
+    struct delay_out out; /* and of what goes out */
 };
 
 /* Returns 0 or -ENOMEM. */

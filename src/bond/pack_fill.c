@@ -37,6 +37,7 @@ bool pack_begin(struct pack *p, struct pack_lane *lane, struct pack_filling *d, 
     d->out->taken = pack_clock(now_ns);
     d->out->flow = 0;
     d->out->mark = false;
+    d->out->gso_size = 0;
     return true;
 }
 

@@ -51,7 +51,7 @@ static uint64_t least_age_ns(const struct pack *p, const struct pack_lane *lane,
     for (const struct pack_lane *l = p->lanes; l; l = l->next)
         if (l->rtt_ns)
             best_ns = MIN(best_ns, l->rtt_ns);
-    return again ? lane->rtt_ns + lane->rtt_var_ns : (lane->rtt_ns + best_ns) / 2;
+    return again ? lane->rtt_ns + 4 * lane->rtt_var_ns : (lane->rtt_ns + best_ns) / 2;
 }
 
 /* Returns what it has cost. */
@@ -68,6 +68,7 @@ static uint64_t look(struct pack *p, struct pack_lane *lane, uint64_t now_ns,
         if (pack_since_ns(now_ns, dgram->taken) < age_ns[dgram->mark] || !is_named(dgram, gaps, n))
             continue;
         flight_take_at(&lane->flight, i - 1);
+        dgram->gso_size = (uint16_t)(lane->number + 1);
         p->stats.named++;
         pack_send_again(p, now_ns, dgram);
     }

@@ -11,7 +11,8 @@
  *   queued_ns   when its content was sent first
  *   flow        a bit for each flow that it holds something of, by number modulo 64
  *   taken       pack_clock() of when it was sent last, or, while it waits to go again, lost
- *   mark        it has been sent again */
+ *   mark        it has been sent again
+ *   gso_size    1 more than the number of the lane that may have swallowed it; 0: none has */
 #ifndef BOND_PACK_INTERNAL_H
 #define BOND_PACK_INTERNAL_H
 

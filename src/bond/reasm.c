@@ -40,7 +40,9 @@ static void flow_init(struct reasm_flow *f, uint64_t now_ns, unsigned number, ui
 {
     memset(f, 0, offsetof(struct reasm_flow, unit)); /* the index is looked at where a bit is set */
     f->number = number;
-    f->top = f->seen[0] = f->seen[1] = f->seen[2] = base;
+    f->top = base;
+    for (unsigned i = 0; i < REASM_LOOKS; i++)
+        f->seen[i] = base;
     f->used_ns = now_ns;
 }
 
@@ -135,6 +137,7 @@ static void rx_unit(struct reasm *r, uint64_t now_ns, unsigned class, struct rea
     int rv;
 
     f->used_ns = now_ns;
+    f->class = (uint8_t) class;
     if (packed_seq_diff(frame->seq + 1, f->top) > 0)
         f->top = reasm_seq_add(frame->seq, 1);
     if (!u) {

@@ -29,6 +29,7 @@
 enum {
     REASM_WINDOW = 1024,       /* units of a flow behind the first that is missing */
     REASM_UNITS_MAX = 65536,   /* of a pool */
+    REASM_NAMED_MAX = 5,       /* calls of reasm_gaps() that name a hole */
     REASM_BYTES_MAX = 16 << 20 /* of one session, counted in whole buffers */
 };
 
@@ -114,7 +115,8 @@ void reasm_set_class(struct reasm *r, unsigned class, const struct reasm_class *
 void reasm_set_patience(struct reasm *r, const struct reasm_patience *patience);
 
 /* What has been missing since the last call or longer although later units of its flow have come:
- * at most max entries, the number of which is returned. Each is named by one or two calls. */
+ * at most max entries, the number of which is returned. Each is named by at most REASM_NAMED_MAX
+ * calls. Flows whose class wants no order are left out: nobody sends again for them. */
 unsigned reasm_gaps(struct reasm *r, struct packed_gap *ret, unsigned max);
 
 /* A PACKET, RANGE or GONE frame of that class. Other types are not for us. */

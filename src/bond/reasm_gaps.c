@@ -1,7 +1,9 @@
 /* What a receiver says of what it misses. A flow's top is noted at each look; what was below it a
  * look ago and is not there yet is missing. So a hole is one look to two looks old when it is named
- * first, and it is named once more at the next, in case the report was lost (or once in all, of a
- * flow that misses more than a report holds). */
+ * first; it is named again as long as it is there, some times, because a report may be lost, or
+ * what was sent again for it. */
+#include <string.h>
+
 #include "base/util.h"
 #include "bond/reasm_internal.h"
 
@@ -39,14 +41,14 @@ static unsigned look(const struct reasm *r, struct reasm_flow *f, struct packed_
                      unsigned max)
 {
     uint32_t base = r->place[f->number].base;
-    unsigned n = gaps_of(r, f, still(f->seen[2], base), still(f->seen[0], base), ret, max);
+    unsigned n =
+        gaps_of(r, f, still(f->seen[REASM_LOOKS - 1], base), still(f->seen[0], base), ret, max);
 
     if (n && n == max) { /* the rest with the next report */
-        f->seen[2] = reasm_seq_add(ret[n - 1].seq, 1);
+        f->seen[REASM_LOOKS - 1] = reasm_seq_add(ret[n - 1].seq, 1);
         return n;
     }
-    f->seen[2] = f->seen[1];
-    f->seen[1] = f->seen[0];
+    memmove(&f->seen[1], &f->seen[0], sizeof(f->seen) - sizeof(f->seen[0]));
     f->seen[0] = reasm_seq_add(f->top, PACKED_SEQ_MASK); /* the highest may be coming yet */
     return n;
 }
@@ -59,7 +61,11 @@ unsigned reasm_gaps(struct reasm *r, struct packed_gap *ret, unsigned max)
     for (size_t i = 0; i < n_flows && n < max; i++) {
         struct heap_node *node = r->heap.v[1 + (r->gaps_turn + i) % n_flows];
 
-        n += look(r, container_of(node, struct reasm_flow, timer), ret + n, max - n);
+        struct reasm_flow *f = container_of(node, struct reasm_flow, timer);
+
+        if (r->class[f->class].order == REASM_ORDER_NONE)
+            continue;
+        n += look(r, f, ret + n, max - n);
         if (n == max)
             r->gaps_turn = (unsigned)((r->gaps_turn + i) % n_flows); /* there is more of this one */
     }

@@ -15,7 +15,7 @@
 #include "base/util.h"
 #include "bond/reasm.h"
 
-enum { REASM_WORDS = REASM_WINDOW / 64 };
+enum { REASM_WORDS = REASM_WINDOW / 64, REASM_LOOKS = REASM_NAMED_MAX + 1 };
 
 /* A unit that is not delivered: incomplete, or waiting. */
 struct reasm_unit {
@@ -43,8 +43,9 @@ struct reasm_flow {
     uint64_t ready[REASM_WORDS]; /* held and complete */
     uint32_t top;                /* behind the highest that has come */
     uint32_t number;
-    uint32_t seen[3]; /* top at the last calls of reasm_gaps(), the last one first */
-    uint64_t hole_ns; /* n_waiting: when it was seen that something is missing */
+    uint32_t seen[REASM_LOOKS]; /* top at the last calls of reasm_gaps(), the last one first */
+    uint8_t class;              /* of what came last */
+    uint64_t hole_ns;           /* n_waiting: when it was seen that something is missing */
     uint64_t used_ns;
     uint16_t unit[REASM_WINDOW]; /* held: which of the pool's */
 };
@@ -162,7 +163,8 @@ void reasm_abandon(struct reasm *r, struct reasm_unit *u);
 /* Wait for nothing below seq any longer. May close the flow. */
 void reasm_skip_to(struct reasm *r, uint64_t now_ns, struct reasm_flow *f, uint32_t seq);
 
-/* When the patience with the flow ends, and what happens then. */
+/* When the patience with the flow ends, and what happens then: what waits goes on (reorder), and
+ * what is missing is given up (recover, and what is incomplete). */
 uint64_t reasm_due_ns(const struct reasm *r, const struct reasm_flow *f);
 void reasm_give_up(struct reasm *r, uint64_t now_ns, struct reasm_flow *f);
 

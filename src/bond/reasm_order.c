@@ -163,11 +163,33 @@ void reasm_skip_to(struct reasm *r, uint64_t now_ns, struct reasm_flow *f, uint3
     reasm_advance(r, now_ns, f);
 }
 
+/* What waits behind the first hole goes on without it, out of order: what is missing is welcome
+ * when it comes all the same. */
+static void overtake(struct reasm *r, uint64_t now_ns, struct reasm_flow *f)
+{
+    struct reasm_unit *u = reasm_unit_first_ready(r, f);
+    uint32_t seq = u->seq;
+
+    for (; u; u = reasm_bit(f->ready, seq) ? reasm_unit_find(r, f, seq) : NULL) {
+        r->stats.waited++;
+        r->stats.wait_ns += now_ns - u->since_ns;
+        hand_over(r, reasm_unit_take(r, u));
+        reasm_bit_set(f->done, seq);
+        seq = reasm_seq_add(seq, 1);
+    }
+    r->stats.holes++;
+    if (f->n_waiting)
+        f->hole_ns = reasm_unit_first_ready(r, f)->since_ns;
+    reasm_advance(r, now_ns, f);
+}
+
 void reasm_give_up(struct reasm *r, uint64_t now_ns, struct reasm_flow *f)
 {
     const struct reasm_unit *u = reasm_unit_first_ready(r, f);
 
-    if (u)
+    if (u && reasm_class_of(r, u)->order == REASM_ORDER_REORDER)
+        overtake(r, now_ns, f);
+    else if (u)
         reasm_skip_to(r, now_ns, f, u->seq);
     else if ((u = reasm_unit_first(r, f)))
         reasm_skip_to(r, now_ns, f, reasm_seq_add(u->seq, 1));

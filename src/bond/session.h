@@ -77,7 +77,8 @@ enum { SESSION_GAPS_MAX = 2 * PACKED_GAPS_MAX };
 
 struct session_reports {
     uint64_t delay_ns; /* no DELAY before */
-    bool delay_due;    /* the next datagram is to report */
+    bool delay_due;    /* the next datagram is to report, */
+    uint64_t since_ns; /* since then */
     uint64_t gaps_ns;  /* when to look for what is missing; TIME_NEVER_NS: nothing is open */
     unsigned n_gaps;   /* that the next datagram is to report: */
     struct packed_gap gaps[SESSION_GAPS_MAX];

@@ -20,8 +20,10 @@ void session_on_report(struct session *s, uint64_t now_ns, const struct packed_f
 /* Packets have come: there may be something to report, now or later. */
 void session_reports_look(struct session *s, uint64_t now_ns);
 
-/* A datagram with what there is to report; NULL: nothing, or no buffer. */
-struct pkt *session_reports_pull(struct session *s, uint64_t now_ns, size_t max);
+/* A datagram with what there is to report, for that lane; NULL: nothing, or no buffer, or another
+ * lane is to have it. */
+struct pkt *session_reports_pull(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
+                                 size_t max);
 
 uint64_t session_reports_deadline_ns(const struct session *s);
 void session_reports_timeout(struct session *s, uint64_t now_ns);

@@ -93,34 +93,6 @@ static uint64_t mend_ns(const struct pack *p, uint64_t late)
     return p->lanes ? ROUNDS * (round_ns + ACK_DELAY_NS) + late : TIME_NEVER_NS;
 }
 
-static void set_patience(struct session *s)
-{
-    uint64_t late = late_ns(s->pack);
-
-    reasm_set_patience(
-        s->reasm, &(struct reasm_patience){.late_ns = late, .mend_ns = mend_ns(s->pack, late)});
-}
-
-void session_lane_begin(struct session *s, struct pack_lane *lane, uint8_t number)
-{
-    if (!s->pack)
-        return;
-    pack_lane_begin(s->pack, lane, number);
-    set_patience(s);
-}
-
-void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t rtt_ns,
-                      uint64_t var_ns)
-{
-    lane->rtt_ns = rtt_ns;
-    lane->rtt_var_ns = var_ns;
-    lane->rtt_due_ns = now_ns + RTT_INTERVAL_NS;
-    if (s->reasm)
-        set_patience(s);
-}
-
-/* --- what the peer reports ------------------------------------------------------------------- */
-
 static const struct pack_lane *fastest_out(const struct pack *p)
 {
     const struct pack_lane *best = NULL;
@@ -131,28 +103,65 @@ static const struct pack_lane *fastest_out(const struct pack *p)
     return best;
 }
 
+/* By the peer's reports; until there are any, half of what their round trips differ by. */
+static uint64_t extra_ns(const struct pack *p, const struct pack_lane *lane)
+{
+    const struct pack_lane *best = fastest_out(p);
+    uint64_t least_ns, most_ns;
+
+    if (best && lane->out.known)
+        return delay_to_ns((lane->out.least - best->out.least) & PACKED_TIME_MASK);
+    rtt_range(p, &least_ns, &most_ns);
+    return lane->rtt_ns ? (lane->rtt_ns - least_ns) / 2 : 0;
+}
+
+/* Something has become known. */
+static void adapt(struct session *s)
+{
+    uint64_t late = late_ns(s->pack);
+
+    for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
+        l->extra_ns = MIN(extra_ns(s->pack, l), (uint64_t)EXTRA_MAX_NS);
+    reasm_set_patience(
+        s->reasm, &(struct reasm_patience){.late_ns = late, .mend_ns = mend_ns(s->pack, late)});
+}
+
+void session_lane_begin(struct session *s, struct pack_lane *lane, uint8_t number)
+{
+    if (!s->pack)
+        return;
+    pack_lane_begin(s->pack, lane, number);
+    adapt(s);
+}
+
+void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t rtt_ns,
+                      uint64_t var_ns)
+{
+    lane->rtt_ns = rtt_ns;
+    lane->rtt_var_ns = var_ns;
+    lane->rtt_due_ns = now_ns + RTT_INTERVAL_NS;
+    if (s->reasm)
+        adapt(s);
+}
+
+/* --- what the peer reports ------------------------------------------------------------------- */
+
 int session_lane_delay(const struct session *s, const struct pack_lane *lane,
                        uint64_t *ret_extra_ns, uint64_t *ret_spread_ns)
 {
-    const struct pack_lane *best = s->pack ? fastest_out(s->pack) : NULL;
-
-    if (!best || !lane->out.known)
+    if (!s->pack || !lane->out.known)
         return -ENOENT;
-    *ret_extra_ns = delay_to_ns((lane->out.least - best->out.least) & PACKED_TIME_MASK);
+    *ret_extra_ns = extra_ns(s->pack, lane);
     *ret_spread_ns = delay_to_ns(lane->out.spread);
     return 0;
 }
 
 static void on_delay(struct session *s, uint64_t now_ns, const struct packed_frame *f)
 {
-    uint64_t extra_ns, spread_ns;
-
     for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
         if (l->number == f->delay.lane)
             delay_out_rx(&l->out, now_ns, f);
-    for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
-        if (!session_lane_delay(s, l, &extra_ns, &spread_ns))
-            l->extra_ns = MIN(extra_ns, (uint64_t)EXTRA_MAX_NS);
+    adapt(s);
 }
 
 void session_on_report(struct session *s, uint64_t now_ns, const struct packed_frame *f)
@@ -175,6 +184,13 @@ static bool delay_is_fresh(const struct pack *p)
     return false;
 }
 
+/* There is something to report. */
+static void report(struct session *s, uint64_t now_ns)
+{
+    s->reports->since_ns = now_ns;
+    session_kick(s);
+}
+
 static uint64_t gaps_interval_ns(const struct session *s)
 {
     uint64_t least_ns, most_ns;
@@ -194,7 +210,7 @@ void session_reports_look(struct session *s, uint64_t now_ns)
         r->gaps_ns = now_ns + gaps_interval_ns(s);
     if (!r->delay_due && now_ns >= r->delay_ns && delay_is_fresh(s->pack)) {
         r->delay_due = true;
-        session_kick(s);
+        report(s, now_ns);
     }
 }
 
@@ -214,7 +230,7 @@ static void look_for_gaps(struct session *s, uint64_t now_ns)
     r->gaps_ns = now_ns + gaps_interval_ns(s);
     r->n_gaps = reasm_gaps(s->reasm, r->gaps, SESSION_GAPS_MAX);
     if (r->n_gaps)
-        session_kick(s);
+        report(s, now_ns);
 }
 
 void session_reports_timeout(struct session *s, uint64_t now_ns)
@@ -246,15 +262,28 @@ static void put_delays(struct session *s, struct pkt *out, uint64_t now_ns, size
     rtt_range(s->pack, &least_ns, &most_ns);
     s->reports->delay_ns = now_ns + clamp(least_ns, DELAY_INTERVAL_MIN_NS, DELAY_INTERVAL_MAX_NS);
     s->reports->delay_due = false;
+    adapt(s);
 }
 
-struct pkt *session_reports_pull(struct session *s, uint64_t now_ns, size_t max)
+/* A lane that takes longer leaves them to another, as long as that is sooner. */
+static bool leaves_report(struct session *s, const struct pack_lane *lane, uint64_t now_ns)
+{
+    uint64_t until_ns = s->reports->since_ns + lane->extra_ns;
+
+    if (s->pack->n_lanes < 2 || now_ns >= until_ns)
+        return false;
+    s->pack->kick_ns = MIN(s->pack->kick_ns, until_ns);
+    return true;
+}
+
+struct pkt *session_reports_pull(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
+                                 size_t max)
 {
     struct session_reports *r = s->reports;
     struct pkt *out;
     uint32_t head;
 
-    if (!r->n_gaps && !r->delay_due)
+    if ((!r->n_gaps && !r->delay_due) || leaves_report(s, lane, now_ns))
         return NULL;
     max = MIN(max, (size_t)REPORT_BYTES_MAX);
     out = pkt_new(s->opts.pool, max);

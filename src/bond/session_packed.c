@@ -14,7 +14,8 @@ static const struct {
 } default_class[PACKED_CLASSES] = {
     [0] = {{.again = true, .deadline_ns = NS_PER_S, .split = true},
            {REASM_ORDER_RECOVER, NS_PER_S, NS_PER_S}},
-    [1] = {{.again = true, .deadline_ns = 150 * NS_PER_MS}, {REASM_ORDER_REORDER, 0, NS_PER_S / 2}},
+    [1] = {{.again = true, .deadline_ns = 150 * NS_PER_MS},
+           {REASM_ORDER_REORDER, 150 * NS_PER_MS, NS_PER_S / 2}},
     [2 ... PACKED_CLASSES - 1] = {{.again = false}, {REASM_ORDER_NONE, 0, NS_PER_S / 2}},
 };
 
@@ -90,7 +91,7 @@ void session_timeout(struct session *s, uint64_t now_ns)
 struct pkt *session_pull_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns,
                                 size_t max, size_t burst)
 {
-    struct pkt *report = session_reports_pull(s, now_ns, max);
+    struct pkt *report = session_reports_pull(s, lane, now_ns, max);
 
     if (report)
         return report;

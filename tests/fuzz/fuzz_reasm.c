@@ -16,7 +16,7 @@
             abort(); \
     } while (0)
 
-enum { MTU = 1500, HELD_MAX = 1 << 20 };
+enum { MTU = 1500, HELD_MAX = 1 << 20, GAPS_MAX = 8 };
 
 static struct pkt_pool *pkts;
 
@@ -60,6 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct reasm_pool *pool;
     static struct drop_counters drops;
+    struct packed_gap gaps[GAPS_MAX];
     uint64_t now_ns = 0;
     struct reasm r;
 
@@ -77,12 +78,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         reasm_set_class(&r, c,
                         &(struct reasm_class){(enum reasm_order)(c % 3), c % 3 * 20 * NS_PER_MS,
                                               100 * NS_PER_MS});
+    reasm_set_patience(&r, &(struct reasm_patience){30 * NS_PER_MS, 50 * NS_PER_MS});
     while (size > 3) {
         size_t len = MIN((size_t)load_be16(data + 1), size - 3);
 
         now_ns += data[0] * NS_PER_MS;
         reasm_timeout(&r, now_ns);
         receive(&r, now_ns, data + 3, len);
+        CHECK(reasm_gaps(&r, gaps, GAPS_MAX) <= GAPS_MAX);
         data += 3 + len;
         size -= 3 + len;
     }

@@ -26,7 +26,7 @@ def seconds(ms):
 class Fading:
     """The logarithm of a rate as two first-order processes, a fast and a slow one, 100 ms a step."""
 
-    def __init__(self, rng, mean, low, high, fast=0.22, slow=0.28, fast_s=0.3, slow_s=6):
+    def __init__(self, rng, mean, low, high, fast=0.3, slow=0.45, fast_s=0.3, slow_s=5):
         self.rng, self.mean, self.low, self.high = rng, mean, low, high
         self.parts = [[rng.gauss(0, sd), sd, math.exp(-0.1 / time)]
                       for sd, time in ((fast, fast_s), (slow, slow_s))]

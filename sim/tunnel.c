@@ -1,5 +1,6 @@
 #include "sim/tunnel.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,39 @@ static void on_edge_mtu(void *user, size_t packet_max)
     t->at_edge.mtu_changes++;
 }
 
+/* The host's socket of a further lane: made when it is wanted first, and kept. */
+static int on_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
+                          unsigned *ret_socket)
+{
+    struct tunnel *t = user;
+    struct ip_addr ip = net_addr_ip(&t->edge_addr);
+    struct net_addr local = net_addr_make(&ip, (uint16_t)(EDGE_PORT + lane));
+
+    if (t->no_sockets)
+        return -EMFILE;
+    if (!t->lane_socket[lane]) {
+        struct sim_sink *out = t->nat ? &t->nat->inside : link_sink(t->wan->up);
+        unsigned socket = host_add_socket(t->edge_host, &local, out);
+
+        router_add(&t->wan->at_edge, &local, &t->edge_host->socket[socket].sink);
+        t->lane_socket[lane] = socket;
+    }
+    t->sockets_open++;
+    t->sockets_opened++;
+    *ret_local = local;
+    *ret_socket = t->lane_socket[lane];
+    return 0;
+}
+
+static void on_lane_socket_done(void *user, unsigned lane, unsigned socket)
+{
+    struct tunnel *t = user;
+
+    if (socket != t->lane_socket[lane] || !t->sockets_open)
+        abort();
+    t->sockets_open--;
+}
+
 static void on_edge_failed(void *user, const struct edge_failure *f)
 {
     struct tunnel *t = user;
@@ -234,6 +268,9 @@ static void fill_edge(struct tunnel *t, const struct tunnel_opts *o)
     e->authority = "hub.example:443";
     e->want[0] = t->edge_inner;
     e->n_want = 1;
+    e->max_lanes = o->lanes ? o->lanes : 1;
+    e->lane_socket = on_lane_socket;
+    e->lane_socket_done = on_lane_socket_done;
     e->events = &edge_events;
     e->user = t;
 }

@@ -22,6 +22,7 @@ struct tunnel_opts {
     unsigned number;  /* 1 to 250, different for each on one wan; 0 = 1 */
     enum quic_cc cc;
     bool packed;      /* with the session extension */
+    unsigned lanes;   /* packed: the edge may have so many, each from a port of its own; 0 = 1 */
     unsigned n_pkts;  /* buffers of each host; 0 = 2048 */
     unsigned n_large; /* buffers for super-packets (pkt_pool_new()), without which none can pass */
     struct nat *nat;  /* in front of the edge, made by tunnel_nat_init(); or NULL */
@@ -49,8 +50,11 @@ struct tunnel {
     struct router edge_lan, hub_lan;
     struct echo at_edge_echo, at_hub_echo;
     struct tunnel_end at_edge, at_hub;
-    struct edge_failure failure;         /* when the edge gave up */
-    struct net_addr edge_addr, hub_addr; /* outside */
+    unsigned lane_socket[EDGE_LANES_MAX];  /* the host's socket of each lane */
+    unsigned sockets_open, sockets_opened; /* of further lanes: now, and ever */
+    bool no_sockets;                       /* the edge gets none any more */
+    struct edge_failure failure;           /* when the edge gave up */
+    struct net_addr edge_addr, hub_addr;   /* outside */
     struct ip_prefix edge_inner, hub_inner;
     struct nat *nat;
     struct rng tls_rng;

@@ -170,7 +170,8 @@ void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, ui
  * those of the session, which is packed (else nothing happens). */
 void session_lane_begin(struct session *s, struct pack_lane *lane, uint8_t number);
 
-/* The lane is gone. */
+/* The lane is gone, or gets no answers: what it has on its way, and the rest of what it was in the
+ * middle of, goes again over the others. It may begin again. */
 void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_ns);
 
 /* As session_age(), of what has been sent over the lane and is kept. */

@@ -47,6 +47,15 @@ int masque_send_routes(struct masque *m, const struct capsule_routes *routes)
     return rv ? rv : send_capsule(m, buf, len);
 }
 
+int masque_send_lanes(struct masque *m, unsigned wanted)
+{
+    uint8_t buf[CAPSULE_HEADER_MAX];
+    size_t len;
+    int rv = capsule_put_lanes(wanted, buf, sizeof(buf), &len);
+
+    return rv ? rv : send_capsule(m, buf, len);
+}
+
 /* An identifier must not be used twice in the life of the tunnel (RFC 9484, 4.7.2). */
 static enum capsule_error take_request_ids(struct masque *m, const struct capsule_addrs *addrs)
 {
@@ -67,6 +76,20 @@ static enum capsule_error take_addr_request(struct masque *m, const struct capsu
         return e;
     /* A peer that asks and asks but takes no answer in would fill our memory. */
     return m->side->ops->addr_request(m, addrs) == -ENOBUFS ? CAPSULE_TOO_MANY : CAPSULE_OK;
+}
+
+/* A hub may not be told: skipped like an unknown capsule, as with a peer that is not packed. */
+static enum capsule_error take_lanes(struct masque *m, const struct capsule_view *c)
+{
+    unsigned wanted;
+    enum capsule_error e;
+
+    if (masque_is_server(m) || !m->packed || !m->side->ops->lanes)
+        return CAPSULE_OK;
+    e = capsule_get_lanes(c->value, c->len, &wanted);
+    if (!e)
+        m->side->ops->lanes(m, wanted);
+    return e;
 }
 
 static enum capsule_error take_capsule(struct masque *m, const struct capsule_view *c)
@@ -93,6 +116,9 @@ static enum capsule_error take_capsule(struct masque *m, const struct capsule_vi
         e = capsule_get_routes(c->value, c->len, &routes);
         if (!e)
             m->side->ops->routes(m, &routes);
+        break;
+    case CAPSULE_LANES:
+        e = take_lanes(m, c);
         break;
     }
     return e;

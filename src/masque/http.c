@@ -44,8 +44,9 @@ static nghttp3_nv nv(const char *name, const char *value)
 static int send_request(struct masque *m)
 {
     static const nghttp3_data_reader reader = {.read_data = capsules_read};
-    char bearer[MASQUE_VALUE_MAX], session[MASQUE_SESSION_VALUE_MAX], path[4], lane[4];
-    nghttp3_nv fields[11];
+    char bearer[MASQUE_VALUE_MAX], session[MASQUE_SESSION_VALUE_MAX];
+    char path[4], lane[4], lanes[4];
+    nghttp3_nv fields[12];
     size_t n = 0;
     int rv;
 
@@ -60,7 +61,9 @@ static int send_request(struct masque *m)
     fields[n++] = nv("capsule-protocol", "?1");
     if (m->side->instance && *m->side->instance)
         fields[n++] = nv(MASQUE_INSTANCE_FIELD, m->side->instance);
-    m->join = m->side->join;
+    m->join = (struct masque_join){.version = 0};
+    if (m->side->ops->join)
+        m->side->ops->join(m, &m->join);
     if (m->join.version) {
         masque_session_print(session, m->join.version, m->join.session, sizeof(m->join.session));
         snprintf(path, sizeof(path), "%u", (unsigned)m->join.path % MASQUE_PATHS_MAX);
@@ -68,6 +71,9 @@ static int send_request(struct masque *m)
         fields[n++] = nv(MASQUE_SESSION_FIELD, session);
         fields[n++] = nv(MASQUE_PATH_FIELD, path);
         fields[n++] = nv(MASQUE_LANE_FIELD, lane);
+        snprintf(lanes, sizeof(lanes), "%u", MIN(m->join.lanes, (unsigned)MASQUE_PATH_LANES_MAX));
+        if (m->join.lanes > 1)
+            fields[n++] = nv(MASQUE_LANES_FIELD, lanes);
     }
     if (m->side->token) {
         snprintf(bearer, sizeof(bearer), "Bearer %s", m->side->token);

@@ -44,6 +44,14 @@ static void on_mtu_changed(struct quic_lane *lane, size_t dgram_max)
         tunnel_tell_packet_max(masque_of(lane));
 }
 
+static void on_lane_suspect(struct quic_lane *lane)
+{
+    struct masque *m = masque_of(lane);
+
+    if (m && m->state == MASQUE_OPEN && m->packed && m->side->ops->suspect)
+        m->side->ops->suspect(m);
+}
+
 static void on_lane_down(struct quic_lane *lane, const struct quic_fail_info *why)
 {
     struct masque *m = masque_of(lane);
@@ -51,7 +59,7 @@ static void on_lane_down(struct quic_lane *lane, const struct quic_fail_info *wh
 
     if (!m) { /* the handshake failed */
         if (side->lane_failed)
-            side->lane_failed(side, why);
+            side->lane_failed(side, lane, why);
         return;
     }
     if (m->state != MASQUE_ENDED) {
@@ -205,6 +213,7 @@ const struct quic_path_ops masque_path_ops = {
     .dgram_unsent = datagrams_on_unsent,
     .dgram_acked = datagrams_on_acked,
     .dgram_lost = datagrams_on_lost,
+    .lane_suspect = on_lane_suspect,
     .dgram_probe = datagrams_on_probe,
     .mtu_changed = on_mtu_changed,
 };

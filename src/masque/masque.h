@@ -56,6 +56,7 @@ struct masque_join {
     unsigned version; /* that the client speaks; 0: none, plain CONNECT-IP */
     uint8_t session[MASQUE_SESSION_ID];
     uint8_t path, lane; /* below MASQUE_PATHS_MAX, MASQUE_PATH_LANES_MAX */
+    uint8_t lanes;      /* how many the client may open on this path: 1 to MASQUE_PATH_LANES_MAX */
 };
 
 /* A request as its header fields say; "" where a field is missing. */
@@ -65,7 +66,7 @@ struct masque_request {
     char authorization[MASQUE_VALUE_MAX];
     char instance[MASQUE_INSTANCE_MAX]; /* mpquic-instance */
     bool bad_instance;       /* ... which has a length or character that it may not have */
-    struct masque_join join; /* mpquic-session, mpquic-path, mpquic-lane */
+    struct masque_join join; /* mpquic-session, mpquic-path, mpquic-lane, mpquic-lanes */
     uint8_t join_fields;     /* which of these are there */
     bool bad_join;           /* ... and one is malformed or there twice */
     bool has_content; /* Content-Length or Content-Type, which the Capsule Protocol forbids */
@@ -77,6 +78,10 @@ struct masque_ops {
     /* hub: a CONNECT-IP request for our resource has arrived; nothing else comes here. Returns
      * the status: 200 accepts, after masque_set_packed() when it joins a session. */
     int (*request)(struct masque *m, const struct masque_request *req);
+
+    /* edge: the request is about to be made: which lane of which session the tunnel is to be, in
+     * *ret, which is all 0 (plain) before. NULL: plain. */
+    void (*join)(struct masque *m, struct masque_join *ret);
 
     /* The tunnel is open: capsules and packets may go. */
     void (*open)(struct masque *m);
@@ -90,6 +95,9 @@ struct masque_ops {
      * but takes no answer. */
     int (*addr_request)(struct masque *m, const struct capsule_addrs *addrs);
     void (*routes)(struct masque *m, const struct capsule_routes *routes);
+
+    /* edge, packed: how many lanes the hub would like its path to have; may be NULL. */
+    void (*lanes)(struct masque *m, unsigned wanted);
 
     /* An IP packet; the bytes are the caller's after return. */
     void (*packet)(struct masque *m, const uint8_t *data, size_t len);
@@ -108,6 +116,9 @@ struct masque_ops {
     void (*unsent)(struct masque *m, struct pkt *pkt);
     void (*acked)(struct masque *m, uint64_t id);
     void (*lost)(struct masque *m, uint64_t id);
+
+    /* Its lane gets no answers while others of the path do (quic.h, lane_suspect); packed only. */
+    void (*suspect)(struct masque *m);
 
     /* The largest IP packet that one datagram carries: told at opening and when it changes. Until
      * it is known (the first search for the path MTU has settled) it is a lower bound. */
@@ -129,11 +140,9 @@ struct masque_side {
     const char *token;     /* edge: bearer token or NULL; borrowed */
     const char *instance;  /* edge: which of several with its name; NULL or "": none; borrowed */
 
-    /* edge: the session that the next lane is to join; version 0: plain. */
-    struct masque_join join;
-
     /* edge: a lane ended before its handshake was complete; may be NULL. */
-    void (*lane_failed)(struct masque_side *side, const struct quic_fail_info *why);
+    void (*lane_failed)(struct masque_side *side, struct quic_lane *lane,
+                        const struct quic_fail_info *why);
 
     /* Ours: the lanes without a tunnel, the one that waits longest first. */
     struct masque *wait_first, *wait_last;
@@ -164,6 +173,7 @@ bool masque_is_packed(const struct masque *m, const uint8_t **ret_epoch);
  * is reached; -EINVAL when it breaks a rule of RFC 9484. */
 int masque_send_addrs(struct masque *m, enum capsule_type type, const struct capsule_addrs *addrs);
 int masque_send_routes(struct masque *m, const struct capsule_routes *routes);
+int masque_send_lanes(struct masque *m, unsigned wanted); /* hub, packed */
 
 /* There is something to pull. */
 void masque_kick(struct masque *m);

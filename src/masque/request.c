@@ -100,18 +100,23 @@ bool masque_session_parse(const uint8_t *value, size_t len, unsigned *ret_versio
     return true;
 }
 
-enum { JOIN_SESSION = 1, JOIN_PATH = 2, JOIN_LANE = 4, JOIN_ALL = 7 };
+enum { JOIN_SESSION = 1, JOIN_PATH = 2, JOIN_LANE = 4, JOIN_NEEDED = 7, JOIN_LANES = 8 };
 
-/* A number from 0 to 15, without sign or leading zeros. */
-static bool take_number(const uint8_t *v, size_t len, uint8_t *ret)
+/* A number from min to max, below 100, without sign or leading zeros. */
+static bool take_number(const uint8_t *v, size_t len, unsigned min, unsigned max, uint8_t *ret)
 {
-    if (len == 1 && isdigit(v[0])) {
-        *ret = (uint8_t)(v[0] - '0');
-        return true;
-    }
-    if (len != 2 || v[0] != '1' || v[1] < '0' || v[1] > '5')
+    unsigned n = 0;
+
+    if (!len || len > 2 || (len == 2 && v[0] == '0'))
         return false;
-    *ret = (uint8_t)(10 + v[1] - '0');
+    for (size_t i = 0; i < len; i++) {
+        if (!isdigit(v[i]))
+            return false;
+        n = 10 * n + (unsigned)(v[i] - '0');
+    }
+    if (n < min || n > max)
+        return false;
+    *ret = (uint8_t)n;
     return true;
 }
 
@@ -148,9 +153,12 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
                   masque_session_parse(v, len, &req->join.version, req->join.session,
                                        sizeof(req->join.session)));
     else if (is(name, name_len, MASQUE_PATH_FIELD))
-        take_join(req, JOIN_PATH, take_number(v, len, &req->join.path));
+        take_join(req, JOIN_PATH, take_number(v, len, 0, MASQUE_PATHS_MAX - 1, &req->join.path));
     else if (is(name, name_len, MASQUE_LANE_FIELD))
-        take_join(req, JOIN_LANE, take_number(v, len, &req->join.lane));
+        take_join(req, JOIN_LANE,
+                  take_number(v, len, 0, MASQUE_PATH_LANES_MAX - 1, &req->join.lane));
+    else if (is(name, name_len, MASQUE_LANES_FIELD))
+        take_join(req, JOIN_LANES, take_number(v, len, 1, MASQUE_PATH_LANES_MAX, &req->join.lanes));
     else if (is(name, name_len, "content-length") || is(name, name_len, "content-type"))
         req->has_content = true;
 }
@@ -249,7 +257,8 @@ int masque_request_status(const struct masque_request *req)
     if (strcmp(req->protocol, "connect-ip") != 0)
         return 501;
     if (strcmp(req->scheme, "https") != 0 || !*req->authority || !*req->path || req->has_content ||
-        req->bad_instance || req->bad_join || (req->join_fields && req->join_fields != JOIN_ALL))
+        req->bad_instance || req->bad_join ||
+        (req->join_fields && (req->join_fields & JOIN_NEEDED) != JOIN_NEEDED))
         return 400;
     return path_status(req->path);
 }

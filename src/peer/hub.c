@@ -9,6 +9,12 @@
 #include "base/util.h"
 #include "peer/internal.h"
 
+static void set_now(struct hub *h, uint64_t now_ns)
+{
+    h->now_ns = now_ns;
+    leases_set_now(h->leases, now_ns);
+}
+
 /* --- endpoint events --------------------------------------------------------------------- */
 
 static int on_accept(void *user, struct quic_lane *lane, const struct quic_path_ops **ret_ops,
@@ -62,7 +68,7 @@ static void apply_prefixes(struct hub *h)
     for (unsigned i = 0; i < p->n_rules; i++)
         for (unsigned k = 0; k < p->rules[i].n_prefix; k++)
             table_add_fixed(h->table, &p->rules[i].prefix[k]);
-    for (unsigned i = 0; i < h->n_members; i++)
+    for (unsigned i = 0; i < h->n_present; i++)
         if (h->members[i]->open)
             member_claim(h->members[i]);
 }
@@ -81,6 +87,8 @@ static const char *lost_right(const struct hub *h, const struct member *p)
     struct ip_addr held[LEASE_PEER_MAX];
     unsigned n = lease_held(p->client, held);
 
+    for (unsigned i = 0; i < p->n_kept; i++)
+        held[n++] = p->kept[i]; /* it is absent, and holds none */
     if (p->by_token &&
         !policy_has_token(h->policy, lease_client_id(p->client)->name, p->token_digest))
         return "its token is not valid any more";
@@ -104,6 +112,7 @@ int hub_reconfigure(struct hub *h, uint64_t now_ns, const struct hub_policy *pol
 {
     struct hub_policy *fresh;
 
+    h->now_ns = now_ns;
     if (policy_check(policy) || policy->multi != h->policy->multi)
         return -EINVAL;
     fresh = policy_copy(policy, &h->key);
@@ -135,44 +144,58 @@ void hub_set_tls(struct hub *h, uint64_t now_ns, void *tls_ctx)
 
 void hub_recheck(struct hub *h, uint64_t now_ns)
 {
+    h->now_ns = now_ns;
     h->recheck_until_ns = now_ns + RECHECK_NEWCOMERS_NS;
-    h->recheck_left = h->n_members;
+    h->recheck_left = h->n_present;
 }
 
-/* From the end of the list: who goes is replaced by the last one, which is in the part that has
- * been looked at, or in the other with it. */
+/* Look at the certificates of all lanes of a peer. Returns how many there were. */
+static unsigned recheck_member(struct member *p)
+{
+    unsigned n = 0;
+
+    for (struct member_lane *l = p->lanes, *next; l; l = next, n++) {
+        enum quic_fail fail = quic_lane_recheck(masque_lane(l->tunnel));
+
+        next = l->next;
+        if (fail)
+            member_reject_lane(l, fail);
+    }
+    return n;
+}
+
+/* From the end of those present: who goes is replaced by the last one, which is in the part that
+ * has been looked at, or in the other with it. */
 bool hub_recheck_next(struct hub *h, uint64_t now_ns, unsigned n)
 {
-    leases_set_now(h->leases, now_ns);
-    h->recheck_left = MIN(h->recheck_left, h->n_members);
-    for (; n && h->recheck_left; n--) {
-        struct member *p = h->members[--h->recheck_left];
-        struct quic_lane *lane = masque_lane(p->tunnel);
-        enum quic_fail fail = quic_lane_recheck(lane);
-
-        if (!fail)
-            continue;
-        member_release(p, quic_fail_meaning(fail));
-        quic_lane_reject(lane, fail);
-    }
+    set_now(h, now_ns);
+    h->recheck_left = MIN(h->recheck_left, h->n_present);
+    while (n && h->recheck_left)
+        n -= MIN(n, recheck_member(h->members[--h->recheck_left]));
     return h->recheck_left;
+}
+
+/* Close the lane if its certificate has ended, or note when it will. */
+static void expire_lane(struct member_lane *l, int64_t now_s, int64_t *next_s)
+{
+    int64_t until_s = quic_lane_peer_until_s(masque_lane(l->tunnel));
+
+    if (until_s && until_s < now_s)
+        member_reject_lane(l, QUIC_FAIL_CERT_EXPIRED);
+    else if (until_s)
+        *next_s = MIN(*next_s, until_s);
 }
 
 int64_t hub_expire(struct hub *h, uint64_t now_ns, int64_t now_s)
 {
     int64_t next_s = INT64_MAX;
 
-    for (unsigned i = h->n_members; i-- > 0;) {
-        struct quic_lane *lane = masque_lane(h->members[i]->tunnel);
-        int64_t until_s = quic_lane_peer_until_s(lane);
-
-        if (until_s && until_s < now_s) {
-            member_release(h->members[i], quic_fail_meaning(QUIC_FAIL_CERT_EXPIRED));
-            quic_lane_reject(lane, QUIC_FAIL_CERT_EXPIRED);
-        } else if (until_s) {
-            next_s = MIN(next_s, until_s);
+    h->now_ns = now_ns;
+    for (unsigned i = h->n_present; i-- > 0;)
+        for (struct member_lane *l = h->members[i]->lanes, *next; l; l = next) {
+            next = l->next;
+            expire_lane(l, now_s, &next_s);
         }
-    }
     return next_s;
 }
 
@@ -209,6 +232,7 @@ int hub_new(const struct hub_opts *opts, struct hub **ret)
     if (!h)
         return -ENOMEM;
     h->opts = *opts;
+    h->absent_until_ns = TIME_NEVER_NS;
     h->opts.policy = (struct hub_policy){.multi = false};
     h->opts.quic.accept = on_accept;
     h->opts.quic.refused = on_handshake_refused;
@@ -232,7 +256,7 @@ void hub_free(struct hub *h)
         return;
     quic_endpoint_free(h->ep);
     while (h->n_members)
-        member_release(h->members[0], "the hub ends");
+        member_close(h->members[0], "the hub ends");
     table_free(h->table);
     leases_free(h->leases);
     policy_free(h->policy);
@@ -246,13 +270,13 @@ void hub_free(struct hub *h)
 
 void hub_rx(struct hub *h, uint64_t now_ns, const struct quic_rx *rx)
 {
-    leases_set_now(h->leases, now_ns);
+    set_now(h, now_ns);
     quic_endpoint_rx(h->ep, now_ns, rx);
 }
 
 bool hub_tx(struct hub *h, uint64_t now_ns, struct quic_tx *tx)
 {
-    leases_set_now(h->leases, now_ns);
+    set_now(h, now_ns);
     return quic_endpoint_tx(h->ep, now_ns, tx);
 }
 
@@ -267,8 +291,12 @@ static void age_queues(struct hub *h, uint64_t now_ns)
     for (unsigned i = 0; i < h->n_members; i++) {
         struct member *p = h->members[i];
 
+        struct pack_lane none = {.unit = NULL};
+
         waits |= session_age(&p->session, now_ns);
-        waits |= session_age_packed(&p->session, &p->lane, now_ns);
+        for (struct member_lane *l = p->lanes; l; l = l->next)
+            session_age_packed(&p->session, &l->pack, now_ns);
+        waits |= session_age_packed(&p->session, &none, now_ns);
     }
     h->age_ns = waits ? now_ns + SESSION_AGE_MAX_NS : 0;
 }
@@ -277,6 +305,7 @@ uint64_t hub_deadline_ns(const struct hub *h)
 {
     uint64_t at = MIN(quic_endpoint_deadline_ns(h->ep), masque_deadline_ns(&h->side));
 
+    at = MIN(at, h->absent_until_ns);
     if (h->age_ns)
         at = MIN(at, h->age_ns);
     return heap_top(&h->waiting) ? MIN(at, heap_top(&h->waiting)->key_ns) : at;
@@ -284,16 +313,18 @@ uint64_t hub_deadline_ns(const struct hub *h)
 
 void hub_timeout(struct hub *h, uint64_t now_ns)
 {
-    leases_set_now(h->leases, now_ns);
+    set_now(h, now_ns);
     quic_endpoint_timeout(h->ep, now_ns);
     masque_timeout(&h->side, now_ns);
     while (heap_top(&h->waiting) && heap_top(&h->waiting)->key_ns <= now_ns)
         member_timeout(container_of(heap_top(&h->waiting), struct member, timer), now_ns);
     age_queues(h, now_ns);
+    hub_age_absent(h);
 }
 
 void hub_shutdown(struct hub *h, uint64_t now_ns)
 {
+    h->now_ns = now_ns;
     quic_endpoint_shutdown(h->ep, now_ns);
 }
 
@@ -323,6 +354,7 @@ void hub_send(struct hub *h, uint64_t now_ns, struct pkt *pkt)
     enum drop_reason why;
     struct ip_view v;
 
+    h->now_ns = now_ns;
     if (!ip_view_parse_pkt(pkt, &v, &why))
         p = receiver(h, &v, &why);
     if (p) {
@@ -351,23 +383,46 @@ void hub_tell_mtu(struct hub *h)
 
 unsigned hub_peers(const struct hub *h)
 {
-    return h->n_members;
+    return h->n_present;
+}
+
+unsigned hub_kept(const struct hub *h)
+{
+    return h->n_members - h->n_present;
+}
+
+/* Of all lanes together; times, sizes and the certificate of the first. */
+static void fill_lanes(const struct member *p, struct hub_peer_info *ret)
+{
+    const struct member_lane *first = p->lanes;
+
+    ret->remote = *quic_lane_remote(masque_lane(first->tunnel));
+    ret->cert_until_s = quic_lane_peer_until_s(masque_lane(first->tunnel));
+    ret->packet_max = p->packet_max ? masque_packet_max(first->tunnel) : 0;
+    ret->n_lanes = 0;
+    for (const struct member_lane *l = first; l; l = l->next) {
+        struct quic_lane_stats st;
+
+        quic_lane_stats(masque_lane(l->tunnel), &st);
+        if (!ret->n_lanes++)
+            ret->lane = st;
+        else
+            quic_lane_stats_add(&ret->lane, &st);
+    }
 }
 
 bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
 {
-    const struct member *p = i < h->n_members ? h->members[i] : NULL;
+    const struct member *p = i < h->n_present ? h->members[i] : NULL;
 
-    if (!p || !p->tunnel)
+    if (!p)
         return false;
-    ret->id = *lease_client_id(p->client);
-    ret->remote = *quic_lane_remote(masque_lane(p->tunnel));
+    ret->id = *member_id(p);
     ret->up_ns = p->up_ns;
     ret->n_addr = lease_held(p->client, ret->addr);
     ret->n_prefix = table_fixed(&p->owner, ret->prefix, HUB_PREFIXES_MAX);
     table_learned(&p->owner, ret->learned, HUB_INFO_LEARNED_MAX);
     ret->n_learned = p->owner.n_learned;
-    ret->packet_max = p->packet_max ? masque_packet_max(p->tunnel) : 0;
     ret->contested = p->contested;
     ret->contested_ns = p->contested_ns;
     ret->bad_sources = p->bad_sources;
@@ -375,10 +430,8 @@ bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)
     ret->bad = p->bad;
     session_stats_get(&p->session, &ret->session);
     ret->queued = session_queued(&p->session);
-    ret->cert_until_s = quic_lane_peer_until_s(masque_lane(p->tunnel));
     ret->queued_bytes = p->session.queue.bytes + p->session.held.bytes;
-    ret->n_lanes = 1;
-    quic_lane_stats(masque_lane(p->tunnel), &ret->lane);
+    fill_lanes(p, ret);
     return true;
 }
 

@@ -147,6 +147,10 @@ struct hub_peer_info {
 /* Number of peers that are up, and one of them (i below that number; the order may change with
  * every call into the hub). False when there is none. */
 unsigned hub_peers(const struct hub *h);
+
+/* Peers that are not up, but whose session is kept for some minutes. */
+unsigned hub_kept(const struct hub *h);
+
 bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret);
 
 /* A peer that was up and is gone. */

@@ -207,6 +207,21 @@ void table_unassign(struct table *t, struct table_owner *o)
     }
 }
 
+void table_unclaim(struct table *t, struct table_owner *o)
+{
+    for (struct table_entry *e = o->first, *next; e; e = next) {
+        next = e->next;
+        if (e->kind == TABLE_FIXED)
+            take_away(t, e);
+    }
+}
+
+void table_unlearn(struct table *t, struct table_owner *o)
+{
+    while (o->newest)
+        entry_delete(t, o->newest);
+}
+
 /* --- fixed ----------------------------------------------------------------------------- */
 
 int table_add_fixed(struct table *t, const struct ip_prefix *p)

@@ -83,6 +83,12 @@ void table_filter_learned(struct table *t, bool (*keep)(void *user, const struct
 /* Take away what is assigned to the owner. */
 void table_unassign(struct table *t, struct table_owner *o);
 
+/* Its fixed prefixes have no owner. */
+void table_unclaim(struct table *t, struct table_owner *o);
+
+/* Forget what was learned behind the owner. */
+void table_unlearn(struct table *t, struct table_owner *o);
+
 /* Take away what the owner has: assigned and learned entries go, fixed ones have no owner. */
 void table_leave(struct table *t, struct table_owner *o);
 

@@ -56,6 +56,11 @@ static void take(const uint8_t **data, size_t *len, size_t n)
     *len -= n;
 }
 
+static bool is_known(uint64_t type)
+{
+    return type <= CAPSULE_ROUTE_ADVERTISEMENT || type == CAPSULE_LANES;
+}
+
 /* Type and length are known: decide what becomes of the value. */
 static void on_header(struct capsule_parser *p, uint64_t type, uint64_t value_len)
 {
@@ -64,7 +69,7 @@ static void on_header(struct capsule_parser *p, uint64_t type, uint64_t value_le
     p->type = type;
     p->left = value_len;
     p->value_len = 0;
-    if (type > CAPSULE_ROUTE_ADVERTISEMENT) {
+    if (!is_known(type)) {
         p->state = STATE_SKIP;
     } else if (value_len <= CAPSULE_VALUE_MAX) {
         p->state = STATE_VALUE;

@@ -1,4 +1,5 @@
-/* The Capsule Protocol (RFC 9297, 3) and the capsules of IP proxying (RFC 9484, 4.7).
+/* The Capsule Protocol (RFC 9297, 3), the capsules of IP proxying (RFC 9484, 4.7) and of the
+ * session extension (doc/protocol.md).
  *
  * A capsule is type, length, value on the request stream. struct capsule_parser takes the stream
  * in chunks of any size and gives back whole capsules of the known types:
@@ -8,6 +9,7 @@
  *      ADDRESS_ASSIGN     0x01  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
  *      ADDRESS_REQUEST    0x02  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
  *      ROUTE_ADVERTISEMENT 0x03 CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
+ *      LANES        0x2d707103  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
  *      any other                skipped without being stored, whatever its length (RFC 9297, 3.2)
  *
  * Every error ends the request: abort the stream with capsule_error_h3_code().
@@ -26,6 +28,7 @@ enum capsule_type {
     CAPSULE_ADDRESS_ASSIGN = 0x01,
     CAPSULE_ADDRESS_REQUEST = 0x02,
     CAPSULE_ROUTE_ADVERTISEMENT = 0x03,
+    CAPSULE_LANES = 0x2d707103,
 };
 
 enum {
@@ -33,6 +36,7 @@ enum {
     CAPSULE_HEADER_MAX = 16,
     CAPSULE_ADDRS_MAX = 64,   /* addresses in one capsule that we take or make */
     CAPSULE_ROUTES_MAX = 256, /* ranges in one capsule that we take or make */
+    CAPSULE_LANES_MAX = 16,   /* the largest value of LANES; the least is 1 */
 };
 
 /* HTTP/3 error codes for the stream (RFC 9114, 8.1). A malformed capsule is a malformed message
@@ -54,6 +58,7 @@ enum { H3_EXCESSIVE_LOAD = 0x107, H3_MESSAGE_ERROR = 0x10e, H3_DATAGRAM_ERROR = 
     X(CAPSULE_RANGE_REVERSED, H3_MESSAGE_ERROR, "range starts behind its end")                \
     X(CAPSULE_RANGE_ORDER, H3_MESSAGE_ERROR, "ranges are out of order or overlap")            \
     X(CAPSULE_RANGE_OVERLAP, H3_MESSAGE_ERROR, "range for all protocols overlaps another")    \
+    X(CAPSULE_LANES_RANGE, H3_MESSAGE_ERROR, "number of lanes is not 1 to 16")                \
     X(CAPSULE_TOO_MANY, H3_EXCESSIVE_LOAD, "more entries than this endpoint takes")           \
     X(CAPSULE_TOO_LONG, H3_EXCESSIVE_LOAD, "capsule longer than this endpoint takes")         \
     X(CAPSULE_NO_MEMORY, H3_EXCESSIVE_LOAD, "no memory for a capsule")
@@ -139,6 +144,9 @@ enum capsule_error capsule_get_addrs(enum capsule_type type, const uint8_t *valu
  * included: a range for all protocols overlaps no other. On error *ret is unchanged. */
 enum capsule_error capsule_get_routes(const uint8_t *value, size_t len, struct capsule_routes *ret);
 
+/* Decode the value of LANES. On error *ret is unchanged. */
+enum capsule_error capsule_get_lanes(const uint8_t *value, size_t len, unsigned *ret);
+
 /* Encode a whole capsule, header included. The same rules are checked. Returns 0 and the length;
  * -EINVAL when a rule is broken; -ENOSPC when cap is too small. CAPSULE_HEADER_MAX +
  * CAPSULE_VALUE_MAX bytes are always enough. */
@@ -146,6 +154,8 @@ int capsule_put_addrs(enum capsule_type type, const struct capsule_addrs *addrs,
                       size_t cap, size_t *ret_len);
 int capsule_put_routes(const struct capsule_routes *routes, uint8_t *buf, size_t cap,
                        size_t *ret_len);
+
+int capsule_put_lanes(unsigned lanes, uint8_t *buf, size_t cap, size_t *ret_len);
 
 /* An Assigned Address that says "no address for this request": a request ID and 0.0.0.0/32 or
  * ::/128 (RFC 9484, 4.7.2). */

@@ -132,6 +132,12 @@ static void each_peer_has_its_own(void **state)
     assert_int_equal(hub_totals(w->hub).rx_packets, 2);
     stop_edge(w, 2);
     assert_int_equal(hub_peers(w->hub), 2);
+    assert_int_equal(hub_kept(w->hub), 1);
+    send_down(w, "192.0.2.1", "10.200.1.3"); /* it might come back soon */
+    sim_run_for(w->sim, 3 * NS_PER_S);
+    assert_int_equal(drops(w, DROP_STALE), 1);
+    sim_run_for(w->sim, 300 * NS_PER_S);
+    assert_int_equal(hub_kept(w->hub), 0);
     send_down(w, "192.0.2.1", "10.200.1.3");
     assert_int_equal(drops(w, DROP_NO_PEER), 3);
     assert_int_equal(hub_totals(w->hub).rx_packets, 2); /* also of those that are gone */

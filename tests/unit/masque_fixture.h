@@ -118,7 +118,8 @@ static inline void on_down(struct masque *m, const struct quic_fail_info *why)
     of(m)->why = *why;
 }
 
-static inline void on_lane_failed(struct masque_side *side, const struct quic_fail_info *why)
+static inline void on_lane_failed(struct masque_side *side, struct quic_lane *lane,
+                                  const struct quic_fail_info *why)
 {
     struct fixture *f = side->user;
 

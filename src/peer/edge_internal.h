@@ -1,0 +1,125 @@
+/* What the files of an edge share. Nobody outside this folder includes it.
+ *
+ *   edge.c         life, states, addresses, what can be seen
+ *   edge_lanes.c   how many lanes, and which: sockets, opening, closing
+ *   edge_tunnel.c  what the tunnel of a lane reports; its packets and the session
+ */
+#ifndef PEER_EDGE_INTERNAL_H
+#define PEER_EDGE_INTERNAL_H
+
+#include "peer/edge.h"
+
+enum edge_lane_state {
+    EDGE_LANE_NONE,
+    EDGE_LANE_OPENING, /* handshake and request are on their way */
+    EDGE_LANE_UP,
+    EDGE_LANE_LEAVING, /* up, begins nothing more, and waits for the answers to what it has sent */
+    EDGE_LANE_OVER     /* its last words may not have left yet: it keeps its socket */
+};
+
+struct edge_lane {
+    enum edge_lane_state state;
+    uint64_t since_ns;      /* of the state */
+    struct quic_lane *quic; /* OPENING to LEAVING */
+    struct masque *tunnel;  /* UP and LEAVING */
+    struct pack_lane pack;  /* packed */
+    unsigned socket;
+    struct net_addr local;
+};
+
+struct edge {
+    struct edge_opts opts;
+    struct masque_side side;
+    struct quic_endpoint *ep;
+    struct quic_path *path;
+    struct fq_flows *flows;
+    struct reasm_pool *reasm;
+    struct session session;
+    struct masque_join join; /* the session that every lane joins; version 0: none */
+    uint8_t epoch[MASQUE_EPOCH];
+    struct edge_lane lane[EDGE_LANES_MAX]; /* by number */
+    enum edge_state state;
+    struct net_addr local, remote;
+    unsigned socket;
+    struct ip_addr had[2]; /* that the hub gave us last, IPv4 and IPv6; family 0: none */
+    uint64_t now_ns;
+    uint64_t up_ns;    /* EDGE_UP: since when */
+    uint64_t retry_ns; /* EDGE_PAUSE: until when */
+    uint64_t pause_ns; /* the next pause */
+
+    /* Lanes on demand (edge_lanes.c). */
+    unsigned hub_wants; /* as it said last, */
+    uint64_t hub_wants_ns;
+    uint64_t look_ns;       /* when to look next how many there should be */
+    uint64_t enough_ns;     /* since when there are more than are wanted, */
+    unsigned most_wanted;   /* and the most that were wanted since */
+    uint64_t lane_retry_ns; /* no further lane before */
+    uint64_t lane_pause_ns; /* the next pause after one that failed */
+
+    /* The tunnel or the attempt is over: it has no lane any more. Events from below only record it;
+     * what follows from it is done by settle() when the call into the endpoint is over, because
+     * closing the path frees what is still at work on the way up. */
+    bool over;
+    struct edge_failure end;
+};
+
+extern const struct masque_ops edge_tunnel_ops;
+
+/* --- edge.c --- */
+
+void edge_change_state(struct edge *e, enum edge_state state, const char *why);
+
+/* --- edge_tunnel.c --- */
+
+void edge_on_lane_failed(struct masque_side *side, struct quic_lane *lane,
+                         const struct quic_fail_info *why);
+
+/* --- edge_lanes.c --- */
+
+/* Open lane 0. Returns as quic_path_open_lane(). */
+int edge_lanes_begin(struct edge *e);
+
+/* The one of that connection; NULL: none any more. */
+struct edge_lane *edge_lane_find(struct edge *e, const struct quic_lane *quic);
+
+static inline unsigned edge_lane_number(const struct edge *e, const struct edge_lane *l)
+{
+    return (unsigned)(l - e->lane);
+}
+
+/* Whether its tunnel is up. */
+static inline bool edge_lane_is_up(const struct edge_lane *l)
+{
+    return l->state == EDGE_LANE_UP || l->state == EDGE_LANE_LEAVING;
+}
+
+unsigned edge_lanes_up(const struct edge *e);
+
+/* Whether the path may have more than one, if the session is packed. */
+bool edge_lanes_possible(const struct edge *e);
+
+/* The session has one lane more. */
+void edge_lane_join_session(struct edge *e, struct edge_lane *l);
+
+void edge_lane_opened(struct edge *e, struct edge_lane *l, struct masque *tunnel);
+
+/* The lane is lost for this reason. It is tried again when others are up; else the tunnel is over.
+ */
+void edge_lane_lost(struct edge *e, struct edge_lane *l, const struct edge_failure *why);
+
+/* Close all lanes but this one, which goes on in another epoch. */
+void edge_lanes_close_others(struct edge *e, const struct edge_lane *but);
+
+/* All lanes are over; the path is closed by the caller. at_once: so are their sockets. */
+void edge_lanes_end(struct edge *e, bool at_once);
+
+/* Open and close lanes as the path needs them. After every call into the endpoint. */
+void edge_lanes_adapt(struct edge *e);
+
+/* When edge_lanes_adapt() wants to be called though nothing else happens; TIME_NEVER_NS: never. */
+uint64_t edge_lanes_deadline_ns(const struct edge *e);
+
+/* How many there should be. */
+unsigned edge_lanes_target(const struct edge *e, uint64_t now_ns);
+
+#endif

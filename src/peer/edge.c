@@ -378,6 +378,7 @@ bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret)
     if (!first)
         return false;
     quic_lane_stats(first->quic, ret);
+    quic_lane_stats_add(ret, &e->past);
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
         struct quic_lane_stats more;
 

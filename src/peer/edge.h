@@ -130,8 +130,8 @@ const struct session *edge_session(const struct edge *e);
 /* The tunnel, to be looked at only; NULL unless the state is EDGE_UP. */
 const struct masque *edge_tunnel(const struct edge *e);
 
-/* Of all lanes that are up together, times of the lane with the lowest number. Fills *ret and
- * returns true while there is one. */
+/* Of the path: what all its lanes have counted since it was made, also those that are over; times
+ * and sizes of the lane with the lowest number. Fills *ret and returns true while there is one. */
 bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret);
 
 /* Lanes that are up; and how many the path should have by what it carries and loses. */

@@ -48,7 +48,8 @@ struct edge {
     uint64_t pause_ns; /* the next pause */
 
     /* Lanes on demand (edge_lanes.c). */
-    unsigned hub_wants; /* as it said last, */
+    struct quic_lane_stats past; /* what those that are over have counted on this path */
+    unsigned hub_wants;          /* as it said last, */
     uint64_t hub_wants_ns;
     uint64_t look_ns;       /* when to look next how many there should be */
     uint64_t enough_ns;     /* since when there are more than are wanted, */

@@ -71,8 +71,15 @@ static void give_back_socket(struct edge *e, struct edge_lane *l)
 /* What it had on its way goes over the others. */
 static void end(struct edge *e, struct edge_lane *l)
 {
+    struct quic_lane_stats st;
+
     if (l->state == EDGE_LANE_NONE || l->state == EDGE_LANE_OVER)
         return;
+    if (edge_lane_is_up(l)) {
+        quic_lane_stats(l->quic, &st);
+        st.cwnd_bytes = st.in_flight_bytes = 0;
+        quic_lane_stats_add(&e->past, &st);
+    }
     l->quic = NULL;
     l->tunnel = NULL;
     set_state(e, l, l == e->lane ? EDGE_LANE_NONE : EDGE_LANE_OVER);
@@ -150,6 +157,7 @@ int edge_lanes_begin(struct edge *e)
     e->lane_pause_ns = PAUSE_FIRST_NS;
     e->lane_retry_ns = e->look_ns = 0;
     e->hub_wants = 0;
+    e->past = (struct quic_lane_stats){0};
     return open_lane(e, &e->lane[0]);
 }
 

@@ -409,6 +409,7 @@ static void fill_lanes(const struct member *p, struct hub_peer_info *ret)
         else
             quic_lane_stats_add(&ret->lane, &st);
     }
+    quic_lane_stats_add(&ret->lane, &p->past);
 }
 
 bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret)

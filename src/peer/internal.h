@@ -56,6 +56,7 @@ struct member {
     uint64_t bad_sources, bad_ns; /* how many; when the last was */
     struct ip_addr bad;           /* what it came from */
     struct session session;
+    struct quic_lane_stats past; /* what lanes that are over have counted since it is up */
 
     /* Packed: which session of the peer it is, the epoch that it was told, its paths, and when its
      * receiver wants to be woken (in hub.waiting). */

@@ -129,6 +129,7 @@ static void remove_lane(struct member_lane *l)
 {
     struct member *p = l->member;
     struct member_lane **at = &p->lanes;
+    struct quic_lane_stats st;
     bool path_left = false;
 
     while (*at != l)
@@ -138,6 +139,9 @@ static void remove_lane(struct member_lane *l)
         path_left |= k->path == l->path;
     if (!path_left)
         p->path[l->path] = (struct member_path){.quic = NULL};
+    quic_lane_stats(masque_lane(l->tunnel), &st);
+    st.cwnd_bytes = st.in_flight_bytes = 0;
+    quic_lane_stats_add(&p->past, &st);
     masque_set_user(l->tunnel, NULL);
     session_lane_done(&p->session, &l->pack, p->hub->now_ns);
     free(l);
@@ -175,6 +179,7 @@ static void tell_down(struct member *p, const char *why)
 
     p->open = false;
     p->packet_max = 0;
+    p->past = (struct quic_lane_stats){0};
     if (was_open)
         h->opts.events->peer_down(h->opts.user, member_id(p), why);
 }

@@ -170,8 +170,11 @@ bool hub_recheck_next(struct hub *h, uint64_t now_ns, unsigned n)
 {
     set_now(h, now_ns);
     h->recheck_left = MIN(h->recheck_left, h->n_present);
-    while (n && h->recheck_left)
-        n -= MIN(n, recheck_member(h->members[--h->recheck_left]));
+    while (n && h->recheck_left) {
+        unsigned lanes = recheck_member(h->members[--h->recheck_left]);
+
+        n -= MIN(n, lanes);
+    }
     return h->recheck_left;
 }
 

@@ -17,7 +17,10 @@ static void start_up(struct scene *s, uint64_t seed, const struct link_opts *lin
 
 static const struct session_stats *edge_stats(const struct scene *s)
 {
-    return &edge_session(s->t->edge)->stats;
+    static struct session_stats st;
+
+    session_stats_get(edge_session(s->t->edge), &st);
+    return &st;
 }
 
 static unsigned lanes(const struct scene *s)

@@ -2,6 +2,8 @@
 
     lan1 --- edge === wan1 === hub --- inet
 """
+import signal
+
 import pytest
 from lab import Lab
 from traffic import ping
@@ -41,6 +43,20 @@ def test_one_end_restarts(site, node, how):
     else:
         assert end.stop() == 0, end.text()
     assert ping(site, "lan1", site.inet4, 2, 0.1, ["-W", "1"]).received == 0
+    end.start()
+    works(site)
+
+
+def test_one_signal_more_says_nothing(site):
+    """Whoever stops it twice, or a hundred times, gets the same end and the same lines."""
+    end = site.edge_end
+    before = end.text().count("helper: ")
+    for _ in range(100):
+        if not end.running():
+            break
+        end.process.send_signal(signal.SIGTERM)
+    assert end.wait_exit() == 0, end.text()
+    assert end.text().count("helper: ") == before, end.text()[-2000:]
     end.start()
     works(site)
 

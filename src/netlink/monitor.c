@@ -13,6 +13,8 @@
 #include "netlink/netlink.h"
 #include "netlink/parse.h"
 
+#define GROUP_BIT(group) (1u << ((group)-1))
+
 enum { MESSAGE_MAX = 32768, READS_MAX = 64, RCVBUF_BYTES = 1 << 20 };
 
 struct netlink_monitor {
@@ -31,6 +33,7 @@ const char *netlink_event_name(enum netlink_event_type type)
         [NETLINK_EVENT_ADDR] = "address",
         [NETLINK_EVENT_ADDR_GONE] = "address-gone",
         [NETLINK_EVENT_ROUTE_GONE] = "route-gone",
+        [NETLINK_EVENT_RULE_GONE] = "rule-gone",
         [NETLINK_EVENT_RESYNC] = "resynchronise",
     };
 
@@ -65,7 +68,8 @@ int netlink_monitor_open(struct netlink_monitor **ret)
     struct sockaddr_nl addr = {
         .nl_family = AF_NETLINK,
         .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
-                     RTMGRP_IPV6_ROUTE,
+                     RTMGRP_IPV6_ROUTE | GROUP_BIT(RTNLGRP_IPV4_RULE) |
+                     GROUP_BIT(RTNLGRP_IPV6_RULE),
     };
     struct netlink_monitor *m = calloc(1, sizeof(*m));
     int bytes = RCVBUF_BYTES;
@@ -115,6 +119,9 @@ static int to_event(const struct nlmsghdr *h, struct netlink_event *ev)
     case RTM_DELROUTE:
         ev->type = NETLINK_EVENT_ROUTE_GONE;
         return parse_route(h, &ev->route);
+    case RTM_DELRULE:
+        ev->type = NETLINK_EVENT_RULE_GONE;
+        return parse_rule(h, &ev->rule);
     default:
         return -ENOMSG;
     }

@@ -110,6 +110,33 @@ int netlink_route_walk_new(int index, struct netlink_route_walk **ret);
 int netlink_route_walk_next(struct netlink_route_walk *w, netlink_route_cb *cb, void *user);
 void netlink_route_walk_free(struct netlink_route_walk *w);
 
+/* What packets that this machine itself sends from one of its addresses look into (ip-rule(8)):
+ * each rule says `from SRC iif lo` and carries NETLINK_RTPROT. */
+enum netlink_rule_kind {
+    NETLINK_RULE_NEAR,  /* the table main, but for its default routes */
+    NETLINK_RULE_TABLE, /* a table */
+    NETLINK_RULE_END,   /* nothing: unreachable */
+    NETLINK_RULE_OTHER  /* of our protocol, and none of these; never added */
+};
+
+struct netlink_rule {
+    struct ip_addr src;
+    enum netlink_rule_kind kind;
+    uint32_t priority;
+    uint32_t table; /* of NETLINK_RULE_TABLE; else 0 */
+};
+
+/* -EEXIST: that very rule is there. */
+int netlink_rule_add(struct netlink *nl, const struct netlink_rule *r);
+
+/* Delete a rule of our protocol from that source with that priority. -ENOENT: there is none. */
+int netlink_rule_del(struct netlink *nl, const struct ip_addr *src, uint32_t priority);
+
+/* Hand every rule of our protocol to cb, which must not use nl. Returns 0 or -errno; after an error
+ * cb may have got some. */
+typedef void netlink_rule_cb(void *user, const struct netlink_rule *r);
+int netlink_rule_each(struct netlink *nl, netlink_rule_cb *cb, void *user);
+
 /* The interface that the kernel would send a packet to that address by now. Returns 0;
  * -ENETUNREACH, -EHOSTUNREACH and the like: there is no route; -ENODEV: it leads to no interface.
  */
@@ -133,6 +160,7 @@ enum netlink_event_type {
     NETLINK_EVENT_ADDR,      /* an address appeared or changed its flags */
     NETLINK_EVENT_ADDR_GONE,
     NETLINK_EVENT_ROUTE_GONE, /* a route of our protocol was removed */
+    NETLINK_EVENT_RULE_GONE,  /* a rule of our protocol was removed */
     NETLINK_EVENT_RESYNC,     /* events were lost: read everything anew */
     NETLINK_EVENT_COUNT
 };
@@ -145,6 +173,7 @@ struct netlink_event {
         struct netlink_link link;
         struct netlink_addr addr;
         struct netlink_route route;
+        struct netlink_rule rule;
     };
 };
 
@@ -152,9 +181,9 @@ struct netlink_monitor;
 
 typedef void netlink_event_cb(void *user, const struct netlink_event *ev);
 
-/* Open the monitor: a non-blocking socket that has joined the link, address and route groups. Open
- * it before reading the first state, so that no change falls between. Of routes the kernel passes
- * on only the removal of ours, however many others change. Returns 0 or -errno. */
+/* Open the monitor: a non-blocking socket that has joined the link, address, route and rule groups.
+ * Open it before reading the first state, so that no change falls between. Of routes the kernel
+ * passes on only the removal of ours, however many others change. Returns 0 or -errno. */
 int netlink_monitor_open(struct netlink_monitor **ret);
 void netlink_monitor_close(struct netlink_monitor *m);
 int netlink_monitor_fd(const struct netlink_monitor *m);

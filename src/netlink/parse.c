@@ -1,6 +1,7 @@
 #include "netlink/parse.h"
 
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -218,6 +219,59 @@ int parse_any_route(const struct nlmsghdr *h, struct netlink_route *ret)
     if (rt->rtm_family != AF_INET && rt->rtm_family != AF_INET6)
         return -ENOMSG;
     return parse_fields(h, ret, &gateway);
+}
+
+/* --- rules ----------------------------------------------------------------------------- */
+
+/* The rest of what makes a rule: of which kind it is, if of any. */
+static enum netlink_rule_kind rule_kind(const struct fib_rule_hdr *rule, const struct nlattr **v)
+{
+    bool full = rule->src_len == (rule->family == AF_INET ? 32 : 128) && !rule->dst_len;
+    uint32_t shortest = UINT32_MAX, table = rule->table;
+    char iif[IFNAMSIZ] = "";
+
+    if (v[FRA_IIFNAME])
+        copy_string(v[FRA_IIFNAME], iif, sizeof(iif));
+    if (!full || strcmp(iif, "lo") != 0)
+        return NETLINK_RULE_OTHER;
+    if (rule->action == FR_ACT_UNREACHABLE)
+        return NETLINK_RULE_END;
+    if (valid(v[FRA_SUPPRESS_PREFIXLEN], MNL_TYPE_U32))
+        shortest = mnl_attr_get_u32(v[FRA_SUPPRESS_PREFIXLEN]);
+    if (valid(v[FRA_TABLE], MNL_TYPE_U32))
+        table = mnl_attr_get_u32(v[FRA_TABLE]);
+    if (rule->action != FR_ACT_TO_TBL)
+        return NETLINK_RULE_OTHER;
+    if (shortest == UINT32_MAX)
+        return NETLINK_RULE_TABLE;
+    return !shortest && table == RT_TABLE_MAIN ? NETLINK_RULE_NEAR : NETLINK_RULE_OTHER;
+}
+
+int parse_rule(const struct nlmsghdr *h, struct netlink_rule *ret)
+{
+    const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(h);
+    const struct nlattr *v[FRA_PROTOCOL + 1] = {0};
+    struct attr_table t = {v, FRA_PROTOCOL, message_end(h)};
+    struct netlink_rule r = {.kind = NETLINK_RULE_OTHER};
+
+    if (mnl_nlmsg_get_payload_len(h) < sizeof(*rule))
+        return -EBADMSG;
+    if (rule->family != AF_INET && rule->family != AF_INET6)
+        return -ENOMSG;
+    if (mnl_attr_parse(h, sizeof(*rule), collect, &t) < 0)
+        return -EBADMSG;
+    if (!valid(v[FRA_PROTOCOL], MNL_TYPE_U8) || mnl_attr_get_u8(v[FRA_PROTOCOL]) != NETLINK_RTPROT)
+        return -ENOMSG;
+    r.src.family = rule->family == AF_INET ? 4 : 6;
+    if (v[FRA_SRC] && mnl_attr_get_payload_len(v[FRA_SRC]) == ip_addr_bits(&r.src) / 8)
+        memcpy(r.src.b, mnl_attr_get_payload(v[FRA_SRC]), ip_addr_bits(&r.src) / 8);
+    if (valid(v[FRA_PRIORITY], MNL_TYPE_U32))
+        r.priority = mnl_attr_get_u32(v[FRA_PRIORITY]);
+    r.kind = rule_kind(rule, v);
+    if (r.kind == NETLINK_RULE_TABLE)
+        r.table = valid(v[FRA_TABLE], MNL_TYPE_U32) ? mnl_attr_get_u32(v[FRA_TABLE]) : rule->table;
+    *ret = r;
+    return 0;
 }
 
 /* --- next hops ------------------------------------------------------------------------- */

@@ -21,6 +21,9 @@ int parse_link(const struct nlmsghdr *h, struct netlink_link *ret);
 int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret);
 int parse_route(const struct nlmsghdr *h, struct netlink_route *ret);
 
+/* RTM_NEWRULE or RTM_DELRULE. Returns 0; -ENOMSG: not of our protocol; -EBADMSG. */
+int parse_rule(const struct nlmsghdr *h, struct netlink_rule *ret);
+
 /* The source address in an RTM_NEWROUTE that answers how one destination is reached. Returns 0;
  * -ENOMSG: it names none; -EBADMSG. */
 int parse_route_source(const struct nlmsghdr *h, struct ip_addr *ret);

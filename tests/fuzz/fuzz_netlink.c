@@ -17,6 +17,7 @@ static void parse(const struct nlmsghdr *h)
     struct netlink_link link;
     struct netlink_addr addr;
     struct netlink_route route;
+    struct netlink_rule rule;
     static const struct ip_addr hops[] = {{.family = 4, .b = {10}}, {.family = 6, .b = {0xfe}}};
     struct ip_addr source;
 
@@ -31,6 +32,9 @@ static void parse(const struct nlmsghdr *h)
         check(ip_addr_bits(&source));
     for (unsigned i = 0; i < ARRAY_LEN(hops); i++)
         parse_goes_by(h, &hops[i], 7);
+    if (parse_rule(h, &rule) == 0)
+        check(ip_addr_bits(&rule.src) && rule.kind <= NETLINK_RULE_OTHER &&
+              (rule.kind == NETLINK_RULE_TABLE || !rule.table));
     if (parse_route(h, &route) == 0)
         check(route.dst.len <= ip_addr_bits(&route.dst.addr));
 }

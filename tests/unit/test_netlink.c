@@ -496,6 +496,66 @@ static void test_monitor_addresses(void **state)
 }
 
 /* The interface goes down, vanishes with its address, and returns under the same name. */
+struct rules {
+    struct netlink_rule v[8];
+    unsigned n;
+};
+
+static void on_rule(void *user, const struct netlink_rule *r)
+{
+    struct rules *l = user;
+
+    assert_true(l->n < ARRAY_LEN(l->v));
+    l->v[l->n++] = *r;
+}
+
+static struct netlink_rule rule(const char *src, enum netlink_rule_kind kind, uint32_t priority,
+                                uint32_t table)
+{
+    return (struct netlink_rule){prefix(src).addr, kind, priority, table};
+}
+
+static bool same_rule(const struct netlink_rule *a, const struct netlink_rule *b)
+{
+    return ip_addr_equal(&a->src, &b->src) && a->kind == b->kind && a->priority == b->priority &&
+           a->table == b->table;
+}
+
+/* Each kind in both families, as it was made; gone one by one; those of others stay. */
+static void test_rules(void **state)
+{
+    struct fixture *f = *state;
+    const struct netlink_rule want[] = {rule("10.9.0.1/32", NETLINK_RULE_NEAR, 1090, 0),
+                                        rule("10.9.0.1/32", NETLINK_RULE_TABLE, 1091, 100),
+                                        rule("10.9.0.1/32", NETLINK_RULE_END, 1092, 0),
+                                        rule("fd00:9::1/128", NETLINK_RULE_NEAR, 1090, 0),
+                                        rule("fd00:9::1/128", NETLINK_RULE_TABLE, 1091, 70000),
+                                        rule("fd00:9::1/128", NETLINK_RULE_END, 1092, 0)};
+    struct netlink_rule bad = rule("10.9.0.1/32", NETLINK_RULE_OTHER, 1, 0);
+    struct rules seen = {.n = 0};
+
+    assert_int_equal(netlink_rule_each(f->nl, on_rule, &seen), 0);
+    assert_int_equal(seen.n, 0);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+        assert_int_equal(netlink_rule_add(f->nl, &want[i]), 0);
+        assert_int_equal(netlink_rule_add(f->nl, &want[i]), -EEXIST);
+    }
+    assert_int_equal(netlink_rule_add(f->nl, &bad), -EINVAL);
+    assert_int_equal(netlink_rule_each(f->nl, on_rule, &seen), 0);
+    assert_int_equal(seen.n, ARRAY_LEN(want));
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_true(same_rule(&seen.v[i], &want[i]));
+    monitor_read(f);
+    assert_int_equal(netlink_rule_del(f->nl, &want[0].src, 1099), -ENOENT);
+    for (size_t i = 0; i < ARRAY_LEN(want); i++)
+        assert_int_equal(netlink_rule_del(f->nl, &want[i].src, want[i].priority), 0);
+    assert_int_equal(monitor_read(f).n[NETLINK_EVENT_RULE_GONE], ARRAY_LEN(want));
+    seen.n = 0;
+    assert_int_equal(netlink_rule_each(f->nl, on_rule, &seen), 0);
+    assert_int_equal(seen.n, 0);
+    assert_int_equal(netlink_rule_del(f->nl, &want[0].src, 0), -ENOENT); /* that is the kernel's */
+}
+
 static void test_monitor_vanish_and_return(void **state)
 {
     struct fixture *f = *state;
@@ -775,6 +835,7 @@ int main(void)
         cmocka_unit_test(test_parse_next_hops),
         T(test_route_of_others),
         T(test_monitor_addresses),
+        T(test_rules),
         T(test_monitor_vanish_and_return),
         T(test_monitor_overrun),
         cmocka_unit_test(test_event_names),

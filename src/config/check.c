@@ -154,6 +154,17 @@ static bool routes_are_in_main(const struct tunnel_config *c)
     return !c->route_table || c->route_table == ROUTE_TABLE_MAIN;
 }
 
+uint32_t config_source_table(const struct tunnel_config *c)
+{
+    uint32_t table = c->source_table;
+
+    if (c->role != CONFIG_ROLE_CLIENT)
+        return 0;
+    if (!table && c->n_routes)
+        table = c->route_table;
+    return table == ROUTE_TABLE_MAIN ? 0 : table;
+}
+
 bool config_leads_in(const struct tunnel_config *c, const struct ip_addr *to, struct ip_prefix *ret)
 {
     const struct ip_prefix *found = NULL;
@@ -222,6 +233,9 @@ static void check_routes(const struct check_input *in, struct config_report *rep
     }
     if (c->route_table == ROUTE_TABLE_LOCAL)
         report_add(report, true, place(in, CONFIG_KEY_ROUTE_TABLE)->at, "choose another number",
+                   "table 255 is the kernel's own");
+    if (c->source_table == ROUTE_TABLE_LOCAL)
+        report_add(report, true, place(in, CONFIG_KEY_SOURCE_TABLE)->at, "choose another number",
                    "table 255 is the kernel's own");
     if (good(in, CONFIG_KEY_ROUTE_TABLE) && absent(in, CONFIG_KEY_ROUTES))
         report_add(report, false, place(in, CONFIG_KEY_ROUTE_TABLE)->at,

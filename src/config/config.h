@@ -86,8 +86,10 @@ struct tunnel_config {
     char instance_id[CONFIG_INSTANCE_MAX]; /* client; "" = after tun_name: config_instance_id() */
     struct ip_prefix routes[CONFIG_ROUTES_MAX]; /* client: networks routed into the TUN */
     unsigned n_routes;
-    uint32_t route_table; /* client: of those routes; 0 = main */
-    uint32_t mtu;         /* 0 = auto: follow the path, at least 1280 */
+    uint32_t route_table;  /* client: of those routes; 0 = main */
+    uint32_t source_table; /* client: of what the tunnel's addresses send; 0 = auto:
+                              config_source_table() */
+    uint32_t mtu;          /* 0 = auto: follow the path, at least 1280 */
 
     char tls_cert_file[CONFIG_PATH_MAX]; /* server: mandatory; client: unless a token is used */
     char tls_key_file[CONFIG_PATH_MAX];
@@ -210,6 +212,9 @@ const char *config_key_names(uint64_t keys, char *buf, size_t size);
 /* The instance id that a client names to its server: instance_id, or else tun_name with every
  * character that an id cannot have replaced by "_". */
 void config_instance_id(const struct tunnel_config *c, char ret[static CONFIG_INSTANCE_MAX]);
+
+/* The table that packets from the tunnel's own addresses look into; 0: no rule says so. */
+uint32_t config_source_table(const struct tunnel_config *c);
 
 /* Whether a client's configuration leads what this machine sends to that address into the tunnel,
  * as far as that is sure: by the table main. Tells one of the networks that do. */

@@ -286,7 +286,8 @@ static const struct config_key keys[] = {
             .help = "networks that are routed into the tunnel",
             .man =
                 "One value or a list. A route for each is put into route_table when the instance "
-                "starts and taken out when it stops. They carry protocol number 109 and metric "
+                "starts; like the interface they stay when it stops, so that nothing takes another "
+                "way meanwhile. They carry protocol number 109 and metric "
                 "4096, so that in the table main a default route of the system that has a smaller "
                 "metric goes before 0.0.0.0/0; 0.0.0.0/1 and 128.0.0.0/1 together go before it. "
                 "The address of the server must stay reachable past the tunnel; it does when "
@@ -304,7 +305,32 @@ static const struct config_key keys[] = {
             .def = "main",
             .example = "104",
             .help = "the kernel's routing table for routes",
-            .man = "Which traffic looks into a table other than main is for ip-rule(8) to say.",
+            .man =
+                "Which traffic looks into a table other than main is for ip-rule(8) to say. What "
+                "the tunnel's own addresses send does by itself: source_table.",
+        },
+    [CONFIG_KEY_SOURCE_TABLE] =
+        {
+            .name = "source_table",
+            .type = CONFIG_TYPE_UINT,
+            .roles = CONFIG_FOR_CLIENT,
+            .live = true,
+            FIELD(tunnel_config, source_table),
+            .min = 1,
+            .max = UINT32_MAX,
+            .zero_word = "auto",
+            .def = "auto",
+            .example = "auto",
+            .help = "the routing table for what this machine sends from its tunnel addresses",
+            .man =
+                "For each address of the TUN interface there are three rules (ip-rule(8)) with the "
+                "priorities 1090 to 1092 and protocol number 109, for what this machine itself "
+                "sends from there, such as answers: the table main but for its default routes, "
+                "then this table, then unreachable. So answers to hosts beyond the server go by "
+                "the tunnel, and nothing with such an address leaves by a WAN. With auto it is "
+                "the route_table, if there are routes and they are not in main. Without routes, "
+                "or with routes in main, auto makes no rule, and what rules there are decides. "
+                "254, which is main, makes none in any case.",
         },
     [CONFIG_KEY_MTU] =
         {

@@ -199,7 +199,7 @@ static void on_netlink_event(void *user, const struct netlink_event *ev)
     upkeep_on_event(inst, ev);
     if (changes_outside(inst, ev))
         instance_recheck_assigned(inst);
-    if (ev->type != NETLINK_EVENT_ROUTE_GONE)
+    if (ev->type != NETLINK_EVENT_ROUTE_GONE && ev->type != NETLINK_EVENT_RULE_GONE)
         instance_follow_addresses(inst);
 }
 

@@ -1,4 +1,4 @@
-/* The TUN as the configuration wants it: there, up, with its MTU, addresses and routes.
+/* The TUN as the configuration wants it: there, up, with its MTU, addresses, rules and routes.
  *
  * Others may change it: an administrator's slip, a network manager that tidies up, a script. The
  * tunnel then looks healthy and carries nothing. So every kernel event about the TUN leads to a
@@ -10,7 +10,8 @@
  * minute, so that there are at most nine repairs in the first minute and two in any later one. It
  * begins anew when the TUN was left alone for ten seconds longer than the pause.
  *
- * Only what we made ourselves is ever taken away: addresses and routes carry our protocol number.
+ * Only what we made ourselves is ever taken away: addresses, rules and routes carry our protocol
+ * number.
  */
 #include "daemon/upkeep.h"
 
@@ -20,6 +21,7 @@
 #include <string.h>
 
 #include "daemon/instance.h"
+#include "daemon/rules.h"
 #include "daemon/usable.h"
 
 enum { QUICK_REPAIRS = 3, PAUSE_MAX_S = 30 };
@@ -121,7 +123,7 @@ static int sync_link(struct instance *inst, enum upkeep_reason why)
 
 /* --- addresses ------------------------------------------------------------------------- */
 
-static unsigned wanted_addresses(const struct instance *inst, const struct ip_prefix **ret)
+unsigned upkeep_addresses(const struct instance *inst, const struct ip_prefix **ret)
 {
     const struct tunnel_config *c = inst->config;
     bool automatic = c->role == CONFIG_ROLE_CLIENT && !c->n_tun_addr;
@@ -150,7 +152,7 @@ static int sync_addresses(struct instance *inst, enum upkeep_reason why)
 {
     _cleanup_free_ struct netlink_addr *v = NULL;
     const struct ip_prefix *want;
-    unsigned n_want = wanted_addresses(inst, &want);
+    unsigned n_want = upkeep_addresses(inst, &want);
     int n = netlink_addr_all(inst->netlink, tun_ifindex(inst->tun), &v), done = 0;
     char buf[IP_PREFIX_STR_MAX];
 
@@ -187,7 +189,10 @@ static int sync_interface(struct instance *inst, enum upkeep_reason why)
 {
     int rv = sync_link(inst, why);
 
-    return rv < 0 ? rv : both(rv, sync_addresses(inst, why));
+    if (rv < 0)
+        return rv;
+    rv = both(rv, sync_addresses(inst, why));
+    return both(rv, rules_sync(inst, why));
 }
 
 /* What the kernel has dropped since the last look, in *ret; false: it does not tell. */
@@ -406,6 +411,9 @@ enum exit_code upkeep_start(struct instance *inst)
         rv = sync_addresses(inst, REASON_START);
     if (rv < 0)
         return EXIT_CODE_START;
+    rv = rules_sync(inst, REASON_START);
+    if (rv < 0)
+        upkeep_say_failed(inst, "set rules", "", rv);
     log_info("tun %s: %s, mtu %u%s", name_of(inst),
              tun_was_created(inst->tun) ? "created" : "found", inst->tun_mtu,
              inst->config->mtu ? "" : " until the path is known");

@@ -56,6 +56,9 @@ void upkeep_on_event(struct instance *inst, const struct netlink_event *ev);
 /* A comparison of the routes, begun for that reason, has ended with rv: see routes_begin(). */
 void upkeep_on_routes(struct instance *inst, enum upkeep_reason why, int rv);
 
+/* The addresses that the TUN shall have: their number, and where they are. */
+unsigned upkeep_addresses(const struct instance *inst, const struct ip_prefix **ret);
+
 /* What of the TUN cannot be put right; few lines however often. */
 void upkeep_say_failed(struct instance *inst, const char *what, const char *object, int rv);
 

@@ -179,6 +179,18 @@ int helper_routes(struct helper *h, bool add, const struct netlink_route *v, uns
     return r;
 }
 
+int helper_rule_add(struct helper *h, const struct ip_addr *src, enum netlink_rule_kind kind)
+{
+    return ask_plain(
+        h, &(struct helper_request){.op = HELPER_OP_RULE_ADD, .which = kind, .rule.src = *src});
+}
+
+int helper_rule_del(struct helper *h, const struct ip_addr *src, uint32_t priority)
+{
+    return ask_plain(h,
+                     &(struct helper_request){.op = HELPER_OP_RULE_DEL, .rule = {*src, priority}});
+}
+
 /* --- UDP ------------------------------------------------------------------------------- */
 
 int helper_udp_open(struct helper *h, const struct udp_socket_opts *opts, struct udp_socket **ret)

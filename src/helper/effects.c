@@ -107,6 +107,16 @@ static int fx_routes(void *user, bool add, const struct netlink_route *v, unsign
     return netlink_route_batch(((struct effects *)user)->netlink, add, v, n, ret_err);
 }
 
+static int fx_rule_add(void *user, const struct netlink_rule *r)
+{
+    return netlink_rule_add(((struct effects *)user)->netlink, r);
+}
+
+static int fx_rule_del(void *user, const struct ip_addr *src, uint32_t priority)
+{
+    return netlink_rule_del(((struct effects *)user)->netlink, src, priority);
+}
+
 /* --- UDP ------------------------------------------------------------------------------- */
 
 static int fx_device_holds(void *user, const char *device, const struct ip_addr *a)
@@ -328,6 +338,8 @@ const struct server_effects effects_real = {
     .addr_is_ours = fx_addr_is_ours,
     .addr_all = fx_addr_all,
     .routes = fx_routes,
+    .rule_add = fx_rule_add,
+    .rule_del = fx_rule_del,
     .device_holds = fx_device_holds,
     .udp_open = fx_udp_open,
     .file_open = fx_file_open,

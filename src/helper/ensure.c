@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <net/if.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/util.h"
 #include "helper/policy.h"
 #include "helper/sandbox.h"
 #include "netlink/netlink.h"
 #include "tun/tun.h"
+
+enum { RULES_MAX = 256 };
 
 /* Make it or attach to it for a moment, which also makes it persistent and sets its owner. */
 static int make(const struct tunnel_config *c, enum ensure_result *ret)
@@ -92,6 +96,45 @@ bool ensure_tun_exists(const char *name)
     return there;
 }
 
+/* --- and taking it away ---------------------------------------------------------------- */
+
+struct rule_list {
+    struct netlink_rule v[RULES_MAX];
+    unsigned n;
+};
+
+static void append_rule(void *user, const struct netlink_rule *r)
+{
+    struct rule_list *l = user;
+
+    if (l->n < RULES_MAX)
+        l->v[l->n++] = *r;
+}
+
+/* Of rules that are ours, those for addresses that no interface has any more. */
+static int remove_rules(void)
+{
+    _cleanup_free_ struct netlink_addr *v = NULL;
+    struct rule_list rules = {.n = 0};
+    struct netlink *nl = NULL;
+    int r = netlink_open(&nl), n = 0;
+
+    if (!r)
+        r = netlink_rule_each(nl, append_rule, &rules);
+    if (!r)
+        r = n = netlink_addr_all(nl, 0, &v);
+    for (unsigned i = 0; r >= 0 && i < rules.n; i++) {
+        bool there = false;
+
+        for (int k = 0; k < n; k++)
+            there |= ip_addr_equal(&v[k].prefix.addr, &rules.v[i].src);
+        if (!there)
+            netlink_rule_del(nl, &rules.v[i].src, rules.v[i].priority);
+    }
+    netlink_close(nl);
+    return MIN(r, 0);
+}
+
 int ensure_no_tun(const char *name)
 {
     const struct tun_opts opts = {0};
@@ -105,5 +148,5 @@ int ensure_no_tun(const char *name)
         return r;
     r = tun_set_persist(tun, false);
     tun_close(tun);
-    return r;
+    return r ? r : remove_rules();
 }

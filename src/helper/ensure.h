@@ -18,8 +18,8 @@ int ensure_tun(const struct tunnel_config *c, const char **ret_what);
 /* Whether there is a TUN of that name. */
 bool ensure_tun_exists(const char *name);
 
-/* Remove the TUN of that name, with its addresses and routes, unless somebody has it open. Returns
- * 0, also when there is none; or -errno. */
+/* Remove the TUN of that name, with its addresses and routes and the rules for them, unless
+ * somebody has it open. Returns 0, also when there is none; or -errno. */
 int ensure_no_tun(const char *name);
 
 #endif

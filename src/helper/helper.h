@@ -30,8 +30,9 @@ struct helper;
 
 enum {
     HELPER_TEXT_MAX = 256,
-    HELPER_FILE_MAX = 1 << 20,  /* bytes of a file that helper_file_read() takes */
-    HELPER_ROUTE_METRIC = 4096, /* of each route into the TUN */
+    HELPER_FILE_MAX = 1 << 20,   /* bytes of a file that helper_file_read() takes */
+    HELPER_ROUTE_METRIC = 4096,  /* of each route into the TUN */
+    HELPER_RULE_PRIORITY = 1090, /* of the first kind of rule; the next one has the next */
     HELPER_ROUTES_MAX = NETLINK_BATCH_MAX,
     HELPER_SECRET_BYTES = 32,
     HELPER_AUTO_ADDRS_MAX = 2, /* assigned addresses of a family on the TUN of a client */
@@ -98,6 +99,14 @@ struct helper_routes_result {
 };
 int helper_routes(struct helper *h, bool add, const struct netlink_route *v, unsigned n,
                   struct helper_routes_result *ret);
+
+/* A rule for what this machine sends from a tunnel address, with the priority HELPER_RULE_PRIORITY
+ * and its kind, into config_source_table(). Allowed are the addresses of tun_cidr and those that
+ * helper_addr_add() has put on the TUN, while there is such a table. Taken away may be whatever we
+ * made ourselves for one of these, or for an address that no interface has. Errors of
+ * netlink_rule_add() and netlink_rule_del(). */
+int helper_rule_add(struct helper *h, const struct ip_addr *src, enum netlink_rule_kind kind);
+int helper_rule_del(struct helper *h, const struct ip_addr *src, uint32_t priority);
 
 /* Open a UDP socket as udp_socket_open() does. Allowed are, on a server, the configured address and
  * port (":: and 0.0.0.0 when none is configured); on a client port 0 and the configured address or

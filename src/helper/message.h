@@ -29,6 +29,8 @@ enum helper_op {
     HELPER_OP_TIME_SAVE,
     HELPER_OP_RESET_SECRET,
     HELPER_OP_TEXT,
+    HELPER_OP_RULE_ADD,
+    HELPER_OP_RULE_DEL,
     HELPER_OP_COUNT
 };
 
@@ -38,14 +40,20 @@ struct helper_udp {
     char device[16]; /* ends with NUL; "" for none */
 };
 
+struct helper_rule {
+    struct ip_addr src;
+    uint32_t priority; /* of a rule to delete */
+};
+
 /* Always of this size; what an operation does not use is zero and ignored. */
 struct helper_request {
     uint32_t op;    /* enum helper_op */
-    uint32_t which; /* MTU, enum helper_file, enum helper_notify */
+    uint32_t which; /* MTU, enum helper_file, enum helper_notify, enum netlink_rule_kind */
     uint32_t flag;  /* 0 or 1: file of the staged configuration; commit */
     union {
         struct ip_prefix prefix;
         struct helper_udp udp;
+        struct helper_rule rule;
         int64_t time_s;
     };
 };

@@ -210,6 +210,56 @@ static int routes_op(struct server *s, const struct helper_routes_request *q,
     return r;
 }
 
+/* --- rules ----------------------------------------------------------------------------- */
+
+static bool is_own(const struct server *s, const struct ip_addr *a)
+{
+    const struct tunnel_config *c = s->config;
+    bool own = false;
+
+    for (unsigned i = 0; i < c->n_tun_addr && c->role == CONFIG_ROLE_CLIENT; i++)
+        own |= ip_addr_equal(&c->tun_addr[i].addr, a);
+    for (unsigned i = 0; i < s->n_assigned; i++)
+        own |= ip_addr_equal(&s->assigned[i].addr, a);
+    return own;
+}
+
+/* Does any interface of this machine have it? 1, 0 or -errno. */
+static int is_on_machine(struct server *s, const struct ip_addr *a)
+{
+    _cleanup_free_ struct netlink_addr *v = NULL;
+    int n = s->fx->addr_all(s->fx_user, 0, &v);
+
+    for (int i = 0; i < n; i++)
+        if (ip_addr_equal(&v[i].prefix.addr, a))
+            return 1;
+    return MIN(n, 0);
+}
+
+static int rule_add_op(struct server *s, const struct ip_addr *src, uint32_t kind)
+{
+    struct netlink_rule r = {.src = *src, .priority = HELPER_RULE_PRIORITY + kind};
+    uint32_t table = config_source_table(s->config);
+
+    if (!ip_addr_bits(src) || kind >= NETLINK_RULE_OTHER || !table || !is_own(s, src))
+        return -EPERM;
+    r.kind = (enum netlink_rule_kind)kind;
+    r.table = r.kind == NETLINK_RULE_TABLE ? table : 0;
+    return s->fx->rule_add(s->fx_user, &r);
+}
+
+static int rule_del_op(struct server *s, const struct helper_rule *q)
+{
+    int there;
+
+    if (!ip_addr_bits(&q->src))
+        return -EPERM;
+    there = is_own(s, &q->src) ? 0 : is_on_machine(s, &q->src);
+    if (there)
+        return there < 0 ? there : -EPERM;
+    return s->fx->rule_del(s->fx_user, &q->src, q->priority);
+}
+
 /* --- sockets and files ----------------------------------------------------------------- */
 
 static int udp_op(struct server *s, const struct helper_udp *u, struct server_reply *ret)
@@ -353,6 +403,10 @@ static int dispatch(struct server *s, const struct helper_request *q, struct ser
         return addr_del_op(s, &q->prefix);
     case HELPER_OP_TUN_NAME:
         return s->fx->link_name(s->fx_user, s->ifindex, s->config->tun_name);
+    case HELPER_OP_RULE_ADD:
+        return rule_add_op(s, &q->rule.src, q->which);
+    case HELPER_OP_RULE_DEL:
+        return rule_del_op(s, &q->rule);
     case HELPER_OP_UDP_OPEN:
         return udp_op(s, &q->udp, ret);
     case HELPER_OP_FILE_OPEN:
@@ -394,6 +448,8 @@ static const char *op_name(uint32_t op)
         [HELPER_OP_ADDR_DEL] = "address-delete",
         [HELPER_OP_TUN_NAME] = "tun-name",
         [HELPER_OP_ROUTES] = "routes",
+        [HELPER_OP_RULE_ADD] = "rule-add",
+        [HELPER_OP_RULE_DEL] = "rule-delete",
         [HELPER_OP_UDP_OPEN] = "udp-open",
         [HELPER_OP_FILE_OPEN] = "file-open",
         [HELPER_OP_FILE_STAT] = "file-stat",

@@ -21,10 +21,12 @@ struct server_effects {
     int (*addr_add)(void *user, int ifindex, const struct ip_prefix *p);
     int (*addr_del)(void *user, int ifindex, const struct ip_prefix *p);
     int (*addr_is_ours)(void *user, int ifindex, const struct ip_prefix *p); /* 1, 0, -errno */
-    /* All of the interface, in *ret, which is to be freed; their number or -errno. */
+    /* All of the interface (0: of all), in *ret, which is to be freed; their number or -errno. */
     int (*addr_all)(void *user, int ifindex, struct netlink_addr **ret);
     /* ret_err[i] for each, as netlink_route_batch(). */
     int (*routes)(void *user, bool add, const struct netlink_route *v, unsigned n, int *ret_err);
+    int (*rule_add)(void *user, const struct netlink_rule *r);
+    int (*rule_del)(void *user, const struct ip_addr *src, uint32_t priority);
     int (*device_holds)(void *user, const char *device, const struct ip_addr *a); /* 1, 0, -errno */
     int (*udp_open)(void *user, const struct udp_socket_opts *opts);
     int (*file_open)(void *user, const char *path);

@@ -7,11 +7,13 @@ import re
 import shutil
 import time
 
+import packets
 import pytest
 from certs import Authority
 from conftest import ROOT
 from clock import DAY, YEAR_2000, Clock, source_date
-from lab import Lab, LabError, wait_until
+from lab import Capture, Lab, LabError, wait_until
+from traffic import ping
 from tunnel import ETC, Tunnel, reachable
 
 OPERATION = ROOT / "doc" / "operation.md"
@@ -125,7 +127,7 @@ def test_join_and_traffic(site):
     reachable(site, "edge", "10.200.10.254", ends=ends, options=["-I", "172.16.1.1"])  # is learned
     for address in (*own, "172.16.1.1"):
         reachable(site, "hub", address, ends=ends)
-    # and with the rules of doc/operation.md those to hosts beyond the hub
+    # and with the rules of doc/operation.md those of the LAN's side to hosts beyond the hub
     rules = [("from", "172.16.1.1", *words) for words in (
         ("lookup", "main", "suppress_prefixlength", "0", "priority", "1003"),
         ("lookup", "100", "priority", "1004"))]
@@ -136,6 +138,80 @@ def test_join_and_traffic(site):
     reachable(site, "inet", "172.16.1.1", ends=ends)
     for rule in rules:
         site.exec("edge", "ip", "rule", "del", *rule)
+
+
+OWN4, OWN6 = "10.200.10.1", "fd00:200:10::1"
+
+
+def our_rules(site):
+    """What of ip rule is ours, a line each."""
+    return sorted(line for family in ("-4", "-6")
+                  for line in site.exec("edge", "ip", family, "rule").stdout.splitlines()
+                  if "proto 109" in line)
+
+
+def rules_of(address, table=100):
+    where = f"from {address} iif lo"
+    return [f"1090:\t{where} lookup main suppress_prefixlength 0 proto 109",
+            f"1091:\t{where} lookup {table} proto 109", f"1092:\t{where} unreachable proto 109"]
+
+
+def test_the_edges_own_addresses_stay_in_the_tunnel(site):
+    """Hosts beyond the hub reach them, and nothing of theirs leaves by the WAN: answers, packets while
+    the tunnel's route is gone, and packets to where no route leads."""
+    edge, hub = site.machines["edge"], site.machines["hub"]
+    both = sorted(rules_of(OWN4) + rules_of(OWN6))
+    assert our_rules(site) == both
+    for network, router in (("10.200.10.0/24", site.hub4), ("fd00:200:10::/64", site.hub6)):
+        site.exec("core", "ip", "route", "add", network, "via", router)
+    wan = Capture(site, "edge", site.wan_interface(1), site.state / "own.pcap",
+                  ["host", OWN4, "or", "host", OWN6])
+    try:
+        for address in (OWN4, OWN6):
+            reachable(site, "inet", address, ends=(edge.end, hub.end))
+            reachable(site, "lan1", address, ends=(edge.end, hub.end))
+        for family, target, own in (("-4", site.inet4, OWN4), ("-6", site.inet6, OWN6)):
+            reachable(site, "edge", target, ends=(edge.end, hub.end), options=["-I", own])
+            site.exec("edge", "ip", family, "route", "flush", "table", "100")
+            ping(site, "edge", target, 3, 0.01, ["-I", own, "-W", "1"])
+            reachable(site, "edge", target, ends=(edge.end, hub.end), options=["-I", own])
+    finally:
+        site.exec("core", "ip", "route", "del", "10.200.10.0/24")
+        site.exec("core", "ip", "route", "del", "fd00:200:10::/64")
+        wan.stop()
+    assert not packets.read(wan.file)
+
+
+def test_rules_are_put_back_and_follow_the_configuration(site):
+    edge = site.machines["edge"]
+    config = edge.config / "edge1.yaml"
+    text, both = config.read_text(), sorted(rules_of(OWN4) + rules_of(OWN6))
+
+    def become(rules, why):
+        wait_until(lambda: our_rules(site) == rules, 20, f"{why}: {our_rules(site)}")
+    for command in (["-4", "rule", "del", "priority", "1091"], ["-6", "rule", "flush", "protocol", "109"]):
+        site.exec("edge", "ip", *command)
+        become(both, "they are put back")
+    assert f"rules from {OWN4} were removed by somebody else: put back" in edge.end.text()
+    # Another table, none, and as it was; a rule of somebody else is left alone.
+    foreign = ["from", OWN4, "lookup", "77", "priority", "1080"]
+    site.exec("edge", "ip", "rule", "add", *foreign)
+    for value, want in (("177", sorted(rules_of(OWN4, 177) + rules_of(OWN6, 177))), ("254", []),
+                        ("auto", both)):
+        config.write_text(text + f"source_table: {value}\n")
+        assert edge.mpquic("reload", "edge1").returncode == 0
+        become(want, f"source_table: {value}")
+    config.write_text(text)
+    edge.mpquic("reload", "edge1")
+    assert "lookup 77" in site.exec("edge", "ip", "rule").stdout
+    site.exec("edge", "ip", "rule", "del", *foreign)
+    # A stop leaves them, as it leaves the interface and its routes.
+    assert edge.end.stop() == 0
+    assert our_rules(site) == both
+    assert "dev mpq0" in site.exec("edge", "ip", "route", "show", "table", "100").stdout
+    edge.end.start()
+    reachable(site, "lan1", site.inet4, ends=[edge.end])
+    become(both, "they are there")
 
 
 def test_a_renewed_bundle_replaces_key_and_certificates_only(site):
@@ -608,6 +684,7 @@ def test_leave(site):
     # One that runs and that systemd does not know.
     instance = Tunnel(site, "edge", re.search(r"-c (\S+)$", started, re.M).group(1), edge.etc).start()
     instance.wait_line("tunnel: up")
+    wait_until(lambda: [rule for rule in our_rules(site) if "lookup 118" in rule], 20, "its rules are there")
     assert "remove the interface mpq18" in edge.mpquic("leave", "leaver", check=False).stdout
     busy = edge.mpquic("leave", "leaver", "--yes", check=False)
     assert busy.returncode == FILES and "leaver is running: stop it first" in busy.stderr
@@ -617,6 +694,7 @@ def test_leave(site):
     assert "next, on the hub: mpquic pki revoke leaver" in result.stdout
     assert not config.exists() and not keys.exists()
     assert "mpq18" not in interfaces(site)
+    assert not [rule for rule in our_rules(site) if "lookup 118" in rule]
     assert (edge.config / "leaver.yaml.~1~").read_text() == text
     assert (edge.config / "tls/leaver.~1~/key.pem").stat().st_mode & 0o777 == 0o600
     again = edge.mpquic("leave", "leaver", "--yes", check=False)

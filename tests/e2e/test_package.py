@@ -300,6 +300,7 @@ def test_installed_again_it_continues(edge, newer):
 
 
 def test_purge_leaves_nothing(edge):
+    edge.run("ip", "rule", "add", "from", "10.200.1.1", "iif", "lo", "lookup", "100", "protocol", "109")
     edge.run("apt-get", "purge", "-y", "mpquic")
     assert edge.processes() == []
     left = edge.run("find", "/etc", "/var/lib", "/run", "/usr", "-name", "*mpquic*", "-not", "-path",
@@ -307,3 +308,5 @@ def test_purge_leaves_nothing(edge):
     assert [f for f in left if not f.startswith("/var/lib/systemd/deb-systemd-helper")] == []
     links = edge.run("ip", "-o", "link").stdout
     assert "mpq" not in links
+    rules = edge.run("ip", "rule").stdout
+    assert "proto 109" not in rules and "lookup main" in rules

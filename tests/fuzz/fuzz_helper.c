@@ -76,6 +76,10 @@ static bool is_effect_allowed(bool hub, const struct fakes *f)
     case FAKE_ROUTES_ADD:
     case FAKE_ROUTES_DEL:
         return are_routes_allowed(hub, f);
+    case FAKE_RULE_ADD:
+        return !hub && f->rule.kind < NETLINK_RULE_OTHER &&
+               f->rule.priority == HELPER_RULE_PRIORITY + (uint32_t)f->rule.kind &&
+               f->rule.table == (f->rule.kind == NETLINK_RULE_TABLE ? 100 : 0);
     case FAKE_UDP_OPEN:
         return is_socket_allowed(hub, f);
     case FAKE_FILE_OPEN:

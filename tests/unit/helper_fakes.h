@@ -19,6 +19,8 @@ enum fake_call {
     FAKE_ADDR_DEL,
     FAKE_ROUTES_ADD,
     FAKE_ROUTES_DEL,
+    FAKE_RULE_ADD,
+    FAKE_RULE_DEL,
     FAKE_UDP_OPEN,
     FAKE_FILE_OPEN,
     FAKE_FILE_STAT,
@@ -53,6 +55,7 @@ struct fakes {
     struct ip_prefix prefix;
     struct netlink_route routes[HELPER_ROUTES_MAX];
     unsigned n_routes, bad_route; /* the one that fails with -EEXIST, counted from 1 */
+    struct netlink_rule rule;
     struct net_addr bind;
     char device[16];
     char text[CONFIG_PATH_MAX];
@@ -166,6 +169,22 @@ static int fake_routes(void *user, bool add, const struct netlink_route *v, unsi
     }
     f->n_routes = n;
     return fake_note(f, add ? FAKE_ROUTES_ADD : FAKE_ROUTES_DEL);
+}
+
+static int fake_rule_add(void *user, const struct netlink_rule *r)
+{
+    struct fakes *f = user;
+
+    f->rule = *r;
+    return fake_note(f, FAKE_RULE_ADD);
+}
+
+static int fake_rule_del(void *user, const struct ip_addr *src, uint32_t priority)
+{
+    struct fakes *f = user;
+
+    f->rule = (struct netlink_rule){.src = *src, .priority = priority};
+    return fake_note(f, FAKE_RULE_DEL);
 }
 
 static int fake_device_holds(void *user, const char *device, const struct ip_addr *a)
@@ -292,6 +311,8 @@ static const struct server_effects fake_effects = {
     .addr_is_ours = fake_addr_is_ours,
     .addr_all = fake_addr_all,
     .routes = fake_routes,
+    .rule_add = fake_rule_add,
+    .rule_del = fake_rule_del,
     .device_holds = fake_device_holds,
     .udp_open = fake_udp_open,
     .file_open = fake_file_open,

@@ -333,6 +333,8 @@ static void routes_of_a_client(void **state)
            "f:1:22: warning: routes lists this network twice; remove one\n");
     expect(client_lines, "routes: 10.0.0.0/8\nroute_table: 255\n", "",
            "f:2:14: error: table 255 is the kernel's own; choose another number\n");
+    expect(client_lines, "source_table: 255\n", "",
+           "f:1:15: error: table 255 is the kernel's own; choose another number\n");
     expect(client_lines, "route_table: 104\n", "",
            "f:1:14: warning: route_table has no effect without routes; list the networks in "
            "routes, or remove it\n");
@@ -424,15 +426,46 @@ static void names_are_cut(void **state)
     assert_string_equal(config_key_names(0, buf, 8), "");
 }
 
+/* Where what this machine sends from its tunnel addresses looks. */
+static void which_table_answers_look_into(void **state)
+{
+    static const struct {
+        const char *first;
+        uint32_t table;
+    } cases[] = {
+        {"", 0},
+        {"routes: 10.0.0.0/8\n", 0},
+        {"routes: 10.0.0.0/8\nroute_table: 254\n", 0},
+        {"routes: 10.0.0.0/8\nroute_table: 104\n", 104},
+        {"routes: 10.0.0.0/8\nroute_table: 104\nsource_table: auto\n", 104},
+        {"routes: 10.0.0.0/8\nroute_table: 104\nsource_table: 254\n", 0},
+        {"routes: 10.0.0.0/8\nroute_table: 104\nsource_table: 105\n", 105},
+        {"source_table: 100\n", 100},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct config_report report = {0};
+        char *text = text_make(client_lines, cases[i].first, "");
+        struct tunnel_config c;
+
+        assert_int_equal(config_parse(text, strlen(text), &c, &report), 0);
+        assert_int_equal(config_source_table(&c), cases[i].table);
+        c.role = CONFIG_ROLE_SERVER;
+        assert_int_equal(config_source_table(&c), 0);
+        config_report_done(&report);
+        free(text);
+    }
+}
+
 /* A reload may change what is about policy and credentials, not what the sockets and the TUN
  * interface are made of. */
 static void what_a_reload_may_change(void **state)
 {
     static const char *const live[] = {
-        "tun_network",   "routes",       "mtu",        "tls_cert_file", "tls_key_file",
-        "tls_ca_file",   "tls_crl_file", "token_file", "tokens_file",   "allowed_clients",
-        "peer_prefixes", "address_pool", "peers",      "peer_to_peer",  "max_peers",
-        "log_level",     "lanes",
+        "tun_network",   "routes",       "mtu",          "tls_cert_file", "tls_key_file",
+        "tls_ca_file",   "tls_crl_file", "token_file",   "tokens_file",   "allowed_clients",
+        "peer_prefixes", "address_pool", "peers",        "peer_to_peer",  "max_peers",
+        "log_level",     "lanes",        "source_table",
     };
 
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {
@@ -468,6 +501,7 @@ int main(void)
         cmocka_unit_test(the_instance_id),
         cmocka_unit_test(differences_are_named),
         cmocka_unit_test(names_are_cut),
+        cmocka_unit_test(which_table_answers_look_into),
         cmocka_unit_test(what_a_reload_may_change),
     };
 

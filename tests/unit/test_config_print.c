@@ -64,6 +64,7 @@ static void print_is_exact(void **state)
                         "# instance_id: not set (the tun_name)\n"
                         "# routes: not set (no route is made)\n"
                         "route_table: main\n"
+                        "source_table: auto\n"
                         "mtu: auto\n"
                         "# tls_cert_file: not set (no client certificate; token_file is needed)\n"
                         "# tls_key_file: not set (no client certificate; token_file is needed)\n"
@@ -335,6 +336,8 @@ static void random_client(struct rng *r, struct tunnel_config *c)
         c->routes[i] = random_nth_prefix(r, i);
     if (c->n_routes && chance(r))
         c->route_table = 256 + (uint32_t)rng_below(r, UINT32_MAX - 256);
+    if (chance(r))
+        c->source_table = 256 + (uint32_t)rng_below(r, UINT32_MAX - 256);
     c->multipath_policy = (enum config_mp_policy)rng_below(r, 3);
     random_paths(r, c);
 }
@@ -486,6 +489,7 @@ static void each_key_counts(void **state)
         [CONFIG_KEY_INSTANCE_ID] = "other",
         [CONFIG_KEY_ROUTES] = "10.9.0.0/16",
         [CONFIG_KEY_ROUTE_TABLE] = "9",
+        [CONFIG_KEY_SOURCE_TABLE] = "9",
         [CONFIG_KEY_TLS_CRL_FILE] = "/other",
         [CONFIG_KEY_ADDRESS_POOL] = "10.9.0.0/16",
         [CONFIG_KEY_PEER_TO_PEER] = "true",

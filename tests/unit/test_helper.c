@@ -322,6 +322,75 @@ static void test_assigned_addresses_count_in_a_tun_opened_anew(void **state)
     assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.4/32")), 0);
 }
 
+static struct ip_addr addr(const char *text)
+{
+    struct ip_addr a;
+
+    assert_int_equal(ip_addr_parse(text, &a), 0);
+    return a;
+}
+
+/* Rules are for addresses that we have put on the TUN, and lead into the table that is configured.
+ */
+static void test_rules_of_own_addresses_only(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_addr own = addr("10.0.0.1"), other = addr("10.0.0.2");
+
+    f->config.routes[0] = prefix("0.0.0.0/0");
+    f->config.n_routes = 1;
+    f->config.route_table = 104;
+    open_tun(f);
+    assert_refused(f, .op = HELPER_OP_RULE_ADD, .rule.src = own);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.1/32")), 0);
+    for (uint32_t kind = 0; kind < NETLINK_RULE_OTHER; kind++) {
+        assert_int_equal(ASK(f, .op = HELPER_OP_RULE_ADD, .which = kind, .rule.src = own), 0);
+        assert_int_equal(f->fakes.call, FAKE_RULE_ADD);
+        assert_int_equal(f->fakes.rule.kind, kind);
+        assert_int_equal(f->fakes.rule.priority, HELPER_RULE_PRIORITY + kind);
+        assert_int_equal(f->fakes.rule.table, kind == NETLINK_RULE_TABLE ? 104 : 0);
+    }
+    assert_refused(f, .op = HELPER_OP_RULE_ADD, .which = NETLINK_RULE_OTHER, .rule.src = own);
+    assert_refused(f, .op = HELPER_OP_RULE_ADD, .which = UINT32_MAX, .rule.src = own);
+    assert_refused(f, .op = HELPER_OP_RULE_ADD, .rule.src = other);
+    assert_refused(f, .op = HELPER_OP_RULE_ADD, .rule.src = {.family = 5});
+    f->config.route_table = 0; /* nothing is configured */
+    assert_refused(f, .op = HELPER_OP_RULE_ADD, .rule.src = own);
+    f->config.source_table = 105;
+    assert_int_equal(ASK(f, .op = HELPER_OP_RULE_ADD, .which = NETLINK_RULE_TABLE, .rule.src = own),
+                     0);
+    assert_int_equal(f->fakes.rule.table, 105);
+}
+
+/* Those of an address that another interface has belong to another instance. */
+static void test_rules_that_may_be_taken_away(void **state)
+{
+    struct fixture *f = *state;
+    struct ip_addr own = addr("10.0.0.1"), other = addr("10.0.0.2"), gone = addr("10.0.0.3");
+
+    open_tun(f);
+    assert_int_equal(ASK(f, .op = HELPER_OP_ADDR_ADD, .prefix = prefix("10.0.0.1/32")), 0);
+    keep(f, "10.0.0.1/32", true);
+    keep(f, "10.0.0.2/32", true);
+    assert_int_equal(ASK(f, .op = HELPER_OP_RULE_DEL, .rule = {own, 77}), 0);
+    assert_int_equal(f->fakes.call, FAKE_RULE_DEL);
+    assert_int_equal(f->fakes.rule.priority, 77);
+    assert_int_equal(ASK(f, .op = HELPER_OP_RULE_DEL, .rule = {gone, 1090}), 0);
+    assert_refused(f, .op = HELPER_OP_RULE_DEL, .rule = {other, 1090});
+    assert_refused(f, .op = HELPER_OP_RULE_DEL, .rule = {{.family = 0}, 1090});
+    f->fakes.n_kept = -ENOMEM;
+    assert_int_equal(ASK(f, .op = HELPER_OP_RULE_DEL, .rule = {gone, 1090}), -ENOMEM);
+}
+
+static void test_a_hub_has_no_rules(void **state)
+{
+    struct fixture *f = *state;
+
+    f->config.source_table = 105;
+    open_tun(f);
+    assert_refused(f, .op = HELPER_OP_RULE_ADD, .rule.src = f->config.tun_addr[0].addr);
+}
+
 static void test_a_tun_made_anew_has_no_addresses(void **state)
 {
     struct fixture *f = *state;
@@ -650,6 +719,9 @@ int main(void)
         HUB(test_only_our_addresses_are_taken_away),
         EDGE(test_assigned_addresses_are_few_hosts),
         EDGE(test_assigned_addresses_in_a_named_network),
+        EDGE(test_rules_of_own_addresses_only),
+        EDGE(test_rules_that_may_be_taken_away),
+        HUB(test_a_hub_has_no_rules),
         EDGE(test_an_address_that_failed_does_not_count),
         EDGE(test_assigned_addresses_count_in_a_tun_opened_anew),
         EDGE(test_a_tun_made_anew_has_no_addresses),

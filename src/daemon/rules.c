@@ -84,7 +84,6 @@ static bool is_wanted(const struct rules *r, const struct netlink_rule *rule)
     return same(&w, rule);
 }
 
-/* Somebody's rule of that place, of the table that he wants. */
 static bool is_there(const struct rules *r, const struct netlink_rule *w)
 {
     for (size_t i = 0; i < r->n; i++)

@@ -78,6 +78,8 @@ int netlink_rule_each(struct netlink *nl, netlink_rule_cb *cb, void *user)
 
         rule->family = families[i];
         rv = request_exchange(nl, &q, on_rule, &w);
+        if (rv == -EAFNOSUPPORT || rv == -EOPNOTSUPP) /* a kernel without that family, or rules */
+            rv = 0;
     }
     return rv;
 }

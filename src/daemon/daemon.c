@@ -38,11 +38,12 @@ static void on_pump(struct loop_deferred *deferred)
 
 /* --- telemetry: one line a minute, and at the end -------------------------------------- */
 
-static void log_path(const struct session_stats *s, const struct quic_lane_stats *st)
+static void log_path(const struct session_stats *s, unsigned lanes,
+                     const struct quic_lane_stats *st)
 {
-    log_info("path telemetry: rtt %.1f ms (min %.1f, var %.1f), cwnd %llu, in %llu packets %llu "
-             "bytes, out %llu packets %llu bytes, lost %llu, udp payload %zu",
-             (double)st->rtt_smoothed_ns / NS_PER_MS, (double)st->rtt_min_ns / NS_PER_MS,
+    log_info("path telemetry: lanes %u, rtt %.1f ms (min %.1f, var %.1f), cwnd %llu, in %llu "
+             "packets %llu bytes, out %llu packets %llu bytes, lost %llu, udp payload %zu",
+             lanes, (double)st->rtt_smoothed_ns / NS_PER_MS, (double)st->rtt_min_ns / NS_PER_MS,
              (double)st->rtt_var_ns / NS_PER_MS, (unsigned long long)st->cwnd_bytes,
              (unsigned long long)s->rx_packets, (unsigned long long)s->rx_bytes,
              (unsigned long long)s->tx_packets, (unsigned long long)s->tx_bytes,
@@ -56,7 +57,7 @@ static void log_hub_telemetry(const struct hub *hub)
     struct hub_peer_info info;
 
     if (hub_peers(hub) == 1 && hub_peer_info(hub, 0, &info))
-        log_path(&sum, &info.lane);
+        log_path(&sum, info.n_lanes, &info.lane);
     else if (hub_peers(hub))
         log_info("path telemetry: %u peers, in %llu packets %llu bytes, out %llu packets %llu "
                  "bytes",
@@ -74,7 +75,7 @@ static void log_telemetry(const struct instance *inst)
         log_hub_telemetry(inst->hub);
     } else if (inst->edge && edge_lane_stats(inst->edge, &st)) {
         session_stats_get(edge_session(inst->edge), &sum);
-        log_path(&sum, &st);
+        log_path(&sum, edge_lanes(inst->edge), &st);
     }
 }
 

@@ -294,7 +294,7 @@ static void to_net_addr(const ngtcp2_addr *a, struct net_addr *ret)
 }
 
 /* What leaves at once never stands long in the first queue. */
-size_t quic_lane_burst_bytes(const struct quic_lane *lane)
+static size_t burst_bytes(const struct quic_lane *lane)
 {
     ngtcp2_conn_info info;
     uint64_t per_ms;
@@ -303,6 +303,11 @@ size_t quic_lane_burst_bytes(const struct quic_lane *lane)
     per_ms = info.smoothed_rtt ? info.cwnd * NS_PER_MS / info.smoothed_rtt : 0;
     per_ms = MAX(per_ms, 2 * lane->pmtu.size);
     return MIN(per_ms, (uint64_t)QUIC_BURST_BYTES);
+}
+
+size_t quic_lane_burst_bytes(const struct quic_lane *lane)
+{
+    return lane->burst_bytes;
 }
 
 static void start_burst(struct quic_tx *tx, const struct quic_lane *lane,
@@ -359,12 +364,13 @@ static void take_carry(struct quic_endpoint *ep, struct quic_tx *tx)
 /* Fill *tx from a lane. True when the lane has more for another burst. */
 static bool fill_burst(struct quic_endpoint *ep, struct quic_lane *lane, struct quic_tx *tx)
 {
-    size_t budget = quic_lane_burst_bytes(lane);
+    size_t budget = lane->burst_bytes = burst_bytes(lane);
+    ngtcp2_path_storage ps;
     bool more = !(tx->len && lane->probe_out), wrote = false; /* the packet kept may be a probe */
 
+    ngtcp2_path_storage_zero(&ps);
     while (more && tx->len < budget && tx->len + QUIC_UDP_PAYLOAD_MAX <= sizeof(tx->buf) &&
            (!tx->len || tx->len / tx->seg_size < QUIC_BURST_SEGMENTS)) {
-        ngtcp2_path_storage ps;
         uint8_t ecn = 0;
         ssize_t n = lane_write(lane, tx->buf + tx->len, QUIC_UDP_PAYLOAD_MAX, &ps, &ecn);
 

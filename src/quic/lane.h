@@ -78,7 +78,8 @@ struct quic_lane {
 
     uint32_t tag; /* its name in the path's bound */
     struct pmtu pmtu;
-    bool probe_out; /* the packet that lane_write() made last is a probe */
+    size_t burst_bytes; /* of the burst that is being made */
+    bool probe_out;     /* the packet that lane_write() made last is a probe */
     size_t dgram_max_told;
     bool mtu_known_told;
     struct quic_lane_stats stats;
@@ -172,8 +173,9 @@ static inline const struct quic_path_ops *lane_listener(const struct quic_lane *
 /* lane_cb.c */
 extern const ngtcp2_callbacks lane_callbacks;
 
-/* lane_tx.c: the next packet of the lane into buf; its addresses go to *ps. Returns its length,
- * 0 when there is nothing to send now, or -1 when the lane has failed. */
+/* lane_tx.c: the next packet of the lane into buf; its addresses go to *ps, which must have been
+ * zeroed once. Returns its length, 0 when there is nothing to send now, or -1 when the lane has
+ * failed. */
 ssize_t lane_write(struct quic_lane *lane, uint8_t *buf, size_t cap, ngtcp2_path_storage *ps,
                    uint8_t *ret_ecn);
 

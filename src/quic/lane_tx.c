@@ -238,7 +238,6 @@ ssize_t lane_write(struct quic_lane *lane, uint8_t *buf, size_t cap, ngtcp2_path
     ssize_t n;
 
     lane->probe_out = false;
-    ngtcp2_path_storage_zero(ps);
     if (lane->state == LANE_HANDSHAKE || !lane->path || lane->path->closed)
         n = write_own(lane, &p);
     else

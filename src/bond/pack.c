@@ -185,6 +185,13 @@ void pack_set_class(struct pack *p, unsigned class, const struct pack_class *c)
     p->class[class % PACKED_CLASSES] = *c;
 }
 
+void pack_set_rules(struct pack *p, const struct class_table *table, bool from_client)
+{
+    p->rules = table;
+    p->from_client = from_client;
+    p->rules_set++;
+}
+
 int pack_init(struct pack *p, const struct pack_opts *opts)
 {
     *p = (struct pack){.opts = *opts, .kick_ns = TIME_NEVER_NS};

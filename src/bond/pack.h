@@ -64,10 +64,14 @@ struct pack_stats {
 };
 
 struct pack_flow;
+struct class_table;
 
 struct pack {
     struct pack_opts opts;
     struct pack_class class[PACKED_CLASSES];
+    const struct class_table *rules; /* NULL: none */
+    bool from_client;
+    unsigned rules_set; /* so many times */
     struct hmap by_hash;
     struct pack_flow *chunk[PACKED_FLOWS / PACK_CHUNK];
     unsigned n_flows;
@@ -118,6 +122,10 @@ void pack_done(struct pack *p);
 void pack_reset(struct pack *p);
 
 void pack_set_class(struct pack *p, unsigned class, const struct pack_class *c);
+
+/* The rules by which packets are given to classes (class.h), borrowed until they are set anew;
+ * NULL: none. A flow is of the class of its first packet, and of the first one after this call. */
+void pack_set_rules(struct pack *p, const struct class_table *table, bool from_client);
 
 /* The lane is up under that number. */
 void pack_lane_begin(struct pack *p, struct pack_lane *lane, uint8_t number);

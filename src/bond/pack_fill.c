@@ -7,16 +7,13 @@
 #include "packet/ip.h"
 #include "packet/segment.h"
 #include "packet/super.h"
+#include "wire/class.h"
 
 /* Not worth beginning a unit for fewer bytes than these at the end of a datagram. */
 enum { SPLIT_MIN = 64 };
 
 /* Copying fewer bytes than these costs less than keeping the packet that they lie in. */
 enum { BORROW_MIN = 256 };
-
-/* Units without a number have a class of their own: that of what is never sent again, because a
- * receiver could not tell that it has them already. */
-enum { CLASS_TCP = 0, CLASS_OTHER = 1, CLASS_UNNUMBERED = PACKED_CLASSES - 1 };
 
 bool pack_begin(struct pack *p, struct pack_lane *lane, struct pack_filling *d, uint64_t now_ns,
                 size_t max)
@@ -98,13 +95,6 @@ uint32_t pack_put_data(struct pack *p, struct pack_filling *d, const struct pack
 }
 
 /* --- what is new ------------------------------------------------------------------------ */
-
-static uint8_t class_of(const struct pkt *pkt)
-{
-    uint8_t proto = pkt->data[0] >> 4 == 4 ? pkt->data[9] : pkt->data[6];
-
-    return proto == IP_PROTO_TCP ? CLASS_TCP : CLASS_OTHER;
-}
 
 /* Take what is first in the queue: all of a packet, or the first run of a super-packet. NULL when
  * there is no buffer for the run, which is lost then: the lane would not come again for it. */
@@ -234,9 +224,9 @@ void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *
     if (lane->unit && (!pack_class_fits(d, lane->class) || !pack_put_unit(p, lane, d)))
         return;
     while (pack_room(d) > PACKED_PACKET_HEAD_MAX && (first = fq_front(p->opts.fq, now_ns))) {
-        struct pack_flow *flow = pack_number_of(p, now_ns, first->flow);
+        struct pack_flow *flow = pack_number_of(p, now_ns, first);
 
-        if (!pack_class_fits(d, flow ? class_of(first) : CLASS_UNNUMBERED))
+        if (!pack_class_fits(d, flow ? flow->class : CLASS_NONE))
             return;
         if (!d->empty && !may_follow(p, d, first, flow))
             return;

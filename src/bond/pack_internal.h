@@ -24,6 +24,8 @@ struct pack_flow {
     uint64_t used_ns;
     uint32_t seq; /* of the next unit */
     uint16_t number;
+    uint8_t class;
+    unsigned class_of; /* pack.rules_set when it was found */
 };
 
 /* A datagram that is being filled. */
@@ -60,8 +62,9 @@ static inline size_t pack_room(const struct pack_filling *d)
 
 /* --- pack_number.c ----------------------------------------------------------------------- */
 
-/* The number of a flow, lent to it if it has none; NULL when all are in use. */
-struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, uint64_t hash);
+/* The number of the flow that a packet of the queue is of, lent to it if it has none, and its
+ * class; NULL when all are in use. */
+struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct pkt *pkt);
 void pack_numbers_reset(struct pack *p);
 
 /* --- pack_fill.c ------------------------------------------------------------------------- */

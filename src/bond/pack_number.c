@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "bond/class.h"
 #include "bond/pack_internal.h"
 
 static void list_remove(struct pack *p, struct pack_flow *f)
@@ -35,9 +36,20 @@ static struct pack_flow *new_number(struct pack *p)
     return f;
 }
 
-struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, uint64_t hash)
+static void find_class(const struct pack *p, struct pack_flow *f, const struct pkt *pkt)
 {
-    struct hmap_node *node = hmap_first(&p->by_hash, hash);
+    enum drop_reason why;
+    struct ip_view v;
+
+    f->class_of = p->rules_set;
+    f->class = CLASS_OTHER;
+    if (!ip_view_parse(pkt->data, pkt->len, &v, &why))
+        f->class = class_of(p->rules, p->from_client, &v);
+}
+
+struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct pkt *pkt)
+{
+    struct hmap_node *node = hmap_first(&p->by_hash, pkt->flow);
     struct pack_flow *f = node ? container_of(node, struct pack_flow, node) : NULL;
 
     if (f) {
@@ -52,8 +64,11 @@ struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, uint64_t hash)
             if (!f)
                 return NULL;
         }
-        hmap_add(&p->by_hash, &f->node, hash);
+        hmap_add(&p->by_hash, &f->node, pkt->flow);
+        find_class(p, f, pkt);
     }
+    if (f->class_of != p->rules_set)
+        find_class(p, f, pkt);
     f->used_ns = now_ns;
     list_append(p, f);
     return f;

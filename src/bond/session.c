@@ -1,6 +1,7 @@
 #include "bond/session.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -30,6 +31,7 @@ void session_init(struct session *s, const struct session_opts *opts)
 void session_done(struct session *s)
 {
     session_set_plain(s);
+    free(s->classes);
     fq_flush(&s->queue, DROP_NO_SESSION);
     queue_flush(&s->pieces, s->opts.pool);
     queue_flush(&s->held, s->opts.pool);

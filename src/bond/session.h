@@ -30,6 +30,7 @@
 #include "bond/reasm.h"
 #include "packet/ip.h"
 #include "packet/pkt.h"
+#include "wire/class.h"
 
 /* What a TUN carries over a packed session, whatever its paths carry. */
 enum { SESSION_MTU = 1500 };
@@ -98,6 +99,8 @@ struct session {
     struct pack *pack;               /* packed: the sender, */
     struct reasm *reasm;             /* and the receiver; else NULL */
     struct session_reports *reports; /* packed */
+    struct class_table *classes;     /* NULL: those of protocol.md */
+    bool is_client;                  /* ... whose end of the tunnel we are */
     struct fq queue;
     struct queue pieces; /* the rest of a packet that was cut, next to go */
     struct queue held;   /* too large for the bound that the path MTU search has proven so far */
@@ -165,6 +168,11 @@ void session_sent(struct session *s, struct pack_lane *lane, uint64_t id, struct
 void session_unsent(struct session *s, uint64_t now_ns, struct pkt *dgram); /* plain: drops it */
 void session_acked(struct session *s, struct pack_lane *lane, uint64_t id);
 void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t id);
+
+/* The classes from now on, copied; NULL: as without a table. client: we are the end that tells
+ * them. May be called while the session is plain. Returns 0; -ESTALE when the table's serial is
+ * below the last one's; -ENOMEM. */
+int session_set_classes(struct session *s, const struct class_table *table, bool client);
 
 /* A lane is up under that number (16 times its path plus its own), as both ends call it; it joins
  * those of the session, which is packed (else nothing happens). */

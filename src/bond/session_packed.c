@@ -3,21 +3,10 @@
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "bond/class.h"
 #include "bond/session_internal.h"
 #include "bond/unit.h"
 #include "packet/segment.h"
-
-/* What doc/protocol.md says of the classes when nobody has sent a table. */
-static const struct {
-    struct pack_class tx;
-    struct reasm_class rx;
-} default_class[PACKED_CLASSES] = {
-    [0] = {{.again = true, .deadline_ns = NS_PER_S, .split = true},
-           {REASM_ORDER_RECOVER, NS_PER_S, NS_PER_S}},
-    [1] = {{.again = true, .deadline_ns = 150 * NS_PER_MS},
-           {REASM_ORDER_REORDER, 150 * NS_PER_MS, NS_PER_S / 2}},
-    [2 ... PACKED_CLASSES - 1] = {{.again = false}, {REASM_ORDER_NONE, 0, NS_PER_S / 2}},
-};
 
 /* --- in ------------------------------------------------------------------------------------- */
 
@@ -171,16 +160,46 @@ static int make(struct session *s, struct reasm_pool *pool)
     return 0;
 }
 
+static void apply_classes(struct session *s)
+{
+    pack_set_rules(s->pack, s->classes, s->is_client);
+    for (uint8_t i = 0; i < PACKED_CLASSES; i++) {
+        struct reasm_class rx;
+        struct pack_class tx;
+
+        class_meaning(s->classes, i, &tx, &rx);
+        pack_set_class(s->pack, i, &tx);
+        reasm_set_class(s->reasm, i, &rx);
+    }
+}
+
 int session_set_packed(struct session *s, struct reasm_pool *pool)
 {
     if (s->pack)
         return 0;
     if (make(s, pool))
         return -ENOMEM;
-    for (unsigned i = 0; i < PACKED_CLASSES; i++) {
-        pack_set_class(s->pack, i, &default_class[i].tx);
-        reasm_set_class(s->reasm, i, &default_class[i].rx);
+    apply_classes(s);
+    return 0;
+}
+
+int session_set_classes(struct session *s, const struct class_table *table, bool client)
+{
+    struct class_table *copy = NULL;
+
+    if (table && s->classes && table->serial < s->classes->serial)
+        return -ESTALE;
+    if (table) {
+        copy = malloc(sizeof(*copy));
+        if (!copy)
+            return -ENOMEM;
+        *copy = *table;
     }
+    free(s->classes);
+    s->classes = copy;
+    s->is_client = client;
+    if (s->pack)
+        apply_classes(s);
     return 0;
 }
 

@@ -56,6 +56,15 @@ int masque_send_lanes(struct masque *m, unsigned wanted)
     return rv ? rv : send_capsule(m, buf, len);
 }
 
+int masque_send_classes(struct masque *m, const struct class_table *table)
+{
+    uint8_t buf[CAPSULE_HEADER_MAX + CAPSULE_VALUE_MAX];
+    size_t len;
+    int rv = capsule_put_classes(table, buf, sizeof(buf), &len);
+
+    return rv ? rv : send_capsule(m, buf, len);
+}
+
 /* An identifier must not be used twice in the life of the tunnel (RFC 9484, 4.7.2). */
 static enum capsule_error take_request_ids(struct masque *m, const struct capsule_addrs *addrs)
 {
@@ -92,6 +101,27 @@ static enum capsule_error take_lanes(struct masque *m, const struct capsule_view
     return e;
 }
 
+static enum capsule_error take_classes(struct masque *m, const struct capsule_view *c)
+{
+    struct class_table table;
+    enum capsule_error e = capsule_get_classes(c->value, c->len, &table);
+
+    if (!e && m->side->ops->classes)
+        m->side->ops->classes(m, &table);
+    return e;
+}
+
+/* Those that a client tells of its session; whoever else sends them is not understood. */
+static enum capsule_error take_session_capsule(struct masque *m, const struct capsule_view *c)
+{
+    struct path_report path;
+
+    if (!m->packed || !masque_is_server(m))
+        return CAPSULE_OK;
+    return c->type == CAPSULE_CLASS_TABLE ? take_classes(m, c)
+                                          : capsule_get_path(c->value, c->len, &path);
+}
+
 static enum capsule_error take_capsule(struct masque *m, const struct capsule_view *c)
 {
     struct capsule_addrs addrs;
@@ -119,6 +149,10 @@ static enum capsule_error take_capsule(struct masque *m, const struct capsule_vi
         break;
     case CAPSULE_LANES:
         e = take_lanes(m, c);
+        break;
+    case CAPSULE_CLASS_TABLE:
+    case CAPSULE_PATH_STATUS:
+        e = take_session_capsule(m, c);
         break;
     }
     return e;

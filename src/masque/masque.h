@@ -20,6 +20,7 @@
 #include "packet/pkt.h"
 #include "quic/quic.h"
 #include "wire/capsule.h"
+#include "wire/class.h"
 
 enum {
     MASQUE_VALUE_MAX = 512,   /* longest header field value we look at */
@@ -99,6 +100,9 @@ struct masque_ops {
     /* edge, packed: how many lanes the hub would like its path to have; may be NULL. */
     void (*lanes)(struct masque *m, unsigned wanted);
 
+    /* hub, packed: the peer's classes; may be NULL. */
+    void (*classes)(struct masque *m, const struct class_table *table);
+
     /* An IP packet; the bytes are the caller's after return. */
     void (*packet)(struct masque *m, const uint8_t *data, size_t len);
 
@@ -173,7 +177,8 @@ bool masque_is_packed(const struct masque *m, const uint8_t **ret_epoch);
  * is reached; -EINVAL when it breaks a rule of RFC 9484. */
 int masque_send_addrs(struct masque *m, enum capsule_type type, const struct capsule_addrs *addrs);
 int masque_send_routes(struct masque *m, const struct capsule_routes *routes);
-int masque_send_lanes(struct masque *m, unsigned wanted); /* hub, packed */
+int masque_send_lanes(struct masque *m, unsigned wanted);                   /* hub, packed */
+int masque_send_classes(struct masque *m, const struct class_table *table); /* edge, packed */
 
 /* There is something to pull. */
 void masque_kick(struct masque *m);

@@ -314,6 +314,16 @@ void edge_send(struct edge *e, uint64_t now_ns, struct pkt *pkt)
     session_send(&e->session, now_ns, pkt);
 }
 
+int edge_set_classes(struct edge *e, const struct class_table *table)
+{
+    int rv = session_set_classes(&e->session, table, true);
+
+    for (unsigned i = 0; !rv && i < EDGE_LANES_MAX; i++)
+        if (edge_lane_is_up(&e->lane[i]))
+            edge_tell_classes(e, e->lane[i].tunnel);
+    return rv;
+}
+
 void edge_set_token(struct edge *e, const char *token)
 {
     e->side.token = token;

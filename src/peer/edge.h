@@ -114,6 +114,12 @@ void edge_set_tls(struct edge *e, void *tls_ctx);
 /* Another bearer token from the next connection on; borrowed, NULL: none. */
 void edge_set_token(struct edge *e, const char *token);
 
+/* How packets are treated from now on, both ways (wire/class.h), copied: the hub is told on each
+ * lane of a packed session. NULL: as protocol.md says without a table. Returns as
+ * session_set_classes().
+ */
+int edge_set_classes(struct edge *e, const struct class_table *table);
+
 /* From now on at most n lanes, 1 to EDGE_LANES_MAX: those above it are closed, and what is on its
  * way on them goes over the others. */
 void edge_set_max_lanes(struct edge *e, uint64_t now_ns, unsigned n);

@@ -72,6 +72,9 @@ void edge_change_state(struct edge *e, enum edge_state state, const char *why);
 
 /* --- edge_tunnel.c --- */
 
+/* Tell the hub our classes over that tunnel, unless they are those that it assumes. */
+void edge_tell_classes(struct edge *e, struct masque *m);
+
 void edge_on_lane_failed(struct masque_side *side, struct quic_lane *lane,
                          const struct quic_fail_info *why);
 

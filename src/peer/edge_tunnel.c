@@ -91,6 +91,14 @@ static void begin(struct edge *e, struct masque *m)
     edge_change_state(e, EDGE_UP, "");
 }
 
+/* On every lane: the one that was told first may not have brought it. What finds no room now, the
+ * next lane tells. */
+void edge_tell_classes(struct edge *e, struct masque *m)
+{
+    if (e->session.pack && e->session.classes)
+        masque_send_classes(m, e->session.classes);
+}
+
 static void on_open(struct masque *m)
 {
     struct edge *e = of(m);
@@ -102,6 +110,7 @@ static void on_open(struct masque *m)
     }
     masque_set_user(m, l);
     edge_lane_opened(e, l, m);
+    edge_tell_classes(e, m);
     if (edge_lanes_up(e) == 1)
         begin(e, m);
 }

@@ -115,6 +115,7 @@ static int begin_session(struct member *p, const struct masque_join *join)
     if (session_set_packed(&p->session, p->hub->reasm))
         return -ENOMEM;
     session_begin_anew(&p->session);
+    session_set_classes(&p->session, NULL, false);
     memcpy(p->session_id, join->session, MASQUE_SESSION_ID);
     q->random(q->random_user, p->epoch, MASQUE_EPOCH);
     return 0;

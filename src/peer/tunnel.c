@@ -278,6 +278,15 @@ static void on_addr_assign(struct masque *m, const struct capsule_addrs *addrs)
     /* A hub takes its addresses from its own configuration. */
 }
 
+/* One that is out of date is ignored, and so it is without memory: the former one holds. */
+static void on_classes(struct masque *m, const struct class_table *table)
+{
+    struct member_lane *l = member_lane_of(m);
+
+    if (l)
+        session_set_classes(&l->member->session, table, false);
+}
+
 static void on_routes(struct masque *m, const struct capsule_routes *routes)
 {
     /* What lies behind a peer is the hub's to allow: its policy. */
@@ -301,6 +310,7 @@ const struct masque_ops member_ops = {
     .addr_assign = on_addr_assign,
     .addr_request = member_on_addr_request,
     .routes = on_routes,
+    .classes = on_classes,
     .packet = on_packet,
     .packed = on_packed,
     .pull = on_pull,

@@ -58,7 +58,8 @@ static void take(const uint8_t **data, size_t *len, size_t n)
 
 static bool is_known(uint64_t type)
 {
-    return type <= CAPSULE_ROUTE_ADVERTISEMENT || type == CAPSULE_LANES;
+    return type <= CAPSULE_ROUTE_ADVERTISEMENT || type == CAPSULE_CLASS_TABLE ||
+           type == CAPSULE_PATH_STATUS || type == CAPSULE_LANES;
 }
 
 /* Type and length are known: decide what becomes of the value. */

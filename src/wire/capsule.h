@@ -9,6 +9,8 @@
  *      ADDRESS_ASSIGN     0x01  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
  *      ADDRESS_REQUEST    0x02  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
  *      ROUTE_ADVERTISEMENT 0x03 CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
+ *      CLASS_TABLE  0x2d707101  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
+ *      PATH_STATUS  0x2d707102  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
  *      LANES        0x2d707103  CAPSULE_VALUE_MAX       CAPSULE_TOO_LONG
  *      any other                skipped without being stored, whatever its length (RFC 9297, 3.2)
  *
@@ -28,6 +30,8 @@ enum capsule_type {
     CAPSULE_ADDRESS_ASSIGN = 0x01,
     CAPSULE_ADDRESS_REQUEST = 0x02,
     CAPSULE_ROUTE_ADVERTISEMENT = 0x03,
+    CAPSULE_CLASS_TABLE = 0x2d707101, /* wire/class.h */
+    CAPSULE_PATH_STATUS = 0x2d707102,
     CAPSULE_LANES = 0x2d707103,
 };
 
@@ -59,6 +63,7 @@ enum { H3_EXCESSIVE_LOAD = 0x107, H3_MESSAGE_ERROR = 0x10e, H3_DATAGRAM_ERROR = 
     X(CAPSULE_RANGE_ORDER, H3_MESSAGE_ERROR, "ranges are out of order or overlap")            \
     X(CAPSULE_RANGE_OVERLAP, H3_MESSAGE_ERROR, "range for all protocols overlaps another")    \
     X(CAPSULE_LANES_RANGE, H3_MESSAGE_ERROR, "number of lanes is not 1 to 16")                \
+    X(CAPSULE_BAD_VALUE, H3_MESSAGE_ERROR, "a value is out of its range")                     \
     X(CAPSULE_TOO_MANY, H3_EXCESSIVE_LOAD, "more entries than this endpoint takes")           \
     X(CAPSULE_TOO_LONG, H3_EXCESSIVE_LOAD, "capsule longer than this endpoint takes")         \
     X(CAPSULE_NO_MEMORY, H3_EXCESSIVE_LOAD, "no memory for a capsule")

@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "base/util.h"
 #include "wire/capsule.h"
+#include "wire/class.h"
 
 #define CHECK(x)     \
     do {             \
@@ -80,6 +81,42 @@ static void check_routes(const struct capsule_view *c, struct outcome *o)
     CHECK(again.len == c->len && !memcmp(again.value, c->value, c->len)); /* only one encoding */
 }
 
+/* What decodes encodes to the same; how long an integer was is not told. */
+static void check_classes(const struct capsule_view *c, struct outcome *o)
+{
+    static struct class_table a, b;
+    struct capsule_view again;
+    size_t len;
+    enum capsule_error e = capsule_get_classes(c->value, c->len, &a);
+
+    mix(o, &e, sizeof(e));
+    if (e)
+        return;
+    CHECK(a.n <= PACKED_CLASSES && a.n_rules <= CLASS_RULES_MAX);
+    CHECK(capsule_put_classes(&a, encoded, sizeof(encoded), &len) == 0);
+    again = reparse(len);
+    CHECK(again.type == c->type && again.len <= c->len);
+    CHECK(capsule_get_classes(again.value, again.len, &b) == CAPSULE_OK);
+    CHECK(!memcmp(&a, &b, sizeof(a)));
+}
+
+static void check_path(const struct capsule_view *c, struct outcome *o)
+{
+    struct path_report a = {0}, b = {0};
+    struct capsule_view again;
+    size_t len;
+    enum capsule_error e = capsule_get_path(c->value, c->len, &a);
+
+    mix(o, &e, sizeof(e));
+    if (e)
+        return;
+    CHECK(capsule_put_path(&a, encoded, sizeof(encoded), &len) == 0);
+    again = reparse(len);
+    CHECK(again.type == c->type && again.len <= c->len);
+    CHECK(capsule_get_path(again.value, again.len, &b) == CAPSULE_OK);
+    CHECK(!memcmp(&a, &b, sizeof(a)));
+}
+
 static void on_capsule(const struct capsule_view *c, struct outcome *o)
 {
     mix(o, &c->type, sizeof(c->type));
@@ -90,6 +127,10 @@ static void on_capsule(const struct capsule_view *c, struct outcome *o)
         check_addrs(c, o);
     else if (c->type == CAPSULE_ROUTE_ADVERTISEMENT)
         check_routes(c, o);
+    else if (c->type == CAPSULE_CLASS_TABLE)
+        check_classes(c, o);
+    else if (c->type == CAPSULE_PATH_STATUS)
+        check_path(c, o);
 }
 
 /* rng NULL: at once. Each chunk lies in memory of its own. */

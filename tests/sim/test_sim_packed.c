@@ -1,6 +1,8 @@
 /* A tunnel with the session extension, on good paths and bad ones. */
 #include "scene.h"
 
+#include <errno.h>
+
 #include "base/util.h"
 
 static const struct tunnel_opts packed = {.packed = true, .cc = QUIC_CC_BBR};
@@ -101,6 +103,66 @@ static void a_call_over_a_lossy_line(void **state)
     assert_true((double)(tx - rx) / (double)tx < 0.001);
 }
 
+static void restart_hub(struct tunnel *t)
+{
+    tunnel_kill_hub(t);
+    sim_run_for(t->sim, NS_PER_S);
+    tunnel_start_hub(t, true);
+}
+
+static uint64_t lost_downwards(struct scene *s)
+{
+    struct cbr *c = tunnel_cbr(s->t, false, NULL);
+    uint64_t lost;
+
+    cbr_start(c);
+    sim_run_for(s->sim, 40 * NS_PER_S);
+    cbr_stop(c);
+    sim_run_for(s->sim, NS_PER_S);
+    lost = c->stats.tx - c->stats.rx;
+    cbr_free(c);
+    return lost;
+}
+
+/* The edge tells that UDP to its port 5000 is not to be sent again: the hub heeds it, for that flow
+ * alone, on the next connection too, and until the edge says otherwise. */
+static void the_hub_heeds_the_edges_classes(void **state)
+{
+    static struct class_table table = {.serial = 1,
+                                       .n_rules = 1,
+                                       .rule = {{.class = 2,
+                                                 .proto = 17,
+                                                 .dscp = CLASS_DSCP_ANY,
+                                                 .client_from = 5000,
+                                                 .client_to = 5000,
+                                                 .server_to = UINT16_MAX}}};
+    struct link_opts line = scene_line(20000000, 30);
+    struct scene s;
+
+    line.loss = 0.02;
+    start_up(&s, 1, &line);
+    s.t->next_port = 5000;
+    assert_int_equal(lost_downwards(&s), 0);
+    assert_int_equal(edge_set_classes(s.t->edge, &table), 0);
+    sim_run_for(s.sim, NS_PER_S);
+    for (unsigned round = 0; round < 2; round++) {
+        s.t->next_port = 5000;
+        assert_in_range(lost_downwards(&s), 20, 60); /* of 2000 */
+        assert_int_equal(lost_downwards(&s), 0);     /* port 5001 */
+        if (round == 0)
+            restart_hub(s.t);
+        sim_run_for(s.sim, 5 * NS_PER_S);
+    }
+    table.serial = 0;
+    assert_int_equal(edge_set_classes(s.t->edge, &table), -ESTALE);
+    table = (struct class_table){.serial = 2};
+    assert_int_equal(edge_set_classes(s.t->edge, &table), 0);
+    sim_run_for(s.sim, NS_PER_S);
+    s.t->next_port = 5000;
+    assert_int_equal(lost_downwards(&s), 0);
+    scene_done(&s);
+}
+
 /* One TCP flow over a line that loses: its sender sees no loss. */
 static double tcp_share(double loss, bool is_packed)
 {
@@ -137,13 +199,6 @@ static void tcp_over_a_lossy_line(void **state)
 {
     assert_true(tcp_share(0, true) > 0.80);
     assert_true(tcp_share(0.01, true) > 5 * tcp_share(0.01, false));
-}
-
-static void restart_hub(struct tunnel *t)
-{
-    tunnel_kill_hub(t);
-    sim_run_for(t->sim, NS_PER_S);
-    tunnel_start_hub(t, true);
 }
 
 static void restart_edge(struct tunnel *t)
@@ -185,6 +240,7 @@ int main(void)
         cmocka_unit_test(a_good_line_loses_nothing),
         cmocka_unit_test(packets_larger_than_the_path),
         cmocka_unit_test(a_call_over_a_lossy_line),
+        cmocka_unit_test(the_hub_heeds_the_edges_classes),
         cmocka_unit_test(tcp_over_a_lossy_line),
         cmocka_unit_test(a_restarted_end_begins_anew),
     };

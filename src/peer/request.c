@@ -190,7 +190,8 @@ static const char *find_or_make(struct hub *h, const struct masque *m, const str
         return NULL;
     }
     if (p) {
-        note_contest(p, m);
+        if (p->lanes) /* it is there, and not just awaited */
+            note_contest(p, m);
         member_taken_over(p);
     } else {
         why = admit_new(h, &who->id, &p);

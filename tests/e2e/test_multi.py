@@ -327,8 +327,10 @@ def test_two_machines_with_one_certificate_are_told_apart_and_told(site, px):
     other = Tunnel(site, "hub", write_config(site.state / "px2.yaml", **keys),
                    site.certificates.etc["edge"])
     hint = "another machine or instance uses our certificate or token with our instance id"
+    assert "its place was taken" not in site.hub_end.text()  # by px that stops and starts
     other.start()
     try:
+        other.wait_line("tunnel: up")
         site.hub_end.wait_line(r"peer edge/px: its place was taken \d+ times in a row.* from ", 60)
         assert any("peer edge/px: its place was taken" in w for w in site.hub_end.status()["warnings"])
         px.wait_line(f"tunnel: .*taken over.*{hint}")

@@ -347,6 +347,19 @@ static void an_address_is_kept_for_an_absent_peer(void **state)
     peers_free(w);
 }
 
+/* Each time as another process, with another session. */
+static void who_stops_and_starts_contests_nothing(void **state)
+{
+    struct peers *w = many_up(many_new(241), 1);
+
+    for (unsigned i = 0; i < 2 * HUB_CONTESTED; i++) {
+        stop_edge(w, 0);
+        edge_up(w, 0);
+    }
+    assert_int_equal(w->n_contested, 0);
+    peers_free(w);
+}
+
 static void who_is_gone_is_remembered_until_it_returns(void **state)
 {
     struct peers *w = many_up(many_new(240), 2);
@@ -710,6 +723,7 @@ int main(void)
         cmocka_unit_test(instances_of_one_certificate_live_side_by_side),
         cmocka_unit_test(a_peer_takes_its_place_over),
         cmocka_unit_test(an_address_is_kept_for_an_absent_peer),
+        cmocka_unit_test(who_stops_and_starts_contests_nothing),
         cmocka_unit_test(who_is_gone_is_remembered_until_it_returns),
         cmocka_unit_test(an_exhausted_pool),
         cmocka_unit_test(a_wish_is_granted_when_it_can_be),

@@ -30,7 +30,7 @@ from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_conf
 
 KEY_CELLS = "near,far,fibre-lte,lte-starlink"
 LOADS = {"tcp1": 1, "tcp4": 4, "tcp16": 16}
-OMIT = 2          # seconds of a flow that do not count
+OMIT = 5          # seconds of a flow that do not count; as in the model
 PING_EVERY = 0.02
 STEP = 17         # seconds that each round begins later in the traces
 
@@ -41,12 +41,12 @@ class Void(Exception):
 
 # ---- the model ----
 
-def simulate_cell(args, cell):
-    """What sim-bond prints of a cell, and its rows."""
+def simulate_cell(args, cell, *more):
+    """What sim-bond prints of a cell, and its rows. more are more words for it."""
     with tempfile.TemporaryDirectory() as directory:
         file = pathlib.Path(directory) / "rows.json"
         command = [args.build / "bench" / "sim-bond", "-m", LINKS, "-c", cell, "-n", args.seeds,
-                   "-s", args.model_seconds, "-j", file] + (["-u"] if args.up else [])
+                   "-s", args.model_seconds, "-j", file, *more] + (["-u"] if args.up else [])
         said = subprocess.run([str(c) for c in command], check=True, capture_output=True, text=True)
         return said.stdout, json.loads(file.read_text())
 
@@ -59,6 +59,21 @@ def simulate(args, cells):
             print(text, end="", flush=True)
             rows += more
     return rows
+
+
+def simulate_rounds(args, cells):
+    """{(cell, load, carrier, WAN): goodput} of the laboratory's rounds at the same places of the
+    traces: the median over rounds."""
+    found = {}
+    for number in range(args.rounds):
+        for cell in cells:
+            for row in simulate_cell(args, cell, "-o", STEP * number, "-n", 1, "-s", args.seconds,
+                                     "-l", ",".join(args.loads))[1]:
+                if row["wan"]:
+                    key = cell, row["load"], row["carrier"], row["wan"]
+                    found.setdefault(key, []).extend(
+                        r["goodput_mbps"] for r in row["runs"] if r["valid"])
+    return {key: statistics.median(values) for key, values in found.items() if values}
 
 
 # ---- the laboratory ----
@@ -186,15 +201,6 @@ def spread(values):
     return f"{statistics.median(values):.1f} ({min(values):.1f}-{max(values):.1f})"
 
 
-def modelled(model, cell, load, carrier, wan):
-    """The median goodput of sim-bond; None when it has not run that."""
-    for row in model:
-        if (row["cell"], row["load"], row["carrier"], row["wan"]) == (cell, load, carrier, wan):
-            if (wan or row["link"] != "sum"):
-                return statistics.median(r["goodput_mbps"] for r in row["runs"] if r["valid"])
-    return None
-
-
 def print_row(name, runs, sums, model):
     values = [r["goodput_mbps"] for r in runs if r]
     share = [r["goodput_mbps"] / s for r, s in zip(runs, sums) if r and s]
@@ -209,7 +215,7 @@ def print_row(name, runs, sums, model):
 def print_tables(args, found, model):
     matrix = uplinks.cells()
     print("\nMedian (least-most) of the goodput in Mbit/s; of the sum of the bare links in the same "
-          "round; the model's;\n5th percentile of the seconds; round trip of a ping beside it in ms")
+          "round; the model's\nat the same places of the traces; 5th percentile of the seconds; round trip of a ping beside it in ms")
     for cell, load in dict.fromkeys((c, l) for c, l, _ in found):
         rounds = [rows for c, l, rows in found if (c, l) == (cell, load)]
         links = matrix[cell]
@@ -221,7 +227,7 @@ def print_tables(args, found, model):
         for carrier, wan in rounds[0]:
             name = f"{carrier} {links[wan - 1] if wan else 'all'}"
             print_row(name, [r[carrier, wan] for r in rounds], sums,
-                      modelled(model, cell, load, carrier, wan))
+                      model.get((cell, load, carrier, wan)))
 
 
 def chosen(text, known, what):
@@ -256,7 +262,7 @@ def main():
     model = [] if args.lab_only else simulate(args, model_cells)
     found = [] if args.model_only else laboratory(args, cells)
     if found:
-        print_tables(args, found, model)
+        print_tables(args, found, simulate_rounds(args, cells))
     if args.json:
         args.json.write_text(json.dumps({"model": model, "laboratory": [
             {"cell": c, "load": l, "carrier": k[0], "wan": k[1], "figures": r}

@@ -4,11 +4,31 @@
 
 #include "base/util.h"
 
-enum { UP_WITHIN_S = 30, TUNNEL_PKTS = 16384, TUNNEL_LARGE = 256, BARE_MTU = 1500 };
+enum { UP_WITHIN_S = 30, APART_S = 7, TUNNEL_PKTS = 16384, TUNNEL_LARGE = 256, BARE_MTU = 1500 };
 
 static bool exists(const struct scene *s, unsigned i)
 {
     return i < s->opts.cell->n_wans && (s->opts.only == ALL_WANS || s->opts.only == i);
+}
+
+/* Where in its trace a line begins. */
+static uint64_t place(const struct scene *s, unsigned i)
+{
+    uint64_t period_ns = s->opts.cell->trace[i].period_ns;
+    int64_t from_ns = (s->opts.start_s + APART_S * (int)i) * (int64_t)NS_PER_S;
+    struct rng rng;
+    char name[32];
+
+    if (!period_ns)
+        return (uint64_t)MAX(from_ns, 0);
+    if (s->opts.placed) {
+        while (from_ns < 0)
+            from_ns += (int64_t)period_ns;
+        return (uint64_t)from_ns;
+    }
+    snprintf(name, sizeof(name), "wan%u.start", i + 1);
+    sim_rng(s->sim, name, &rng);
+    return rng_below(&rng, period_ns);
 }
 
 /* Both directions of a line play its trace from the same time on. */
@@ -17,14 +37,9 @@ static void make_line(struct scene *s, unsigned i)
     const struct wan_trace *t = &s->opts.cell->trace[i];
     struct link_opts up = link_opts_of(&t->step[0].dir[WAN_UP]);
     struct link_opts down = link_opts_of(&t->step[0].dir[WAN_DOWN]);
-    uint64_t from_ns = 0;
-    struct rng rng;
+    uint64_t from_ns = place(s, i);
     char name[32];
 
-    snprintf(name, sizeof(name), "wan%u.start", i + 1);
-    sim_rng(s->sim, name, &rng);
-    if (t->period_ns)
-        from_ns = rng_below(&rng, t->period_ns);
     snprintf(name, sizeof(name), "wan%u", i + 1);
     wan_init(&s->wan[i], s->sim, name, &up, &down);
     link_play(s->wan[i].up, t, WAN_UP, from_ns);

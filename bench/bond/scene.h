@@ -18,7 +18,10 @@ struct scene_opts {
     unsigned only; /* the one WAN that exists, or ALL_WANS */
     uint64_t seed;
     enum quic_cc cc;
-    bool plain; /* tunnels without the session extension */
+    bool plain;  /* tunnels without the session extension */
+    bool placed; /* the traces begin at start_s, the second WAN's 7 s later, and so on, instead of
+                  * where the seed draws: as uplinks.py plays them */
+    int start_s; /* negative: before the end of a trace that repeats */
 };
 
 /* Packets put to edge_in come out at the router hub_out, and back, by their destination. */
@@ -47,8 +50,8 @@ struct carrier {
 /* All carriers there are, in the order of the tables. The last has no name. */
 extern const struct carrier carriers[];
 
-/* The lines begin somewhere in their traces: where, is drawn from the seed, the same for every
- * carrier. */
+/* The lines begin somewhere in their traces: where, is drawn from the seed unless it is given, and
+ * the same for every carrier. */
 void scene_init(struct scene *s, const struct scene_opts *opts);
 void scene_done(struct scene *s);
 

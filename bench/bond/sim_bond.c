@@ -15,10 +15,10 @@ enum { SEEDS_MAX = 100, WHY_MAX = 600 };
 
 struct options {
     const char *dir, *cells, *loads, *carriers, *json;
-    unsigned seeds, first_seed;
+    unsigned seeds, first_seed, start_s;
     struct load_opts load;
     enum quic_cc cc;
-    bool plain, list;
+    bool plain, list, placed;
 };
 
 /* One line of the table. */
@@ -32,8 +32,9 @@ static void usage(void)
 {
     fprintf(stderr,
             "usage: sim-bond [-m LINKS-DIR] [-c CELL,...] [-l LOAD,...] [-k CARRIER,...]\n"
-            "                [-n SEEDS] [-f FIRST-SEED] [-s SECONDS] [-L LATE_MS] [-C bbr|cubic]\n"
-            "                [-u] [-p] [-T] [-j JSON-FILE] [-a]\n"
+            "                [-n SEEDS] [-f FIRST-SEED] [-s SECONDS] [-o START_S] [-L LATE_MS]\n"
+            "                [-C bbr|cubic] [-u] [-p] [-T] [-j JSON-FILE] [-a]\n"
+            "  -o  flows begin so many seconds into the traces, not where the seed says\n"
             "  -u  upwards (edge to hub)   -p  plain tunnels (RFC 9484 alone)\n"
             "  -T  TCP without TSO         -a  only list cells, loads and carriers\n");
 }
@@ -47,7 +48,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
                           .first_seed = 1,
                           .load = {.seconds = 30, .late_ms = 150},
                           .cc = QUIC_CC_BBR};
-    while ((c = getopt(argc, argv, "m:c:l:k:n:f:s:L:C:upTj:a")) != -1) {
+    while ((c = getopt(argc, argv, "m:c:l:k:n:f:s:o:L:C:upTj:a")) != -1) {
         switch (c) {
         case 'm':
             o->dir = optarg;
@@ -69,6 +70,10 @@ static bool parse_options(int argc, char **argv, struct options *o)
             break;
         case 's':
             o->load.seconds = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'o':
+            o->start_s = (unsigned)strtoul(optarg, NULL, 10);
+            o->placed = true;
             break;
         case 'L':
             o->load.late_ms = strtod(optarg, NULL);
@@ -96,7 +101,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
         }
     }
     return optind == argc && o->seeds && o->seeds <= SEEDS_MAX && o->load.seconds &&
-           o->load.seconds <= SPAN_MAX_S;
+           o->load.seconds <= SPAN_MAX_S && o->start_s <= SPAN_MAX_S;
 }
 
 /* Whether name is one of "A,B,C"; NULL = all are. */

@@ -289,6 +289,7 @@ static int make_edge(struct instance *inst)
                           .plain = !c->session_extension,
                           .lane_socket = instance_lane_socket,
                           .lane_socket_done = instance_lane_socket_done,
+                          .min_lanes = c->lanes.min,
                           .max_lanes = c->lanes.max,
                           .events = &instance_edge_events,
                           .user = inst};

@@ -112,7 +112,7 @@ static void apply_config(struct instance *inst, struct tunnel_config *next)
     instance_apply_mtu(inst);
     upkeep_apply(inst);
     if (inst->edge)
-        edge_set_max_lanes(inst->edge, loop_now_ns(inst->loop), next->lanes.max);
+        edge_set_lanes(inst->edge, loop_now_ns(inst->loop), next->lanes.min, next->lanes.max);
     if (old)
         config_done(old);
     free(old);

@@ -329,10 +329,11 @@ void edge_set_token(struct edge *e, const char *token)
     e->side.token = token;
 }
 
-void edge_set_max_lanes(struct edge *e, uint64_t now_ns, unsigned n)
+void edge_set_lanes(struct edge *e, uint64_t now_ns, unsigned min, unsigned max)
 {
     e->now_ns = now_ns;
-    e->opts.max_lanes = MIN(MAX(n, 1u), (unsigned)EDGE_LANES_MAX);
+    e->opts.min_lanes = min;
+    e->opts.max_lanes = MIN(MAX(max, 1u), (unsigned)EDGE_LANES_MAX);
     e->look_ns = 0;
     edge_lanes_adapt(e);
 }

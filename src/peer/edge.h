@@ -83,6 +83,7 @@ struct edge_opts {
      * before edge_set_addrs() returns, if that has changed the addresses, and in edge_free(). */
     int (*lane_socket)(void *user, unsigned lane, struct net_addr *ret_local, unsigned *ret_socket);
     void (*lane_socket_done)(void *user, unsigned lane, unsigned socket);
+    unsigned min_lanes; /* that a packed session has at least; 0 = 1 */
     unsigned max_lanes; /* 1 to EDGE_LANES_MAX; 0 = EDGE_LANES_MAX */
 
     const struct edge_events *events;
@@ -120,9 +121,9 @@ void edge_set_token(struct edge *e, const char *token);
  */
 int edge_set_classes(struct edge *e, const struct class_table *table);
 
-/* From now on at most n lanes, 1 to EDGE_LANES_MAX: those above it are closed, and what is on its
+/* From now on min to max lanes, 1 to EDGE_LANES_MAX: those above it are closed, and what is on its
  * way on them goes over the others. */
-void edge_set_max_lanes(struct edge *e, uint64_t now_ns, unsigned n);
+void edge_set_lanes(struct edge *e, uint64_t now_ns, unsigned min, unsigned max);
 
 /* Say goodbye to the hub: the following edge_tx() calls send it. */
 void edge_shutdown(struct edge *e, uint64_t now_ns);

@@ -206,7 +206,7 @@ unsigned edge_lanes_target(const struct edge *e, uint64_t now_ns)
     n = quic_path_lanes_wanted(e->path, now_ns);
     if (now_ns - e->hub_wants_ns < HUB_WANTS_NS)
         n = MAX(n, e->hub_wants);
-    return MIN(n, e->opts.max_lanes);
+    return MIN(MAX(n, e->opts.min_lanes), e->opts.max_lanes);
 }
 
 /* Lanes that carry, or will soon. */

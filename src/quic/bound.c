@@ -15,6 +15,9 @@
 
 enum { BAD_ROUNDS = 4, CALM_ROUNDS = 4, QUEUE_PACKETS = 2, MAX_NEED = 4, UNMOVED_SHARE = 8 };
 
+#define SHORT_NS (2 * NS_PER_MS)         /* a path with so short a round trip needs lanes */
+static const double short_loss = 0.0005; /* only where so many packets get lost */
+
 static const double drain_share = 0.9, test_share = 0.6; /* of the bandwidth-delay product */
 static const double fall_share = 0.7, shrink_most = 0.7, grow_most = 0.5, excess_shrink = 0.85;
 static const double cubic_c = 0.4, cubic_alpha = 0.53; /* RFC 9438: C, alpha for beta 0.7 */
@@ -534,8 +537,9 @@ unsigned bound_lanes_wanted(const struct bound *b, uint64_t now_ns)
 {
     double packets = b->rate * seconds(base_of(b) + b->queue_ns) / BOUND_PACKET_BYTES;
     double n = ceil(packets / (b->loss > 0.004 ? 10 : 32));
+    bool needless = base_of(b) < SHORT_NS && b->loss < short_loss;
 
-    if (!b->on || b->rate <= 0 || now_ns - b->round.since_ns > NS_PER_S + 4 * b->rtt_ns)
+    if (!b->on || needless || b->rate <= 0 || now_ns - b->round.since_ns > NS_PER_S + 4 * b->rtt_ns)
         return 1;
     return (unsigned)MIN(MAX(n, 1), BOUND_LANES_MAX);
 }

@@ -157,7 +157,8 @@ void bound_on_lane_down(struct bound *b, uint32_t lane);
 
 /* How many lanes the path should have: one while little is in flight, one for each 32 packets
  * under load, one for each 10 where packets get lost, so that a lane seldom loses two packets in
- * one round trip. */
+ * one round trip. One on a short path that loses nothing: it would be back in a few milliseconds
+ * after a loss, and with several every burst is smaller. */
 unsigned bound_lanes_wanted(const struct bound *b, uint64_t now_ns);
 
 #endif

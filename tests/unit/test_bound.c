@@ -362,6 +362,23 @@ static void lanes_follow_load_and_loss(void **state)
     line_free(l);
 }
 
+static void a_short_path_without_loss_needs_one_lane(void **state)
+{
+    struct bound b = {.on = true,
+                      .mode = BOUND_DELAY,
+                      .queue_ns = BOUND_QUEUE_NS,
+                      .rate = 1e9,
+                      .base_ns = {NS_PER_MS, NS_PER_MS},
+                      .round.since_ns = NS_PER_S};
+
+    assert_int_equal(bound_lanes_wanted(&b, NS_PER_S), 1);
+    b.loss = 0.001;
+    assert_int_equal(bound_lanes_wanted(&b, NS_PER_S), BOUND_LANES_MAX);
+    b.loss = 0;
+    b.base_ns[0] = b.base_ns[1] = 5 * NS_PER_MS;
+    assert_int_equal(bound_lanes_wanted(&b, NS_PER_S), BOUND_LANES_MAX);
+}
+
 static void long_silence_starts_anew(void **state)
 {
     struct line *l = line_new(100000000);
@@ -393,6 +410,7 @@ int main(void)
         cmocka_unit_test(numbers_may_have_gaps),
         cmocka_unit_test(the_ring_is_bounded_and_given_back),
         cmocka_unit_test(lanes_follow_load_and_loss),
+        cmocka_unit_test(a_short_path_without_loss_needs_one_lane),
         cmocka_unit_test(long_silence_starts_anew),
     };
 

@@ -225,6 +225,10 @@ void reasm_rx(struct reasm *r, uint64_t now_ns, unsigned class, const struct pac
     if (ahead >= REASM_WINDOW) {
         reasm_skip_to(r, now_ns, f, reasm_seq_add(frame->seq, PACKED_SEQ_MASK + 2 - REASM_WINDOW));
         f = open_flow(r, now_ns, frame->flow); /* it may have been closed */
+        if (!f) {
+            without_flow(r, place, frame);
+            return;
+        }
     }
     if (reasm_bit(f->done, frame->seq))
         duplicate(r);

@@ -163,11 +163,11 @@ static int make(struct session *s, struct reasm_pool *pool)
 static void apply_classes(struct session *s)
 {
     pack_set_rules(s->pack, s->classes, s->is_client);
-    for (uint8_t i = 0; i < PACKED_CLASSES; i++) {
+    for (unsigned i = 0; i < PACKED_CLASSES; i++) {
         struct reasm_class rx;
         struct pack_class tx;
 
-        class_meaning(s->classes, i, &tx, &rx);
+        class_meaning(s->classes, (uint8_t)i, &tx, &rx);
         pack_set_class(s->pack, i, &tx);
         reasm_set_class(s->reasm, i, &rx);
     }

@@ -116,9 +116,8 @@ void edge_set_tls(struct edge *e, void *tls_ctx);
 void edge_set_token(struct edge *e, const char *token);
 
 /* How packets are treated from now on, both ways (wire/class.h), copied: the hub is told on each
- * lane of a packed session. NULL: as protocol.md says without a table. Returns as
- * session_set_classes().
- */
+ * lane of a packed session. NULL: as protocol.md says without a table; a hub that has been told one
+ * is not told that. Returns as session_set_classes(). */
 int edge_set_classes(struct edge *e, const struct class_table *table);
 
 /* From now on min to max lanes, 1 to EDGE_LANES_MAX: those above it are closed, and what is on its

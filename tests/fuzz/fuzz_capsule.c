@@ -29,7 +29,7 @@ static void mix(struct outcome *o, const void *p, size_t len)
         o->hash = (o->hash ^ ((const uint8_t *)p)[i]) * UINT64_C(0x100000001b3);
 }
 
-static uint8_t encoded[CAPSULE_HEADER_MAX + CAPSULE_VALUE_MAX];
+static uint8_t encoded[CAPSULE_HEADER_MAX + CAPSULE_VALUE_MAX], encoded2[sizeof(encoded)];
 
 /* The capsule in encoded[] gives back its value. */
 static struct capsule_view reparse(size_t len)
@@ -86,7 +86,7 @@ static void check_classes(const struct capsule_view *c, struct outcome *o)
 {
     static struct class_table a, b;
     struct capsule_view again;
-    size_t len;
+    size_t len, len2;
     enum capsule_error e = capsule_get_classes(c->value, c->len, &a);
 
     mix(o, &e, sizeof(e));
@@ -97,14 +97,15 @@ static void check_classes(const struct capsule_view *c, struct outcome *o)
     again = reparse(len);
     CHECK(again.type == c->type && again.len <= c->len);
     CHECK(capsule_get_classes(again.value, again.len, &b) == CAPSULE_OK);
-    CHECK(!memcmp(&a, &b, sizeof(a)));
+    CHECK(capsule_put_classes(&b, encoded2, sizeof(encoded2), &len2) == 0);
+    CHECK(len == len2 && !memcmp(encoded, encoded2, len));
 }
 
 static void check_path(const struct capsule_view *c, struct outcome *o)
 {
-    struct path_report a = {0}, b = {0};
+    struct path_report a, b;
     struct capsule_view again;
-    size_t len;
+    size_t len, len2;
     enum capsule_error e = capsule_get_path(c->value, c->len, &a);
 
     mix(o, &e, sizeof(e));
@@ -114,7 +115,8 @@ static void check_path(const struct capsule_view *c, struct outcome *o)
     again = reparse(len);
     CHECK(again.type == c->type && again.len <= c->len);
     CHECK(capsule_get_path(again.value, again.len, &b) == CAPSULE_OK);
-    CHECK(!memcmp(&a, &b, sizeof(a)));
+    CHECK(capsule_put_path(&b, encoded2, sizeof(encoded2), &len2) == 0);
+    CHECK(len == len2 && !memcmp(encoded, encoded2, len));
 }
 
 static void on_capsule(const struct capsule_view *c, struct outcome *o)

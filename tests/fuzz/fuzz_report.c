@@ -37,7 +37,7 @@ static void on_kick(void *user)
 /* A TCP packet of one of four flows. */
 static void give(struct session *s, uint64_t now_ns, unsigned n)
 {
-    enum { LEN = 1000 };
+    enum { LEN = 300 };
     struct pkt *pkt = pkt_new(pool, LEN);
 
     if (!pkt)
@@ -62,7 +62,7 @@ static void pull(struct session *s, struct pack_lane *lane, uint64_t now_ns, uin
     struct pkt *d;
     int rv;
 
-    for (unsigned i = 0; i < 8 && (d = session_pull_packed(s, lane, now_ns, DGRAM, DGRAM)); i++) {
+    for (unsigned i = 0; i < 2 && (d = session_pull_packed(s, lane, now_ns, DGRAM, DGRAM)); i++) {
         pkt_settle(pool, d);
         CHECK(d->len && d->len <= DGRAM && !packed_open(&r, d->data, d->len, &head));
         while ((rv = packed_next(&r, &f)) > 0)
@@ -84,8 +84,7 @@ static void run(struct session *s, struct pack_lane lane[LANES], const uint8_t *
         session_timeout(s, now_ns);
         if (session_lane_rtt_due(l, now_ns))
             session_lane_rtt(s, l, now_ns, 20 * NS_PER_MS, NS_PER_MS);
-        for (unsigned i = 0; i < 4; i++)
-            give(s, now_ns, n + i);
+        give(s, now_ns, n);
         pull(s, &lane[n % LANES], now_ns, &id);
         session_rx_packed(s, l, now_ns, data + 3, len);
         if (n % 3 == 0)

@@ -359,6 +359,8 @@ void lane_timeout(struct quic_lane *lane)
         lane_close_if_wanted(lane);
     if (lane->state >= LANE_CLOSING)
         return;
+    if (lane->path)
+        path_on_timeout(lane->path, lane);
     lane->write_due = true;
     endpoint_ready(lane->ep, lane);
     lane_set_timer(lane);

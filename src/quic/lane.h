@@ -235,6 +235,12 @@ void path_lane_ended(struct quic_path *path, struct quic_lane *lane);
 void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t number, size_t bytes);
 void path_on_answer(struct quic_path *path, struct quic_lane *lane);
 
+/* After a timer of the lane. */
+void path_on_timeout(struct quic_path *path, struct quic_lane *lane);
+
+/* Whether the lane leaves what is to be sent to others, because it gets no answers. */
+bool path_lane_yields(const struct quic_path *path, const struct quic_lane *lane);
+
 /* Identifiers given to ngtcp2 with a DATAGRAM: size in the low 16 bits, above it the number of
  * the pull; the top bit marks a path MTU probe. */
 #define DGRAM_ID_PROBE (1ull << 63)

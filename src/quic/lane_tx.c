@@ -120,7 +120,7 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
  * congestion control, the path's bound and the turn among the lanes permit it. */
 static bool may_pull(struct quic_lane *lane)
 {
-    if (lane->suspect || !ngtcp2_conn_get_cwnd_left(lane->conn)) {
+    if (path_lane_yields(lane->path, lane) || !ngtcp2_conn_get_cwnd_left(lane->conn)) {
         path_turn_pass(lane->path, lane);
         return false;
     }

@@ -118,11 +118,16 @@ void path_turn_clear(struct quic_path *path)
  *
  * When a lane's port pair is blocked on the way, QUIC says nothing of what it has in flight until
  * the connection times out: a probe that is not acknowledged is no proof of loss (RFC 9002, 6.2).
- * The other lanes of the path are one. A lane that has heard nothing for two probe timeouts while
- * another one has is suspect: it pulls no more, and its user sends what it had in flight over the
+ * The other lanes of the path are one. A lane that has heard nothing for two probe timeouts is
+ * *overdue*, and leaves what is new to the others. When one of them has an answer, or none has
+ * anything that could be answered, it is *suspect*: its user sends what it had in flight over the
  * others. The first answer brings it back. */
 
 enum { SUSPECT_PTOS = 2 };
+
+#define OVERDUE_MIN_NS                                                             \
+    (20 * NS_PER_MS) /* no probe timeout is shorter: the delay of acknowledgements \
+                      * and the granularity of timers are in it */
 
 static bool awaits_answer(const struct quic_lane *lane)
 {
@@ -131,8 +136,27 @@ static bool awaits_answer(const struct quic_lane *lane)
 
 static bool is_overdue(const struct quic_lane *lane, uint64_t now_ns)
 {
-    return lane->state == LANE_UP && !lane->suspect && awaits_answer(lane) &&
+    return now_ns > lane->heard_of_ns + OVERDUE_MIN_NS && lane->state == LANE_UP &&
+           awaits_answer(lane) &&
            now_ns > lane->heard_of_ns + SUSPECT_PTOS * ngtcp2_conn_get_pto(lane->conn);
+}
+
+bool path_lane_yields(const struct quic_path *path, const struct quic_lane *lane)
+{
+    uint64_t now_ns = path->ep->now_ns;
+
+    if (lane->suspect)
+        return true;
+    if (path->n_lanes < 2 || !is_overdue(lane, now_ns))
+        return false;
+    for (unsigned i = 0; i < path->n_lanes; i++) {
+        const struct quic_lane *other = path->lanes[i];
+
+        if (other != lane && other->state == LANE_UP && !other->suspect &&
+            !is_overdue(other, now_ns))
+            return true;
+    }
+    return false;
 }
 
 static void suspect(struct quic_path *path, struct quic_lane *lane)
@@ -154,6 +178,20 @@ void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t numbe
     bound_on_sent(&path->bound, now_ns, number, bytes, lane->tag);
 }
 
+/* Time has passed. Whether the others can tell something is a matter of what they have in flight.
+ */
+void path_on_timeout(struct quic_path *path, struct quic_lane *lane)
+{
+    bool others = false;
+
+    if (path->n_lanes < 2 || lane->suspect || !is_overdue(lane, path->ep->now_ns))
+        return;
+    for (unsigned i = 0; i < path->n_lanes; i++)
+        others |= path->lanes[i] != lane && awaits_answer(path->lanes[i]);
+    if (!others && path_lane_yields(path, lane))
+        suspect(path, lane);
+}
+
 void path_on_answer(struct quic_path *path, struct quic_lane *lane)
 {
     uint64_t now_ns = path->ep->now_ns;
@@ -165,7 +203,8 @@ void path_on_answer(struct quic_path *path, struct quic_lane *lane)
     }
     if (lane->heard_of_ns != now_ns && path->n_lanes > 1)
         for (unsigned i = 0; i < path->n_lanes; i++)
-            if (path->lanes[i] != lane && is_overdue(path->lanes[i], now_ns))
+            if (path->lanes[i] != lane && !path->lanes[i]->suspect &&
+                is_overdue(path->lanes[i], now_ns))
                 suspect(path, path->lanes[i]);
     lane->heard_of_ns = now_ns;
     path_turn_wake(path);

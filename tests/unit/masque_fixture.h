@@ -28,8 +28,10 @@ struct fixture {
     struct drop_counters drops;
     struct masque *m; /* as told last; stale when down */
     int answer;       /* what request() returns */
+    bool packed;      /* ... for a lane of a session */
     int reply;        /* what addr_request() returns, 0: it answers */
 
+    unsigned classes; /* tables */
     unsigned requests, opens, refusals, downs, lane_failures, addr_assigns, addr_requests, routes,
         packets, mtus;
     struct masque_request req;
@@ -54,6 +56,8 @@ static inline int on_request(struct masque *m, const struct masque_request *req)
 
     f->requests++;
     f->req = *req;
+    if (f->packed)
+        masque_set_packed(m, (const uint8_t[MASQUE_EPOCH]){1});
     return f->answer;
 }
 
@@ -66,6 +70,11 @@ static inline void on_refused(struct masque *m, int status)
 {
     of(m)->refusals++;
     of(m)->refused_status = status;
+}
+
+static inline void on_classes(struct masque *m, const struct class_table *table)
+{
+    of(m)->classes++;
 }
 
 static inline void on_addr_assign(struct masque *m, const struct capsule_addrs *addrs)
@@ -134,6 +143,7 @@ static const struct masque_ops ops = {
     .addr_assign = on_addr_assign,
     .addr_request = on_addr_request,
     .routes = on_routes,
+    .classes = on_classes,
     .packet = on_packet,
     .pull = on_pull,
     .mtu_changed = on_mtu,

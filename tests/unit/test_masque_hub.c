@@ -380,6 +380,50 @@ static void malformed_capsules_abort_the_stream(void **state)
     expect_abort(f, MASQUE_H3_MESSAGE_ERROR);
 }
 
+static struct fixture *open_packed_hub(void)
+{
+    struct fixture *f = start(true);
+
+    f->packed = true;
+    client_settings(f, 1);
+    client_connect(f, 0);
+    assert_int_equal(f->opens, 1);
+    return f;
+}
+
+/* Of a session a hub takes its client's classes, and ends a tunnel with values out of their range;
+ * of another client it does not understand them. */
+static void a_session_has_capsules_of_its_own(void **state)
+{
+    struct fixture *f = open_packed_hub();
+    struct bytes b = {.n = 0};
+
+    bytes_capsule(&b, CAPSULE_CLASS_TABLE, "\x01\x00\x00", 3);
+    bytes_capsule(&b, CAPSULE_PATH_STATUS, "\x01\x01\x00\x00\x00\x00", 6);
+    feed(f, 0, &b);
+    assert_int_equal(f->classes, 1);
+    assert_int_equal(f->downs, 0);
+    b.n = 0;
+    bytes_capsule(&b, CAPSULE_CLASS_TABLE, "\x01\x09\x00", 3);
+    feed(f, 0, &b);
+    assert_int_equal(f->classes, 1);
+    expect_abort(f, MASQUE_H3_MESSAGE_ERROR);
+
+    f = open_packed_hub();
+    b.n = 0;
+    bytes_capsule(&b, CAPSULE_PATH_STATUS, "\x01\x01\x04\x00\x00\x00", 6);
+    feed(f, 0, &b);
+    expect_abort(f, MASQUE_H3_MESSAGE_ERROR);
+
+    f = open_hub(); /* plain */
+    b.n = 0;
+    bytes_capsule(&b, CAPSULE_CLASS_TABLE, "\x01\x09\x00", 3);
+    feed(f, 0, &b);
+    assert_int_equal(f->classes, 0);
+    assert_int_equal(f->downs, 0);
+    finish(f);
+}
+
 /* RFC 9484, 4.7.2: "Request IDs MUST NOT be reused by an endpoint". */
 static void request_identifiers_are_used_once(void **state)
 {
@@ -570,6 +614,7 @@ int main(void)
         cmocka_unit_test(capsules_come_in),
         cmocka_unit_test(a_datagram_capsule_that_is_too_long_is_counted),
         cmocka_unit_test(malformed_capsules_abort_the_stream),
+        cmocka_unit_test(a_session_has_capsules_of_its_own),
         cmocka_unit_test(request_identifiers_are_used_once),
         cmocka_unit_test(asking_without_reading_ends_the_tunnel),
         cmocka_unit_test(asking_and_reading_goes_on_for_ever),

@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <stdio.h>
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -516,6 +518,44 @@ static void routes_say_where_packets_may_go(void **state)
     assert_true(ip_addr_equal(&r.v[0].last, &a));
 }
 
+/* doc/protocol.md, "Lanes" */
+static void lanes_wanted(void **state)
+{
+    static const struct {
+        const char *hex;
+        enum capsule_error error;
+    } bad[] = {{"", CAPSULE_CUT_SHORT},     {"00", CAPSULE_LANES_RANGE},
+               {"11", CAPSULE_LANES_RANGE}, {"0101", CAPSULE_CUT_SHORT},
+               {"40", CAPSULE_CUT_SHORT},   {"ffffffffffffffff", CAPSULE_LANES_RANGE}};
+    uint8_t buf[CAPSULE_HEADER_MAX], value[8];
+    struct capsule_view c;
+    struct capsule_parser p;
+    size_t len;
+    unsigned n = 99;
+
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        len = strlen(bad[i].hex) / 2;
+        for (size_t k = 0; k < len; k++)
+            sscanf(bad[i].hex + 2 * k, "%2hhx", &value[k]);
+        assert_int_equal(capsule_get_lanes(value, len, &n), bad[i].error);
+        assert_int_equal(n, 99);
+    }
+    assert_int_equal(capsule_put_lanes(0, buf, sizeof(buf), &len), -EINVAL);
+    assert_int_equal(capsule_put_lanes(CAPSULE_LANES_MAX + 1, buf, sizeof(buf), &len), -EINVAL);
+    assert_int_equal(capsule_put_lanes(1, buf, 5, &len), -ENOSPC);
+    for (unsigned lanes = 1; lanes <= CAPSULE_LANES_MAX; lanes++) {
+        const uint8_t *at = buf;
+
+        assert_int_equal(capsule_put_lanes(lanes, buf, sizeof(buf), &len), 0);
+        capsule_parser_init(&p);
+        assert_int_equal(capsule_parser_next(&p, &at, &len, &c), 1);
+        assert_int_equal(c.type, CAPSULE_LANES);
+        assert_int_equal(capsule_get_lanes(c.value, c.len, &n), CAPSULE_OK);
+        assert_int_equal(n, lanes);
+        capsule_parser_done(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +573,7 @@ int main(void)
         cmocka_unit_test(what_breaks_a_rule_is_not_sent),
         cmocka_unit_test(the_largest_lists_fit),
         cmocka_unit_test(refusals),
+        cmocka_unit_test(lanes_wanted),
         cmocka_unit_test(routes_say_where_packets_may_go),
     };
 

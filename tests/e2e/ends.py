@@ -66,6 +66,10 @@ class Ends:
     def said(self):
         return self.edge.text() + "\n" + self.hub.text()
 
+    def tunnels(self):
+        """How often the edge has come up; the hub's session may have lasted."""
+        return len(re.findall("tunnel: up", self.edge.text()))
+
     def ups(self):
         return len(re.findall(r"peer edge\S*: up", self.hub.text()))
 

@@ -420,14 +420,14 @@ def test_two_hundred_reconnects(lab, ends):
     addresses = ["10.150.1.2", "10.150.1.77"]
     marks = {}
     for n in range(1, 201):
-        ups = ends.ups()
+        tunnels = ends.tunnels()
         renumber(lab, addresses[(n - 1) % 2], addresses[n % 2])
-        wait_until(lambda: ends.ups() > ups, 30, f"reconnect {n}: {ends.said()[-2000:]}")
+        wait_until(lambda: ends.tunnels() > tunnels, 30, f"reconnect {n}: {ends.said()[-2000:]}")
         reachable(lab, "edge", "10.200.1.2", options=["-W", "0.2"])
         if n in (10, 50, 200):
             marks[n] = {end: resources(t) for end, t in (("edge", ends.edge), ("hub", ends.hub))}
     print(marks)
-    assert ends.ups() >= 201
+    assert ends.tunnels() >= 201
     for end in ("edge", "hub"):
         assert marks[200][end][0] == marks[10][end][0], "descriptors"
         for before, after in zip(marks[50][end][1], marks[200][end][1]):

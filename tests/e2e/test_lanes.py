@@ -131,7 +131,7 @@ def test_lanes_come_with_the_load_and_go_with_it(lab, sender):
         ends.works()
         for end, fds in before.items():
             wait_until(lambda: descriptors(end) == fds, 20, f"{descriptors(end)} is {fds} again")
-        assert ends.ups() == 1, ends.said()
+        assert ends.ups() == ends.tunnels() == 1, ends.said()
         assert len(re.findall("tunnel: up", ends.edge.text())) == 1
 
 
@@ -151,7 +151,7 @@ def test_so_many_as_are_configured(lab):
             wait_lanes(ends, lambda n: least <= n <= most)
         wait_sockets(ends, 3)
         ends.works()
-        assert ends.ups() == 1, ends.said()
+        assert ends.ups() == ends.tunnels() == 1, ends.said()
 
 
 @pytest.mark.parametrize("edge, hub", [({"lanes": 1}, {}), ({"session_extension": False}, {}),
@@ -229,7 +229,7 @@ def test_the_nat_forgets_four_lanes(lab):
                     moved(ends.hub, "rx", 2000000)
             wait_lanes(ends, lambda n: n == 4)
             ends.works()
-            assert ends.ups() == 1, ends.said()
+            assert ends.ups() == ends.tunnels() == 1, ends.said()
             assert ends.hub.status()["handshakes"]["begun"] == begun
     finally:
         lab.exec("wan1", "nft", "delete", "table", "ip", "cgn", check=False)

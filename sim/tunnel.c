@@ -121,7 +121,7 @@ static void on_edge_mtu(void *user, size_t packet_max)
 }
 
 /* The host's socket of a further lane: made when it is wanted first, and kept. */
-static int on_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
+static int on_lane_socket(void *user, unsigned path, unsigned lane, struct net_addr *ret_local,
                           unsigned *ret_socket)
 {
     struct tunnel *t = user;
@@ -144,7 +144,7 @@ static int on_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
     return 0;
 }
 
-static void on_lane_socket_done(void *user, unsigned lane, unsigned socket)
+static void on_lane_socket_done(void *user, unsigned path, unsigned lane, unsigned socket)
 {
     struct tunnel *t = user;
 
@@ -360,7 +360,7 @@ void tunnel_start_edge(struct tunnel *t)
 {
     if (edge_new(&t->edge_opts, &t->edge))
         abort();
-    edge_set_addrs(t->edge, t->sim->now_ns, &t->edge_addr, &t->hub_addr, 0);
+    edge_set_addrs(t->edge, t->sim->now_ns, 0, &t->edge_addr, &t->hub_addr, 0);
     host_run(t->edge_host, &host_engine_edge, t->edge);
 }
 
@@ -463,6 +463,6 @@ struct quic_lane_stats tunnel_edge_lane(const struct tunnel *t)
     struct quic_lane_stats s = {0};
 
     if (t->edge)
-        edge_lane_stats(t->edge, &s);
+        edge_lane_stats(t->edge, 0, &s);
     return s;
 }

@@ -130,7 +130,7 @@ static void start(struct one *o, const struct net_addr *hub, struct quic_tls_cre
         exit(1);
     }
     fds[i] = (struct pollfd){.fd = o->fd, .events = POLLIN};
-    edge_set_addrs(o->edge, clock_mono_ns(), &o->local, hub, 0);
+    edge_set_addrs(o->edge, clock_mono_ns(), 0, &o->local, hub, 0);
     send_all(o, clock_mono_ns());
 }
 

@@ -181,7 +181,7 @@ static void set_up(struct world *w, const struct aead_backend *aead, bool plain)
     w->now_ns = 100 * NS_PER_S;
     if (edge_new(&e, &w->edge) || hub_new(&h, &w->hub))
         abort();
-    edge_set_addrs(w->edge, w->now_ns, &w->a.addr, &w->b.addr, 0);
+    edge_set_addrs(w->edge, w->now_ns, 0, &w->a.addr, &w->b.addr, 0);
 }
 
 /* What TSO makes of one write of a TCP flow, as large as it can be. */

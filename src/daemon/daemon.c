@@ -73,9 +73,9 @@ static void log_telemetry(const struct instance *inst)
 
     if (inst->hub) {
         log_hub_telemetry(inst->hub);
-    } else if (inst->edge && edge_lane_stats(inst->edge, &st)) {
+    } else if (inst->edge && edge_lane_stats(inst->edge, 0, &st)) {
         session_stats_get(edge_session(inst->edge), &sum);
-        log_path(&sum, edge_lanes(inst->edge), &st);
+        log_path(&sum, edge_lanes(inst->edge, 0), &st);
     }
 }
 

@@ -133,9 +133,9 @@ void instance_close_sockets(struct instance *inst);
 
 /* Client: a socket for one more lane, bound as the first one but to a port of its own; and its end.
  * For struct edge_opts. */
-int instance_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
+int instance_lane_socket(void *user, unsigned path, unsigned lane, struct net_addr *ret_local,
                          unsigned *ret_socket);
-void instance_lane_socket_done(void *user, unsigned lane, unsigned socket);
+void instance_lane_socket_done(void *user, unsigned path, unsigned lane, unsigned socket);
 void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s);
 
 /* traffic.c */

@@ -291,7 +291,7 @@ static void take_stats(struct probe *p)
 {
     struct quic_lane_stats st;
 
-    if (!edge_lane_stats(p->edge, &st))
+    if (!edge_lane_stats(p->edge, 0, &st))
         return;
     p->result->rtt_ns = st.rtt_min_ns;
     p->result->udp_payload_bytes = st.udp_payload;
@@ -299,7 +299,7 @@ static void take_stats(struct probe *p)
 
 static enum exit_code run(struct probe *p)
 {
-    edge_set_addrs(p->edge, clock_mono_ns(), &p->local, &p->remote, 0);
+    edge_set_addrs(p->edge, clock_mono_ns(), 0, &p->local, &p->remote, 0);
     while (!p->done) {
         uint64_t now_ns = clock_mono_ns(), wait = PROBE_TURN_NS, at;
 

@@ -150,7 +150,7 @@ static int fill_each_lane(const struct instance *inst, struct status_path *p)
     if (!v)
         return -ENOMEM;
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
-        if (!edge_lane_info(inst->edge, i, &info))
+        if (!edge_lane_info(inst->edge, 0, i, &info))
             continue;
         v[n].number = i;
         set_local(inst, &inst->source, &info.local, v[n].local);
@@ -165,7 +165,7 @@ static unsigned wanted_lanes(const struct instance *inst)
 {
     if (!edge_session(inst->edge)->pack) /* with a plain server there is one */
         return 1;
-    return MIN(edge_lanes_wanted(inst->edge, loop_now_ns(inst->loop)), inst->config->lanes.max);
+    return MIN(edge_lanes_wanted(inst->edge, 0, loop_now_ns(inst->loop)), inst->config->lanes.max);
 }
 
 static int fill_edge_path(const struct instance *inst, struct status *s, struct status_path *p)
@@ -178,9 +178,9 @@ static int fill_edge_path(const struct instance *inst, struct status *s, struct 
     set_local(inst, tunnel ? &inst->source : NULL, &inst->bound, p->local);
     set_net_addr(p->remote, &inst->remote);
     status_set_text(p->interface, sizeof(p->interface), inst->bound.len ? inst->device : b->ifname);
-    if (!tunnel || !edge_lane_stats(inst->edge, &st))
+    if (!tunnel || !edge_lane_stats(inst->edge, 0, &st))
         return 0;
-    set_lanes(inst, p, edge_lanes(inst->edge), &st);
+    set_lanes(inst, p, edge_lanes(inst->edge, 0), &st);
     p->lanes_wanted = wanted_lanes(inst);
     if (fill_each_lane(inst, p))
         return -ENOMEM;

@@ -113,7 +113,7 @@ static void wait_for(struct instance *inst, const char *what)
         log_info("path: waiting: %s", what);
     snprintf(inst->waiting_for, sizeof(inst->waiting_for), "%s", what);
     if (inst->edge)
-        edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &none, &inst->remote, 0);
+        edge_set_addrs(inst->edge, loop_now_ns(inst->loop), 0, &none, &inst->remote, 0);
     instance_close_sockets(inst);
     inst->bound = none;
 }
@@ -263,7 +263,7 @@ static void follow_address(struct instance *inst)
         struct ip_addr now = net_addr_ip(&inst->bound);
 
         if (ip_addr_equal(&now, &addr)) {
-            edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &inst->bound, &inst->remote, 0);
+            edge_set_addrs(inst->edge, loop_now_ns(inst->loop), 0, &inst->bound, &inst->remote, 0);
             return;
         }
     }
@@ -280,10 +280,10 @@ static void follow_address(struct instance *inst)
     inst->bound = *udp_socket_local(inst->sockets[0].udp);
     log_info("path: %s%s%s to %s", net_addr_str(&inst->bound, buf), *device ? " on " : "", device,
              net_addr_str(&inst->remote, rbuf));
-    edge_set_addrs(inst->edge, loop_now_ns(inst->loop), &inst->bound, &inst->remote, 0);
+    edge_set_addrs(inst->edge, loop_now_ns(inst->loop), 0, &inst->bound, &inst->remote, 0);
 }
 
-int instance_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
+int instance_lane_socket(void *user, unsigned path, unsigned lane, struct net_addr *ret_local,
                          unsigned *ret_socket)
 {
     struct instance *inst = user;
@@ -308,7 +308,7 @@ int instance_lane_socket(void *user, unsigned lane, struct net_addr *ret_local,
     return 0;
 }
 
-void instance_lane_socket_done(void *user, unsigned lane, unsigned socket)
+void instance_lane_socket_done(void *user, unsigned path, unsigned lane, unsigned socket)
 {
     if (socket && socket < INSTANCE_SOCKETS)
         close_socket(user, socket);

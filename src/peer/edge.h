@@ -17,11 +17,12 @@
 
 #include "base/addr.h"
 #include "base/drop.h"
+#include "bond/policy.h"
 #include "bond/session.h"
 #include "masque/masque.h"
 #include "quic/quic.h"
 
-enum { EDGE_LANES_MAX = 16 };
+enum { EDGE_PATHS_MAX = 16, EDGE_LANES_MAX = 16, EDGE_PATH_NAME_MAX = 16 };
 
 enum edge_state {
     EDGE_IDLE,       /* no local address to send from */
@@ -51,6 +52,9 @@ struct edge_events {
     /* The state has changed; why is for the log, "" when there is nothing to say. */
     void (*state)(void *user, enum edge_state state, const char *why);
 
+    /* So has that of one path. May be NULL. */
+    void (*path_state)(void *user, unsigned path, enum edge_state state, const char *why);
+
     /* The hub has assigned these addresses (full list). */
     void (*assigned)(void *user, const struct capsule_addrs *addrs);
 
@@ -59,6 +63,14 @@ struct edge_events {
 
     /* Trying again cannot help; the state is EDGE_FAILED. */
     void (*failed)(void *user, const struct edge_failure *f);
+};
+
+/* One of several paths. */
+struct edge_path_opts {
+    char name[EDGE_PATH_NAME_MAX]; /* "": its number */
+    unsigned priority;             /* to PATH_PRIORITY_MAX: the lower it is, the sooner the path is
+                                    * used (BOND_PRIORITY) */
+    unsigned weight;               /* to PATH_WEIGHT_MAX, 0 = 1: its share (BOND_BALANCED) */
 };
 
 struct edge_opts {
@@ -73,18 +85,27 @@ struct edge_opts {
     bool no_addresses;              /* ask for none at all: only see whether the tunnel opens */
     bool plain;                     /* do not offer the session extension */
 
-    /* Sockets for further lanes of the path (doc/protocol.md, "The session extension"); lane 0 has
-     * that of edge_set_addrs(). NULL: the path has one lane. Neither may call the edge.
+    /* The paths of the session, at most EDGE_PATHS_MAX, and how packets are spread over them. 0 or
+     * 1: there is one, number 0. */
+    struct edge_path_opts paths[EDGE_PATHS_MAX];
+    unsigned n_paths;
+    enum bond_policy policy;
+
+    /* Sockets for further lanes of a path (doc/protocol.md, "The session extension"); lane 0 has
+     * that of edge_set_addrs(). NULL: each path has one lane. Neither may call the edge.
      *
-     * lane_socket opens one for the lane of that number, 1 to max_lanes - 1, bound as the first one
-     * but to another port. Returns 0, or a negative errno: the edge stays with the lanes that it
-     * has and asks again later. lane_socket_done: nothing is sent from the socket any more. It is
-     * called for each of them when its lane is over, some time after its last datagram; and for all
-     * before edge_set_addrs() returns, if that has changed the addresses, and in edge_free(). */
-    int (*lane_socket)(void *user, unsigned lane, struct net_addr *ret_local, unsigned *ret_socket);
-    void (*lane_socket_done)(void *user, unsigned lane, unsigned socket);
-    unsigned min_lanes; /* that a packed session has at least; 0 = 1 */
-    unsigned max_lanes; /* 1 to EDGE_LANES_MAX; 0 = EDGE_LANES_MAX */
+     * lane_socket opens one for the lane of that number, 1 to max_lanes - 1, of that path, bound as
+     * the path's first one but to another port. Returns 0, or a negative errno: the edge stays with
+     * the lanes that it has and asks again later. lane_socket_done: nothing is sent from the socket
+     * any more. It is called for each of them when its lane is over, some time after its last
+     * datagram; and for all of a path before edge_set_addrs() returns, if that has changed its
+     * addresses, and in edge_free().
+     */
+    int (*lane_socket)(void *user, unsigned path, unsigned lane, struct net_addr *ret_local,
+                       unsigned *ret_socket);
+    void (*lane_socket_done)(void *user, unsigned path, unsigned lane, unsigned socket);
+    unsigned min_lanes; /* of each path, if the session is packed: at least so many; 0 = 1 */
+    unsigned max_lanes; /* of each path: 1 to EDGE_LANES_MAX; 0 = EDGE_LANES_MAX */
 
     const struct edge_events *events;
     void *user; /* of events and of lane_socket */
@@ -92,13 +113,13 @@ struct edge_opts {
 
 struct edge;
 
-/* Returns 0, -ENOMEM or -EINVAL (max_lanes). */
+/* Returns 0, -ENOMEM or -EINVAL (max_lanes, n_paths, policy, priorities and weights). */
 int edge_new(const struct edge_opts *opts, struct edge **ret);
 void edge_free(struct edge *e);
 
-/* The addresses to connect between. A change closes the tunnel and connects anew; local of no
- * family stops. socket as in struct quic_rx. */
-void edge_set_addrs(struct edge *e, uint64_t now_ns, const struct net_addr *local,
+/* The addresses to connect a path between. A change closes its lanes and connects anew; local of no
+ * family stops it. socket as in struct quic_rx. Other paths go on. */
+void edge_set_addrs(struct edge *e, uint64_t now_ns, unsigned path, const struct net_addr *local,
                     const struct net_addr *remote, unsigned socket);
 
 void edge_rx(struct edge *e, uint64_t now_ns, const struct quic_rx *rx);
@@ -120,29 +141,50 @@ void edge_set_token(struct edge *e, const char *token);
  * is not told that. Returns as session_set_classes(). */
 int edge_set_classes(struct edge *e, const struct class_table *table);
 
-/* From now on min to max lanes, 1 to EDGE_LANES_MAX: those above it are closed, and what is on its
- * way on them goes over the others. */
+/* From now on min to max lanes of each path, 1 to EDGE_LANES_MAX: those above it are closed, and
+ * what is on its way on them goes over the others. */
 void edge_set_lanes(struct edge *e, uint64_t now_ns, unsigned min, unsigned max);
 
 /* Say goodbye to the hub: the following edge_tx() calls send it. */
 void edge_shutdown(struct edge *e, uint64_t now_ns);
 
+/* Of all paths: EDGE_UP while one is up; else the first of connecting, pause, failed and idle that
+ * one of them is in. */
 enum edge_state edge_state(const struct edge *e);
 
-/* In EDGE_PAUSE: the last attempt, or the tunnel, ended because nothing came from the hub. */
+/* Paths: at least 1. Where a function below takes the number of a path, it is below this. */
+unsigned edge_paths(const struct edge *e);
+
+struct edge_path_info {
+    const char *name; /* "" with one path */
+    unsigned priority, weight;
+    enum edge_state state;
+    uint64_t since_ns; /* of the state */
+    const char *why;   /* of it; "": there is nothing to say */
+    bool suspect;      /* up, but it gets no answers: it is given nothing, until it gets one */
+    bool in_use;       /* the policy gives it packets now */
+    struct net_addr local, remote; /* len 0: none */
+    uint64_t rate;     /* bytes a second that it delivers when it is full; 0: not known */
+    uint64_t extra_ns; /* how much longer a packet takes than over the fastest path */
+    uint64_t again;    /* datagrams that other paths have taken over from it */
+};
+void edge_path_info(const struct edge *e, unsigned path, struct edge_path_info *ret);
+
+/* In EDGE_PAUSE: the last attempt, or the tunnel (of one path: the last one), ended because nothing
+ * came from the hub. */
 bool edge_heard_nothing(const struct edge *e);
 const struct session *edge_session(const struct edge *e);
 
 /* The tunnel, to be looked at only; NULL unless the state is EDGE_UP. */
 const struct masque *edge_tunnel(const struct edge *e);
 
-/* Of the path: what all its lanes have counted since it was made, also those that are over; times
+/* Of a path: what all its lanes have counted since it was made, also those that are over; times
  * and sizes of the lane with the lowest number. Fills *ret and returns true while there is one. */
-bool edge_lane_stats(const struct edge *e, struct quic_lane_stats *ret);
+bool edge_lane_stats(const struct edge *e, unsigned path, struct quic_lane_stats *ret);
 
-/* Lanes that are up; and how many the path should have by what it carries and loses. */
-unsigned edge_lanes(const struct edge *e);
-unsigned edge_lanes_wanted(const struct edge *e, uint64_t now_ns);
+/* Lanes of the path that are up; and how many it should have by what it carries and loses. */
+unsigned edge_lanes(const struct edge *e, unsigned path);
+unsigned edge_lanes_wanted(const struct edge *e, unsigned path, uint64_t now_ns);
 
 struct edge_lane_info {
     unsigned socket;
@@ -151,6 +193,6 @@ struct edge_lane_info {
 };
 
 /* The lane of that number, 0 to EDGE_LANES_MAX - 1. False unless it is up. */
-bool edge_lane_info(const struct edge *e, unsigned lane, struct edge_lane_info *ret);
+bool edge_lane_info(const struct edge *e, unsigned path, unsigned lane, struct edge_lane_info *ret);
 
 #endif

@@ -30,26 +30,27 @@
 #define PAUSE_MAX_NS (60 * NS_PER_S)
 #define HELD_NS (10 * NS_PER_S) /* a lane that held so long was a success */
 
-static void set_state(struct edge *e, struct edge_lane *l, enum edge_lane_state state)
+static void set_state(struct edge_path *p, struct edge_lane *l, enum edge_lane_state state)
 {
     l->state = state;
-    l->since_ns = e->now_ns;
+    l->since_ns = p->edge->now_ns;
 }
 
 struct edge_lane *edge_lane_find(struct edge *e, const struct quic_lane *quic)
 {
-    for (unsigned i = 0; i < EDGE_LANES_MAX; i++)
-        if (e->lane[i].quic == quic)
-            return &e->lane[i];
+    for (unsigned k = 0; k < e->n_paths; k++)
+        for (unsigned i = 0; i < EDGE_LANES_MAX; i++)
+            if (e->path[k].lane[i].quic == quic)
+                return &e->path[k].lane[i];
     return NULL;
 }
 
-unsigned edge_lanes_up(const struct edge *e)
+unsigned edge_lanes_up(const struct edge_path *p)
 {
     unsigned n = 0;
 
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++)
-        n += edge_lane_is_up(&e->lane[i]);
+        n += edge_lane_is_up(&p->lane[i]);
     return n;
 }
 
@@ -61,15 +62,16 @@ bool edge_lanes_possible(const struct edge *e)
 /* --- the end of a lane -------------------------------------------------------------------- */
 
 /* Its socket is not needed any more. */
-static void give_back_socket(struct edge *e, struct edge_lane *l)
+static void give_back_socket(struct edge_path *p, struct edge_lane *l)
 {
-    if (l != e->lane && l->state != EDGE_LANE_NONE && e->opts.lane_socket_done)
-        e->opts.lane_socket_done(e->opts.user, edge_lane_number(e, l), l->socket);
-    set_state(e, l, EDGE_LANE_NONE);
+    if (l != p->lane && l->state != EDGE_LANE_NONE && p->edge->opts.lane_socket_done)
+        p->edge->opts.lane_socket_done(p->edge->opts.user, p->number, edge_lane_number(l),
+                                       l->socket);
+    set_state(p, l, EDGE_LANE_NONE);
 }
 
 /* What it had on its way goes over the others. */
-static void end(struct edge *e, struct edge_lane *l)
+static void end(struct edge_path *p, struct edge_lane *l)
 {
     struct quic_lane_stats st;
 
@@ -78,144 +80,164 @@ static void end(struct edge *e, struct edge_lane *l)
     if (edge_lane_is_up(l)) {
         quic_lane_stats(l->quic, &st);
         st.cwnd_bytes = st.in_flight_bytes = 0;
-        quic_lane_stats_add(&e->past, &st);
+        quic_lane_stats_add(&p->past, &st);
     }
     l->quic = NULL;
     l->tunnel = NULL;
-    set_state(e, l, l == e->lane ? EDGE_LANE_NONE : EDGE_LANE_OVER);
-    session_lane_done(&e->session, &l->pack, e->now_ns);
+    set_state(p, l, l == p->lane ? EDGE_LANE_NONE : EDGE_LANE_OVER);
+    session_lane_done(&p->edge->session, &l->pack, p->edge->now_ns);
 }
 
-static void close_lane(struct edge *e, struct edge_lane *l, const char *why)
+static void close_lane(struct edge_path *p, struct edge_lane *l, const char *why)
 {
     struct quic_lane *quic = l->quic;
 
-    end(e, l);
+    end(p, l);
     if (quic)
         quic_lane_close(quic, MASQUE_H3_NO_ERROR, why);
 }
 
-void edge_lanes_end(struct edge *e, bool at_once)
+void edge_lanes_end(struct edge_path *p, bool at_once)
 {
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
-        end(e, &e->lane[i]);
+        end(p, &p->lane[i]);
         if (at_once)
-            give_back_socket(e, &e->lane[i]);
+            give_back_socket(p, &p->lane[i]);
     }
 }
 
 void edge_lanes_close_others(struct edge *e, const struct edge_lane *but)
 {
-    for (unsigned i = 0; i < EDGE_LANES_MAX; i++)
-        if (&e->lane[i] != but && edge_lane_is_up(&e->lane[i]))
-            close_lane(e, &e->lane[i], "the hub has begun the session anew");
+    for (unsigned k = 0; k < e->n_paths; k++) {
+        struct edge_path *p = &e->path[k];
+        bool closed = false;
+
+        for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
+            if (&p->lane[i] == but || !edge_lane_is_up(&p->lane[i]))
+                continue;
+            close_lane(p, &p->lane[i], "the hub has begun the session anew");
+            closed = true;
+        }
+        if (!closed || p == but->path || p->over)
+            continue;
+        p->over = true;
+        p->end = (struct edge_failure){.quic.fail = QUIC_FAIL_RESET};
+    }
 }
 
 /* No further lane for a while: at random, so that edges that lose theirs at the same time do not
  * all come back at the same time. */
-static void back_off(struct edge *e)
+static void back_off(struct edge_path *p)
 {
     uint64_t random;
 
-    if (e->now_ns < e->lane_retry_ns)
+    if (p->edge->now_ns < p->lane_retry_ns)
         return;
-    e->opts.quic.random(e->opts.quic.random_user, &random, sizeof(random));
-    e->lane_retry_ns = e->now_ns + e->lane_pause_ns / 4 + random % e->lane_pause_ns;
-    e->lane_pause_ns = MIN(2 * e->lane_pause_ns, PAUSE_MAX_NS);
+    p->edge->opts.quic.random(p->edge->opts.quic.random_user, &random, sizeof(random));
+    p->lane_retry_ns = p->edge->now_ns + p->lane_pause_ns / 4 + random % p->lane_pause_ns;
+    p->lane_pause_ns = MIN(2 * p->lane_pause_ns, PAUSE_MAX_NS);
 }
 
-void edge_lane_lost(struct edge *e, struct edge_lane *l, const struct edge_failure *why)
+void edge_lane_lost(struct edge_lane *l, const struct edge_failure *why)
 {
-    if (!l || !e->path || e->over)
+    struct edge_path *p = l ? l->path : NULL;
+
+    if (!p || !p->quic || p->over)
         return; /* closed by ourselves */
-    if (edge_lane_is_up(l) && e->now_ns - l->since_ns >= HELD_NS)
-        e->lane_pause_ns = PAUSE_FIRST_NS;
-    end(e, l);
-    back_off(e);
-    if (edge_lanes_up(e))
+    if (edge_lane_is_up(l) && p->edge->now_ns - l->since_ns >= HELD_NS)
+        p->lane_pause_ns = PAUSE_FIRST_NS;
+    end(p, l);
+    back_off(p);
+    if (edge_lanes_up(p))
         return;
-    e->over = true;
-    e->end = *why;
-    session_detach(&e->session);
+    p->over = true;
+    p->end = *why;
+    if (!edge_is_attached(p->edge))
+        session_detach(&p->edge->session);
 }
 
 /* --- the beginning of a lane ---------------------------------------------------------------- */
 
-static int open_lane(struct edge *e, struct edge_lane *l)
+static int open_lane(struct edge_path *p, struct edge_lane *l)
 {
-    int rv = quic_path_open_lane(e->path, e->now_ns, &l->local, &e->remote, l->socket, &l->quic);
+    int rv =
+        quic_path_open_lane(p->quic, p->edge->now_ns, &l->local, &p->remote, l->socket, &l->quic);
 
     if (!rv)
-        set_state(e, l, EDGE_LANE_OPENING);
+        set_state(p, l, EDGE_LANE_OPENING);
     return rv;
 }
 
-int edge_lanes_begin(struct edge *e)
+int edge_lanes_begin(struct edge_path *p)
 {
-    e->lane[0].local = e->local;
-    e->lane[0].socket = e->socket;
-    e->lane_pause_ns = PAUSE_FIRST_NS;
-    e->lane_retry_ns = e->look_ns = 0;
-    e->hub_wants = 0;
-    e->past = (struct quic_lane_stats){0};
-    return open_lane(e, &e->lane[0]);
+    p->lane[0].local = p->local;
+    p->lane[0].socket = p->socket;
+    p->lane_pause_ns = PAUSE_FIRST_NS;
+    p->lane_retry_ns = p->look_ns = 0;
+    p->hub_wants = 0;
+    p->past = (struct quic_lane_stats){0};
+    return open_lane(p, &p->lane[0]);
 }
 
-void edge_lane_join_session(struct edge *e, struct edge_lane *l)
+void edge_lane_join_session(struct edge_lane *l)
 {
-    session_lane_begin(&e->session, &l->pack, (uint8_t)edge_lane_number(e, l));
-    lane_rtt_tell(&e->session, &l->pack, l->quic);
+    struct session *s = &l->path->edge->session;
+
+    session_lane_begin(s, &l->pack,
+                       (uint8_t)(EDGE_LANES_MAX * l->path->number + edge_lane_number(l)));
+    lane_rtt_tell(s, &l->pack, l->quic);
 }
 
-void edge_lane_opened(struct edge *e, struct edge_lane *l, struct masque *tunnel)
+void edge_lane_opened(struct edge_lane *l, struct masque *tunnel)
 {
     l->tunnel = tunnel;
-    set_state(e, l, EDGE_LANE_UP);
-    edge_lane_join_session(e, l);
+    set_state(l->path, l, EDGE_LANE_UP);
+    edge_lane_join_session(l);
 }
 
-static void open_one(struct edge *e)
+static void open_one(struct edge_path *p)
 {
+    const struct edge_opts *o = &p->edge->opts;
     unsigned i = 0;
     struct edge_lane *l;
 
-    while (i < e->opts.max_lanes && e->lane[i].state != EDGE_LANE_NONE)
+    while (i < o->max_lanes && p->lane[i].state != EDGE_LANE_NONE)
         i++;
-    if (i == e->opts.max_lanes)
+    if (i == o->max_lanes)
         return;
-    l = &e->lane[i];
-    if (i && e->opts.lane_socket(e->opts.user, i, &l->local, &l->socket)) {
-        back_off(e);
+    l = &p->lane[i];
+    if (i && o->lane_socket(o->user, p->number, i, &l->local, &l->socket)) {
+        back_off(p);
         return;
     }
-    if (!open_lane(e, l))
+    if (!open_lane(p, l))
         return;
-    if (i && e->opts.lane_socket_done)
-        e->opts.lane_socket_done(e->opts.user, i, l->socket);
-    back_off(e);
+    if (i && o->lane_socket_done)
+        o->lane_socket_done(o->user, p->number, i, l->socket);
+    back_off(p);
 }
 
 /* --- how many ----------------------------------------------------------------------------- */
 
-unsigned edge_lanes_target(const struct edge *e, uint64_t now_ns)
+unsigned edge_lanes_target(const struct edge_path *p, uint64_t now_ns)
 {
     unsigned n = 1;
 
-    if (!e->path || !e->session.pack || !edge_lanes_possible(e))
+    if (!p->quic || !p->edge->session.pack || !edge_lanes_possible(p->edge))
         return 1;
-    n = quic_path_lanes_wanted(e->path, now_ns);
-    if (now_ns - e->hub_wants_ns < HUB_WANTS_NS)
-        n = MAX(n, e->hub_wants);
-    return MIN(MAX(n, e->opts.min_lanes), e->opts.max_lanes);
+    n = quic_path_lanes_wanted(p->quic, now_ns);
+    if (now_ns - p->hub_wants_ns < HUB_WANTS_NS)
+        n = MAX(n, p->hub_wants);
+    return MIN(MAX(n, p->edge->opts.min_lanes), p->edge->opts.max_lanes);
 }
 
 /* Lanes that carry, or will soon. */
-static unsigned in_use(const struct edge *e)
+static unsigned in_use(const struct edge_path *p)
 {
     unsigned n = 0;
 
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
-        const struct edge_lane *l = &e->lane[i];
+        const struct edge_lane *l = &p->lane[i];
 
         n += l->state == EDGE_LANE_OPENING ||
              (l->state == EDGE_LANE_UP && !quic_lane_is_suspect(l->quic));
@@ -224,17 +246,17 @@ static unsigned in_use(const struct edge *e)
 }
 
 /* The last ones go, but never the only one that is up. */
-static void send_away(struct edge *e, unsigned surplus)
+static void send_away(struct edge_path *p, unsigned surplus)
 {
     for (unsigned i = EDGE_LANES_MAX; surplus && i-- > 0;) {
-        struct edge_lane *l = &e->lane[i];
+        struct edge_lane *l = &p->lane[i];
         unsigned stay = 0;
 
         for (unsigned k = 0; k < EDGE_LANES_MAX; k++)
-            stay += k != i && e->lane[k].state == EDGE_LANE_UP;
+            stay += k != i && p->lane[k].state == EDGE_LANE_UP;
         if (l->state != EDGE_LANE_UP || !stay)
             continue;
-        set_state(e, l, EDGE_LANE_LEAVING);
+        set_state(p, l, EDGE_LANE_LEAVING);
         surplus--;
     }
 }
@@ -245,68 +267,70 @@ static bool has_nothing_to_say(struct edge_lane *l)
 }
 
 /* What time alone makes of a lane. */
-static void age(struct edge *e, struct edge_lane *l)
+static void age(struct edge_path *p, struct edge_lane *l)
 {
-    uint64_t for_ns = e->now_ns - l->since_ns;
+    uint64_t for_ns = p->edge->now_ns - l->since_ns;
 
     if (l->state == EDGE_LANE_OVER && for_ns >= LAST_WORDS_NS)
-        give_back_socket(e, l);
+        give_back_socket(p, l);
     else if (l->state == EDGE_LANE_LEAVING && (has_nothing_to_say(l) || for_ns >= LEAVE_NS))
-        close_lane(e, l, "the lane is not needed any more");
+        close_lane(p, l, "the lane is not needed any more");
 }
 
 /* A lane that gets no answer for long, while others do, is opened anew from another port. */
-static void drop_suspect(struct edge *e, struct edge_lane *l)
+static void drop_suspect(struct edge_path *p, struct edge_lane *l)
 {
     struct quic_lane_stats st;
 
-    if (l->state != EDGE_LANE_UP || !quic_lane_is_suspect(l->quic) || edge_lanes_up(e) < 2)
+    if (l->state != EDGE_LANE_UP || !quic_lane_is_suspect(l->quic) || edge_lanes_up(p) < 2)
         return;
     quic_lane_stats(l->quic, &st);
-    if (e->now_ns - st.answered_ns < SUSPECT_NS)
+    if (p->edge->now_ns - st.answered_ns < SUSPECT_NS)
         return;
-    close_lane(e, l, "the lane gets no answers");
-    back_off(e);
+    close_lane(p, l, "the lane gets no answers");
+    back_off(p);
 }
 
-static void choose(struct edge *e)
+static void choose(struct edge_path *p)
 {
-    unsigned want = edge_lanes_target(e, e->now_ns), have = in_use(e), limit = e->opts.max_lanes;
+    uint64_t now_ns = p->edge->now_ns;
+    unsigned want = edge_lanes_target(p, now_ns), have = in_use(p);
+    unsigned limit = p->edge->opts.max_lanes;
 
     if (want >= have) {
-        e->enough_ns = e->now_ns;
-        e->most_wanted = want;
+        p->enough_ns = now_ns;
+        p->most_wanted = want;
     }
-    e->most_wanted = MAX(e->most_wanted, want);
+    p->most_wanted = MAX(p->most_wanted, want);
     if (have > limit)
-        send_away(e, have - limit);
-    else if (want > have && e->now_ns >= e->lane_retry_ns)
-        open_one(e);
-    else if (have > e->most_wanted && e->now_ns - e->enough_ns >= ENOUGH_NS)
-        send_away(e, have - e->most_wanted);
-    if (e->now_ns - e->enough_ns >= ENOUGH_NS) {
-        e->enough_ns = e->now_ns;
-        e->most_wanted = want;
+        send_away(p, have - limit);
+    else if (want > have && now_ns >= p->lane_retry_ns)
+        open_one(p);
+    else if (have > p->most_wanted && now_ns - p->enough_ns >= ENOUGH_NS)
+        send_away(p, have - p->most_wanted);
+    if (now_ns - p->enough_ns >= ENOUGH_NS) {
+        p->enough_ns = now_ns;
+        p->most_wanted = want;
     }
 }
 
-void edge_lanes_adapt(struct edge *e)
+void edge_lanes_adapt(struct edge_path *p)
 {
-    if (e->now_ns < e->look_ns)
+    if (p->edge->now_ns < p->look_ns)
         return;
-    e->look_ns = e->now_ns + LOOK_NS;
+    p->look_ns = p->edge->now_ns + LOOK_NS;
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
-        age(e, &e->lane[i]);
-        drop_suspect(e, &e->lane[i]);
+        age(p, &p->lane[i]);
+        drop_suspect(p, &p->lane[i]);
     }
-    if (e->state == EDGE_UP)
-        choose(e);
+    if (p->state == EDGE_UP)
+        choose(p);
 }
 
-uint64_t edge_lanes_deadline_ns(const struct edge *e)
+uint64_t edge_lanes_deadline_ns(const struct edge_path *p)
 {
     for (unsigned i = 1; i < EDGE_LANES_MAX; i++)
-        if (e->lane[i].state != EDGE_LANE_NONE)
-            return e->look_ns;
+        if (p->lane[i].state != EDGE_LANE_NONE)
+            return p->look_ns;
     return TIME_NEVER_NS;
 }

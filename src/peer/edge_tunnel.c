@@ -52,7 +52,8 @@ static void on_join(struct masque *m, struct masque_join *ret)
     if (!l)
         return;
     *ret = e->join;
-    ret->lane = (uint8_t)edge_lane_number(e, l);
+    ret->path = (uint8_t)l->path->number;
+    ret->lane = (uint8_t)edge_lane_number(l);
     ret->lanes = (uint8_t)(edge_lanes_possible(e) ? e->opts.max_lanes : 1);
 }
 
@@ -63,7 +64,7 @@ static int settle_session(struct edge *e, const struct edge_lane *l, const struc
     const uint8_t *epoch = NULL;
     bool packed = masque_is_packed(m, &epoch);
 
-    quic_path_set_bound(e->path, packed && edge_lanes_possible(e), 0);
+    quic_path_set_bound(l->path->quic, packed && (edge_lanes_possible(e) || e->n_paths > 1), 0);
     if (packed && !memcmp(epoch, e->epoch, MASQUE_EPOCH))
         return session_set_packed(&e->session, e->reasm);
     edge_lanes_close_others(e, l);
@@ -76,7 +77,7 @@ static int settle_session(struct edge *e, const struct edge_lane *l, const struc
     return session_set_packed(&e->session, e->reasm);
 }
 
-/* The tunnel is up with its first lane: ask for our addresses. */
+/* The session is up with its first lane: ask for our addresses. */
 static void begin(struct edge *e, struct masque *m)
 {
     struct capsule_addrs want = {.n = 0};
@@ -85,10 +86,15 @@ static void begin(struct edge *e, struct masque *m)
     fill_request(e, &want);
     if (!e->opts.no_addresses && masque_send_addrs(m, CAPSULE_ADDRESS_REQUEST, &want))
         masque_close(m, MASQUE_H3_INTERNAL_ERROR, "cannot ask for addresses");
-    if (e->state == EDGE_UP)
-        return; /* another epoch */
-    e->up_ns = e->now_ns;
-    edge_change_state(e, EDGE_UP, "");
+}
+
+static unsigned all_lanes_up(const struct edge *e)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < e->n_paths; i++)
+        n += edge_lanes_up(&e->path[i]);
+    return n;
 }
 
 /* On every lane: the one that was told first may not have brought it. What finds no room now, the
@@ -109,15 +115,19 @@ static void on_open(struct masque *m)
         return;
     }
     masque_set_user(m, l);
-    edge_lane_opened(e, l, m);
+    edge_lane_opened(l, m);
     edge_tell_classes(e, m);
-    if (edge_lanes_up(e) == 1)
+    if (all_lanes_up(e) == 1)
         begin(e, m);
+    if (l->path->state == EDGE_UP)
+        return; /* one lane more, or another epoch */
+    l->path->up_ns = e->now_ns;
+    edge_path_change_state(l->path, EDGE_UP, "");
 }
 
 static void on_refused(struct masque *m, int status)
 {
-    edge_lane_lost(of(m), lane_of(m), &(struct edge_failure){.http_status = status});
+    edge_lane_lost(lane_of(m), &(struct edge_failure){.http_status = status});
 }
 
 /* The first address of each family is ours. */
@@ -161,10 +171,12 @@ static void on_routes(struct masque *m, const struct capsule_routes *routes)
 
 static void on_lanes(struct masque *m, unsigned wanted)
 {
-    struct edge *e = of(m);
+    struct edge_lane *l = up_lane(m);
 
-    e->hub_wants = wanted;
-    e->hub_wants_ns = e->now_ns;
+    if (!l)
+        return;
+    l->path->hub_wants = wanted;
+    l->path->hub_wants_ns = of(m)->now_ns;
 }
 
 /* What comes over a lane that is over may be of another epoch. */
@@ -243,7 +255,7 @@ static void on_suspect(struct masque *m)
     if (!l)
         return;
     session_lane_done(&of(m)->session, &l->pack, quic_lane_now_ns(masque_lane(m)));
-    edge_lane_join_session(of(m), l);
+    edge_lane_join_session(l);
 }
 
 static void on_mtu(struct masque *m, size_t packet_max, bool known)
@@ -259,7 +271,7 @@ static void on_mtu(struct masque *m, size_t packet_max, bool known)
 
 static void on_down(struct masque *m, const struct quic_fail_info *why)
 {
-    edge_lane_lost(of(m), lane_of(m), &(struct edge_failure){.quic = *why});
+    edge_lane_lost(lane_of(m), &(struct edge_failure){.quic = *why});
 }
 
 void edge_on_lane_failed(struct masque_side *side, struct quic_lane *lane,
@@ -267,7 +279,7 @@ void edge_on_lane_failed(struct masque_side *side, struct quic_lane *lane,
 {
     struct edge *e = side->user;
 
-    edge_lane_lost(e, edge_lane_find(e, lane), &(struct edge_failure){.quic = *why});
+    edge_lane_lost(edge_lane_find(e, lane), &(struct edge_failure){.quic = *why});
 }
 
 const struct masque_ops edge_tunnel_ops = {

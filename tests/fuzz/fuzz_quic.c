@@ -336,7 +336,7 @@ static void start(struct world *w, const struct quic_tls_ops *tls)
     fill_quic(w, &e.quic, tls, false);
     fill_quic(w, &h.quic, tls, true);
     CHECK(w->pool && !edge_new(&e, &w->edge) && !hub_new(&h, &w->hub));
-    edge_set_addrs(w->edge, w->now_ns, &w->edge_addr, &w->hub_addr, 0);
+    edge_set_addrs(w->edge, w->now_ns, 0, &w->edge_addr, &w->hub_addr, 0);
     pump(w);
 }
 
@@ -382,9 +382,9 @@ static void act(struct world *w, uint8_t op, uint8_t how, const uint8_t *data, s
         break;
     case 7:
         if (how == 0xff)
-            edge_set_addrs(w->edge, w->now_ns, &(struct net_addr){0}, &w->hub_addr, 0);
+            edge_set_addrs(w->edge, w->now_ns, 0, &(struct net_addr){0}, &w->hub_addr, 0);
         else if (how == 0xfe)
-            edge_set_addrs(w->edge, w->now_ns, &w->edge_addr, &w->hub_addr, 0);
+            edge_set_addrs(w->edge, w->now_ns, 0, &w->edge_addr, &w->hub_addr, 0);
         else if (how == 0xfd)
             hub_shutdown(w->hub, w->now_ns);
         break;

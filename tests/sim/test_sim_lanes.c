@@ -25,7 +25,7 @@ static const struct session_stats *edge_stats(const struct scene *s)
 
 static unsigned lanes(const struct scene *s)
 {
-    return edge_lanes(s->t->edge);
+    return edge_lanes(s->t->edge, 0);
 }
 
 static double tcp_share(struct scene *s, bool up, uint64_t seconds, double rate)
@@ -103,7 +103,7 @@ static void lanes_come_and_go_with_the_load(void **state)
     sim_run_for(s.sim, 10 * NS_PER_S);
     print_message("%u lanes under load, %u sockets\n", lanes(&s), s.t->sockets_open);
     assert_true(lanes(&s) > 2);
-    assert_true(edge_lanes_wanted(s.t->edge, s.sim->now_ns) > 2);
+    assert_true(edge_lanes_wanted(s.t->edge, 0, s.sim->now_ns) > 2);
     cbr_stop(load);
     assert_true(sim_run_cond(s.sim, 60 * NS_PER_S, has_one_lane, &s));
     sim_run_for(s.sim, 5 * NS_PER_S);

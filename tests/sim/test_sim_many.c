@@ -279,7 +279,7 @@ static void start_edges(struct many *w)
         struct many_edge *e = &w->edge[i];
 
         assert_int_equal(edge_new(&e->opts, &e->edge), 0);
-        edge_set_addrs(e->edge, w->sim->now_ns, &e->addr, &w->hub_addr, 0);
+        edge_set_addrs(e->edge, w->sim->now_ns, 0, &e->addr, &w->hub_addr, 0);
         host_run(e->host, &host_engine_edge, e->edge);
     }
 }

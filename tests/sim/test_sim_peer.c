@@ -184,7 +184,7 @@ static void a_wrong_token_ends_it(void **state)
     assert_int_equal(e->n_failed, 1);
     assert_int_equal(w->ups, 0);
     /* A new address changes nothing: somebody has to look at the token. */
-    edge_set_addrs(e->edge, w->sim->now_ns, &w->edge[1].addr, &w->hub_addr, 0);
+    edge_set_addrs(e->edge, w->sim->now_ns, 0, &w->edge[1].addr, &w->hub_addr, 0);
     assert_int_equal(edge_state(e->edge), EDGE_FAILED);
     peers_free(w);
 }
@@ -351,7 +351,7 @@ static void an_address_that_vanishes_and_returns(void **state)
     uint64_t sent;
     uint8_t p[100];
 
-    edge_set_addrs(e->edge, w->sim->now_ns, &none, &w->hub_addr, 0);
+    edge_set_addrs(e->edge, w->sim->now_ns, 0, &none, &w->hub_addr, 0);
     host_pump(e->host);
     assert_int_equal(edge_state(e->edge), EDGE_IDLE);
     sim_run_for(w->sim, 5 * NS_PER_S);
@@ -364,7 +364,7 @@ static void an_address_that_vanishes_and_returns(void **state)
     assert_int_equal(edge_state(e->edge), EDGE_IDLE);
 
     e->packet_max = w->packet_max = 0;
-    edge_set_addrs(e->edge, w->sim->now_ns, &e->addr, &w->hub_addr, 0);
+    edge_set_addrs(e->edge, w->sim->now_ns, 0, &e->addr, &w->hub_addr, 0);
     host_pump(e->host);
     assert_true(peers_wait_up(w, 0, NS_PER_S)); /* without a pause */
     peers_free(w);
@@ -379,9 +379,9 @@ static void another_address_connects_anew_at_once(void **state)
     unsigned n_states = e->n_states;
 
     router_add(&w->wan.at_edge, &moved, &e->host->socket[socket].sink);
-    edge_set_addrs(e->edge, w->sim->now_ns, &e->addr, &w->hub_addr, 0); /* the same: nothing */
+    edge_set_addrs(e->edge, w->sim->now_ns, 0, &e->addr, &w->hub_addr, 0); /* the same: nothing */
     assert_int_equal(e->n_states, n_states);
-    edge_set_addrs(e->edge, w->sim->now_ns, &moved, &w->hub_addr, socket);
+    edge_set_addrs(e->edge, w->sim->now_ns, 0, &moved, &w->hub_addr, socket);
     host_pump(e->host);
     assert_int_equal(edge_state(e->edge), EDGE_CONNECTING);
     e->packet_max = w->packet_max = 0;

@@ -1,0 +1,14 @@
+/* How a session spreads its packets over several paths. */
+#ifndef BOND_POLICY_H
+#define BOND_POLICY_H
+
+enum bond_policy {
+    BOND_AGGREGATE, /* where a packet is expected to arrive first: all paths as one */
+    BOND_BALANCED,  /* each flow on one path, flows by the weights of the paths */
+    BOND_FAILOVER, /* one path while it works, then the next one that does, in their order; and back
+                    * only when that one fails */
+    BOND_PRIORITY, /* the one with the best priority among those that work */
+    BOND_POLICIES
+};
+
+#endif

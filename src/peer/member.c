@@ -162,10 +162,11 @@ static void note_gone(const struct member *p, const char *why)
 
 static void close_lanes(struct member *p, const char *why)
 {
-    while (p->lanes) {
-        struct masque *m = p->lanes->tunnel;
+    for (struct member_lane *l = p->lanes, *next; l; l = next) {
+        struct masque *m = l->tunnel;
 
-        remove_lane(p->lanes);
+        next = l->next;
+        remove_lane(l);
         masque_close(m, MASQUE_H3_NO_ERROR, why);
     }
 }

@@ -25,13 +25,14 @@ static const char *message_end(const struct nlmsghdr *h)
 static int collect(const struct nlattr *a, void *data)
 {
     struct attr_table *t = data;
-    unsigned type = mnl_attr_get_type(a);
+    ptrdiff_t room = t->end - (const char *)a;
 
-    /* libmnl lets the last attribute of a message reach into the padding after its length. */
-    if (a->nla_len > t->end - (const char *)a)
+    /* libmnl lets the last attribute of a message reach, or begin, in the padding after its length.
+     */
+    if (room < (ptrdiff_t)sizeof(*a) || a->nla_len > room)
         return MNL_CB_ERROR;
-    if (type <= t->max)
-        t->v[type] = a;
+    if (mnl_attr_get_type(a) <= t->max)
+        t->v[mnl_attr_get_type(a)] = a;
     return MNL_CB_OK;
 }
 

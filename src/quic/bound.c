@@ -281,6 +281,20 @@ static void watch(struct bound *b, uint64_t now_ns, bool bad)
     }
 }
 
+/* Though the window held nothing back: a sender whose own limit is little below it makes a queue
+ * as well, and its rate then is the link's. */
+static bool used_most(const struct bound *b)
+{
+    return 2 * (b->left - b->round.left) > b->window;
+}
+
+/* On a slow link the least round trip of the dozen packets of a round may well be a small packet's
+ * that met no other. There a window that by our rate makes twice the queue is not raised. */
+static bool is_large(const struct bound *b, uint64_t allowed)
+{
+    return allowed > b->queue_ns && (double)b->window > b->rate * seconds(base_of(b) + 2 * allowed);
+}
+
 static void delay_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns, double lost)
 {
     uint64_t allowed = allowed_ns(b);
@@ -289,7 +303,8 @@ static void delay_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns, dou
         lost > MIN(2 * b->loss, 0.06) + 0.04 && b->round.lost > 4 * (uint64_t)BOUND_PACKET_BYTES;
 
     b->loss += (lost - b->loss) / 16;
-    if (!b->round.limited) { /* the sender had no more: a low rate is not the link's */
+    if (!b->round.limited && !(queue_ns > allowed && used_most(b))) {
+        /* the sender had no more: a low rate is not the link's */
         uint64_t age_ns = now_ns - b->base_since_ns;
 
         if (age_ns > (queue_ns < allowed / 2 ? BOUND_BASE_NS : FORGET_NS))
@@ -302,6 +317,8 @@ static void delay_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns, dou
         b->target = (uint64_t)(excess_shrink * (double)b->window);
         b->grew = true; /* wait a round */
         b->grow_steps = 0;
+    } else if (queue_ns < allowed / 2 && is_large(b, allowed)) {
+        b->grew = false;
     } else if (queue_ns < allowed / 2) {
         grow(b, want, allowed);
     } else {

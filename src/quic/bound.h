@@ -39,7 +39,9 @@
  * queue that does not become shorter when we send less is none: the way has become longer, or
  * jitters, and base is taken anew.
  *
- * Rounds in which the sender had nothing more to send say nothing and change nothing.
+ * Rounds in which the sender had nothing more to send say nothing and change nothing, unless it
+ * used most of the window and a queue was seen. On links so slow that two packets are the queue
+ * allowed the window does not grow while it makes twice that queue by our rate.
  *
  * Measured (100 Mbit/s, 20 ms, buffer 40 ms, 20 seeds; doc/decisions/0001): 4 ms allowed gives full
  * use of the link at 4 ms of queue; CUBIC alone has 34 ms, and 9 % of the link at 1 % loss.

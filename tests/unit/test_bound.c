@@ -30,6 +30,7 @@ struct line {
     uint64_t now_ns, rate_bps, next;
     struct fifo queue, acks;
     size_t buffer; /* packets */
+    size_t most;   /* that the sender has in flight by itself, 0 = as many as it may */
     double loss;
     unsigned other_window, other_flying; /* packets */
     uint64_t done, queue_sum_ns, queue_n;
@@ -84,12 +85,17 @@ static void acknowledge(struct line *l)
     }
 }
 
+static bool has_more(const struct line *l)
+{
+    return !l->most || l->b.in_flight < l->most * BYTES;
+}
+
 /* One packet time: acknowledgements in, packets out of both senders, one packet through. */
 static void tick(struct line *l)
 {
     l->now_ns += (uint64_t)BYTES * 8 * NS_PER_S / l->rate_bps;
     acknowledge(l);
-    while (bound_may_send(&l->b, l->now_ns, 1) && l->queue.n < l->buffer) {
+    while (has_more(l) && bound_may_send(&l->b, l->now_ns, 1) && l->queue.n < l->buffer) {
         bound_on_sent(&l->b, l->now_ns, l->next, BYTES, (uint32_t)(l->next % 4));
         enqueue(l, (int64_t)l->next++);
     }
@@ -238,6 +244,42 @@ static void competes_with_a_foreign_queue_and_comes_back(void **state)
     assert_int_equal(l->b.mode, BOUND_DELAY);
     assert_true(share(l, 3) > 0.97);
     assert_true(queue_ms(l) < 6);
+    line_free(l);
+}
+
+/* A sender that has a little less in flight than the window: the window comes down to what it
+ * should be, so that no queue stands, as long as it makes one. */
+static void a_sender_below_its_window_makes_no_queue(void **state)
+{
+    struct line *l = line_new(100000000);
+
+    run(l, 3);
+    l->most = 250; /* 29 ms */
+    l->b.window = l->b.target = 280 * BYTES;
+    run(l, 1);
+    run(l, 3);
+    assert_true(share(l, 3) > 0.98);
+    assert_true(queue_ms(l) < 6);
+    l->most = 20; /* ... and one that sends little is not held back by it */
+    run(l, 10);
+    assert_true(l->b.window > 150 * BYTES);
+    line_free(l);
+}
+
+/* Of a round's few packets on a slow link one may be small and have met no other, and often. */
+static void the_luck_of_one_packet_makes_no_queue(void **state)
+{
+    struct line *l = line_new(5000000);
+    double sum_ms = 0;
+
+    run(l, 3);
+    for (unsigned i = 0; i < 400; i++) {
+        if (i % 3 < 2)
+            l->b.round.rtt_min_ns = MIN(l->b.round.rtt_min_ns, BASE_NS);
+        run(l, 0.025);
+        sum_ms += queue_ms(l) / 400;
+    }
+    assert_true(sum_ms < 20);
     line_free(l);
 }
 
@@ -403,6 +445,8 @@ int main(void)
         cmocka_unit_test(a_doubled_rate_is_found_within_a_second),
         cmocka_unit_test(a_tiny_buffer_does_not_drown_in_losses),
         cmocka_unit_test(competes_with_a_foreign_queue_and_comes_back),
+        cmocka_unit_test(a_sender_below_its_window_makes_no_queue),
+        cmocka_unit_test(the_luck_of_one_packet_makes_no_queue),
         cmocka_unit_test(switched_off_it_allows_everything),
         cmocka_unit_test(limits_the_first_flight),
         cmocka_unit_test(a_dead_lane_gives_its_share_back),

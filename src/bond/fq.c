@@ -493,6 +493,11 @@ struct pkt *fq_front(struct fq *q, uint64_t now_ns)
     return NULL;
 }
 
+bool fq_front_is_sparse(const struct fq *q)
+{
+    return q->fresh.head && q->fresh.head->head;
+}
+
 static void account_gone(struct fq *q, struct fq_flow *f, uint64_t now_ns, uint64_t queued_ns,
                          uint32_t bytes)
 {

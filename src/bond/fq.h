@@ -40,6 +40,7 @@
 #ifndef BOND_FQ_H
 #define BOND_FQ_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -155,6 +156,10 @@ void fq_age(struct fq *q, uint64_t now_ns);
  * before any other call that changes the queue; it may also take nothing.
  * When pkt->mark is set, the next segment of that super-packet is to be marked CE. */
 struct pkt *fq_front(struct fq *q, uint64_t now_ns);
+
+/* Whether that packet's flow has just begun to send, so that it goes before what fills the queue.
+ */
+bool fq_front_is_sparse(const struct fq *q);
 
 /* Take that packet, a super-packet with whatever is left of it: it is the caller's. */
 struct pkt *fq_take(struct fq *q, uint64_t now_ns);

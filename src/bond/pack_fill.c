@@ -216,13 +216,33 @@ static bool put_new(struct pack *p, struct pack_lane *lane, struct pack_filling 
     return pack_put_unit(p, lane, d);
 }
 
+/* Packets of flows that send seldom do not wait for the rest of a unit: they go before it, whole,
+ * into the same datagram or, where their class is another, into one of their own. */
+static void fill_sparse(struct pack *p, struct pack_lane *lane, struct pack_filling *d,
+                        uint64_t now_ns)
+{
+    struct pkt *first;
+
+    while ((first = fq_front(p->opts.fq, now_ns)) && fq_front_is_sparse(p->opts.fq) &&
+           first->gso == PKT_GSO_NONE && first->len + PACKED_PACKET_HEAD_MAX <= pack_room(d)) {
+        struct pack_flow *flow = pack_number_of(p, now_ns, first);
+
+        if (!pack_class_fits(d, flow ? flow->class : CLASS_NONE))
+            return;
+        put_new(p, lane, d, fq_take(p->opts.fq, now_ns), flow);
+    }
+}
+
 void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *d, uint64_t now_ns,
                    size_t run_max)
 {
     struct pkt *first, *unit;
 
-    if (lane->unit && (!pack_class_fits(d, lane->class) || !pack_put_unit(p, lane, d)))
-        return;
+    if (lane->unit) {
+        fill_sparse(p, lane, d, now_ns);
+        if (!pack_class_fits(d, lane->class) || !pack_put_unit(p, lane, d))
+            return;
+    }
     while (pack_room(d) > PACKED_PACKET_HEAD_MAX && (first = fq_front(p->opts.fq, now_ns))) {
         struct pack_flow *flow = pack_number_of(p, now_ns, first);
 

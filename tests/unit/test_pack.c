@@ -363,6 +363,35 @@ static void small_packets_share_a_datagram(void **state)
     assert_all_came(x);
 }
 
+/* A lane that is in the middle of a unit lets a flow in between that begins to send: in a datagram
+ * of another class, or before the rest in the same. */
+static void what_is_sparse_goes_before_the_rest_of_a_unit(void **state)
+{
+    struct super_spec bulk = {.version = 4, .proto = IP_PROTO_TCP, .flags = 0x10, .payload = 14000};
+    struct super_spec call = {.version = 4, .proto = IP_PROTO_UDP, .payload = 132};
+    struct super_spec shell = {
+        .version = 4, .proto = IP_PROTO_TCP, .flags = 0x10, .flow = 2, .payload = 50};
+    struct fixture *x = *state;
+
+    send_packet(x, &bulk, 1400);
+    assert_true(pull(x, 0, 1438, 60000));
+    assert_non_null(x->lane[0].unit);
+    send_packet(x, &call, 0);
+    assert_true(pull(x, 0, 1438, 60000));
+    assert_in_range(x->flight[1].len, 160, 200);
+    fate(x, 1, true, false);
+    assert_int_equal(x->out[4].n, 1);
+    send_packet(x, &shell, 0);
+    assert_true(pull(x, 0, 1438, 60000));
+    assert_int_equal(x->flight[1].len, 1438);
+    fate(x, 1, true, false);
+    assert_int_equal(x->out[2].n, 1);
+    assert_int_equal(x->out[0].n, 0);
+    while (x->n_flight || pull(x, 0, 1438, 60000))
+        fate(x, 0, true, false);
+    assert_all_came(x);
+}
+
 /* A packet that would fit the next datagram is cut only where its class permits it. */
 static void only_bulk_is_cut(void **state)
 {
@@ -556,6 +585,7 @@ int main(void)
         T(everything_comes_through),
         T(little_is_added),
         T(small_packets_share_a_datagram),
+        T(what_is_sparse_goes_before_the_rest_of_a_unit),
         T(only_bulk_is_cut),
         T(too_late_is_gone),
         T(what_is_kept_is_a_share_and_has_an_age),

@@ -16,8 +16,8 @@ enum { FLOWS_MAX = 16, IDLE_S = 2, SETTLE_S = 5, SAMPLE_MS = 100 };
 struct options {
     double rate_mbps, rtt_ms, queue_ms, loss;
     const char *carrier; /* none, cubic or bbr */
-    unsigned flows, seeds, seconds;
-    bool down;
+    unsigned flows, seeds, seconds, lanes;
+    bool down, packed, tso;
 };
 
 struct scene {
@@ -45,7 +45,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
                           .flows = 1,
                           .seeds = 1,
                           .seconds = 20};
-    while ((c = getopt(argc, argv, "r:t:q:l:c:f:n:s:d")) != -1) {
+    while ((c = getopt(argc, argv, "r:t:q:l:c:f:n:s:L:dpT")) != -1) {
         switch (c) {
         case 'r':
             o->rate_mbps = strtod(optarg, NULL);
@@ -70,6 +70,15 @@ static bool parse_options(int argc, char **argv, struct options *o)
             break;
         case 's':
             o->seconds = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'L':
+            o->lanes = (unsigned)strtoul(optarg, NULL, 10);
+            break;
+        case 'p':
+            o->packed = true;
+            break;
+        case 'T':
+            o->tso = true;
             break;
         case 'd':
             o->down = true;
@@ -106,7 +115,8 @@ static struct router *near(struct scene *s, const struct options *o)
 
 static struct tcp *bare_tcp(struct scene *s, const struct options *o, uint16_t port)
 {
-    struct tcp_opts to = {.src = net_addr_lit("10.0.0.1", port),
+    struct tcp_opts to = {.tso = o->tso ? TCP_TSO_CUT : TCP_TSO_OFF,
+                          .src = net_addr_lit("10.0.0.1", port),
                           .dst = net_addr_lit("10.0.0.2", port)};
     struct tcp *t = tcp_new(s->sim, &to, link_sink(there(s, o)), link_sink(back(s, o)));
 
@@ -134,7 +144,11 @@ static void scene_init(struct scene *s, const struct options *o, uint64_t seed)
                              .queue_bytes = (uint64_t)(o->rate_mbps * 1e3 / 8 * o->queue_ms),
                              .loss = o->loss};
     struct tunnel_opts t = {.cc = o->carrier[0] == 'b' ? QUIC_CC_BBR : QUIC_CC_CUBIC,
-                            .n_pkts = 8192};
+                            .packed = o->packed,
+                            .lanes = o->lanes,
+                            .n_pkts = 8192,
+                            .n_large = o->tso ? 512 : 0};
+    struct tcp_opts to = {.tso = o->tso ? TCP_TSO_WHOLE : TCP_TSO_OFF};
 
     *s = (struct scene){.sim = sim_new(seed)};
     wan_init(&s->wan, s->sim, "wan", &line, &line);
@@ -148,8 +162,8 @@ static void scene_init(struct scene *s, const struct options *o, uint64_t seed)
     }
     s->ping = s->tunnel ? tunnel_ping(s->tunnel, !o->down, NULL) : bare_ping(s, o);
     for (unsigned i = 0; i < o->flows; i++)
-        s->tcp[i] = s->tunnel ? tunnel_tcp(s->tunnel, !o->down, NULL)
-                              : bare_tcp(s, o, (uint16_t)(1000 + i));
+        s->tcp[i] =
+            s->tunnel ? tunnel_tcp(s->tunnel, !o->down, &to) : bare_tcp(s, o, (uint16_t)(1000 + i));
 }
 
 static void scene_done(struct scene *s)
@@ -223,9 +237,10 @@ int main(int argc, char **argv)
     struct options o;
 
     if (!parse_options(argc, argv, &o)) {
-        fprintf(stderr, "usage: sim-queue [-r MBPS] [-t RTT_MS] [-q QUEUE_MS] [-l LOSS] "
-                        "[-c none|cubic|bbr] [-d]\n                 [-f FLOWS] [-n SEEDS] "
-                        "[-s SECONDS]\n");
+        fprintf(stderr,
+                "usage: sim-queue [-r MBPS] [-t RTT_MS] [-q QUEUE_MS] [-l LOSS] "
+                "[-c none|cubic|bbr] [-d] [-p]\n                 [-T] [-L LANES] [-f FLOWS] "
+                "[-n SEEDS] [-s SECONDS]\n");
         return 2;
     }
     for (unsigned i = 1; i <= o.seeds; i++) {

@@ -282,7 +282,7 @@ static void a_ping_beside_bulk(void **state)
         unsigned flows;
         double mean_ms, p95_ms;
     } cases[] = {
-        {5000000, 1, 12, 30}, {5000000, 4, 12, 30}, {100000000, 1, 9, 20}, {100000000, 4, 5, 15}};
+        {5000000, 1, 8, 15}, {5000000, 4, 8, 15}, {100000000, 1, 5, 10}, {100000000, 4, 5, 10}};
 
     for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
         struct link_opts line = scene_line(cases[i].rate_bps, 20);

@@ -180,6 +180,15 @@ bool config_leads_in(const struct tunnel_config *c, const struct ip_addr *to, st
     return found;
 }
 
+/* Every path leaves by an interface that is named. */
+static bool is_tied(const struct tunnel_config *c)
+{
+    for (unsigned i = 0; i < config_paths(c); i++)
+        if (!config_path_bind(c, i)->ifname[0])
+            return false;
+    return true;
+}
+
 /* A route that holds the server's address sends the tunnel's own packets into the tunnel, unless
  * the socket is bound to the interface of a WAN. */
 static void check_loop(const struct check_input *in, const struct ip_prefix *route,
@@ -189,8 +198,7 @@ static void check_loop(const struct check_input *in, const struct ip_prefix *rou
     char text[IP_PREFIX_STR_MAX];
     struct ip_addr server;
 
-    if (c->bind.ifname[0] || ip_addr_parse(c->remote_addr, &server) ||
-        !ip_prefix_contains(route, &server))
+    if (is_tied(c) || ip_addr_parse(c->remote_addr, &server) || !ip_prefix_contains(route, &server))
         return;
     report_add(report, false, at, "write bind_ip: if:NAME",
                "the route %s may lead the tunnel's own packets to %s into the tunnel",
@@ -285,42 +293,80 @@ static void check_lanes(const struct check_input *in, struct config_report *repo
                    "lanes has no effect without session_extension: there is one");
 }
 
+static void check_path_names(const struct check_input *in, unsigned i, struct config_report *report)
+{
+    const struct config_path *p = &in->config->paths[i];
+
+    for (unsigned j = 0; j < i && p->name[0]; j++)
+        if (!strcmp(p->name, in->config->paths[j].name)) {
+            report_add(report, true, in->paths[i][CONFIG_PATH_KEY_NAME].at,
+                       "give each its own name", "two paths are called '%s'", p->name);
+            return;
+        }
+}
+
+static bool same_bind(const struct config_bind *a, const struct config_bind *b)
+{
+    return a->ifname[0] ? !strcmp(a->ifname, b->ifname)
+                        : a->addr.family && ip_addr_equal(&a->addr, &b->addr);
+}
+
+/* Two paths over one WAN fail together, and take from each other. */
+static void check_path_wans(const struct check_input *in, unsigned i, struct config_report *report)
+{
+    const struct config_path *p = &in->config->paths[i];
+
+    for (unsigned j = 0; j < i; j++)
+        if (same_bind(&p->bind, &in->config->paths[j].bind)) {
+            report_add(report, false, in->paths[i][CONFIG_PATH_KEY_BIND_IP].at,
+                       "give each path a WAN of its own; several connections over one WAN are what "
+                       "lanes says",
+                       "the paths '%s' and '%s' use one WAN", in->config->paths[j].name, p->name);
+            return;
+        }
+}
+
+static void check_path(const struct check_input *in, unsigned i, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+    const struct key_place *keys = in->paths[i];
+    const struct config_path *p = &c->paths[i];
+    const char *remote = p->remote_addr[0] ? p->remote_addr : c->remote_addr;
+
+    for (unsigned k = 0; k < CONFIG_PATH_KEY_COUNT; k++)
+        if (config_path_schema.keys[k].required && keys[k].state == KEY_ABSENT)
+            report_add(report, true, in->path_at[i], NULL, "a path needs %s",
+                       config_path_schema.keys[k].name);
+    check_path_names(in, i, report);
+    check_path_wans(in, i, report);
+    if (keys[CONFIG_PATH_KEY_BIND_IP].state != KEY_GOOD)
+        return;
+    check_family(&p->bind, remote,
+                 p->remote_addr[0] ? keys[CONFIG_PATH_KEY_REMOTE_ADDR].at : in->path_at[i], report);
+    if (is_any(&p->bind.addr))
+        report_add(report, false, keys[CONFIG_PATH_KEY_BIND_IP].at, "write if:NAME",
+                   "this bind_ip ties the path to no WAN");
+}
+
 static void check_paths(const struct check_input *in, struct config_report *report)
 {
     const struct tunnel_config *c = in->config;
+    struct config_where enabled_at = place(in, CONFIG_KEY_MULTIPATH_ENABLED)->at;
 
-    for (unsigned i = 0; i < c->n_paths; i++) {
-        const struct key_place *keys = in->paths[i];
-        const struct config_path *p = &c->paths[i];
-        const char *remote = p->remote_addr[0] ? p->remote_addr : c->remote_addr;
-
-        for (unsigned k = 0; k < CONFIG_PATH_KEY_COUNT; k++)
-            if (config_path_schema.keys[k].required && keys[k].state == KEY_ABSENT)
-                report_add(report, true, in->path_at[i], NULL, "a path needs %s",
-                           config_path_schema.keys[k].name);
-        for (unsigned j = 0; j < i; j++)
-            if (p->name[0] && !strcmp(p->name, c->paths[j].name)) {
-                report_add(report, true, keys[CONFIG_PATH_KEY_NAME].at, "give each its own name",
-                           "two paths are called '%s'", p->name);
-                break;
-            }
-        if (keys[CONFIG_PATH_KEY_BIND_IP].state == KEY_GOOD)
-            check_family(&p->bind, remote,
-                         p->remote_addr[0] ? keys[CONFIG_PATH_KEY_REMOTE_ADDR].at : in->path_at[i],
-                         report);
-    }
-    if (c->multipath_enabled && absent(in, CONFIG_KEY_MULTIPATH_PATHS))
-        report_add(report, true, place(in, CONFIG_KEY_MULTIPATH_ENABLED)->at,
-                   "list the paths in multipath_paths", "multipath_enabled without any path");
-}
-
-/* Keys that are valid but ask for a function that is not there. */
-static void check_unsupported(const struct check_input *in, struct config_report *report)
-{
-    if (in->config->multipath_enabled)
-        report_add(report, true, place(in, CONFIG_KEY_MULTIPATH_ENABLED)->at,
-                   "set it to false and run one instance per WAN",
-                   "this version cannot join several paths in one session (multipath_enabled)");
+    for (unsigned i = 0; i < c->n_paths; i++)
+        check_path(in, i, report);
+    if (!c->multipath_enabled)
+        return;
+    if (absent(in, CONFIG_KEY_MULTIPATH_PATHS))
+        report_add(report, true, enabled_at, "list the paths in multipath_paths",
+                   "multipath_enabled without any path");
+    if (good(in, CONFIG_KEY_BIND_IP))
+        report_add(report, false, place(in, CONFIG_KEY_BIND_IP)->at,
+                   "remove it: each path has its own",
+                   "bind_ip has no effect with multipath_enabled");
+    if (!c->session_extension)
+        report_add(report, true, enabled_at, "set session_extension to true",
+                   "multipath_enabled needs the session extension");
 }
 
 /* A relative name depends on the directory that the program happens to be started in. */
@@ -354,6 +400,5 @@ int check_rules(const struct check_input *in, struct config_report *report)
         check_routes(in, report);
         check_tun_networks(in, report);
     }
-    check_unsupported(in, report);
     return 0;
 }

@@ -21,7 +21,8 @@ enum {
     CONFIG_PREFIXES_MAX = 64,
     CONFIG_CLIENTS_MAX = 64,
     CONFIG_PATHS_MAX = 16,
-    CONFIG_LANES_MAX = 16, /* of a path */
+    CONFIG_PATH_NAME_MAX = 16, /* the name of a path has 1 to 15 characters */
+    CONFIG_LANES_MAX = 16,     /* of a path */
     CONFIG_TUN_ADDRS_MAX = 2,
     CONFIG_INSTANCE_MAX = 33, /* an instance id has 1 to 32 characters */
     CONFIG_ROUTES_MAX = 64,
@@ -34,7 +35,12 @@ enum {
 
 enum config_role { CONFIG_ROLE_CLIENT, CONFIG_ROLE_SERVER };
 enum config_cc { CONFIG_CC_CUBIC, CONFIG_CC_BBR };
-enum config_mp_policy { CONFIG_MP_PRIORITY, CONFIG_MP_FAILOVER, CONFIG_MP_BALANCED };
+enum config_mp_policy {
+    CONFIG_MP_PRIORITY,
+    CONFIG_MP_FAILOVER,
+    CONFIG_MP_BALANCED,
+    CONFIG_MP_BOND
+};
 
 /* Where the UDP socket is bound: to an address, or to an interface and whatever address it has
  * now ("if:NAME"), or to nothing (both empty: any address). */
@@ -50,7 +56,7 @@ struct config_range {
 
 /* One entry of multipath_paths. */
 struct config_path {
-    char name[CONFIG_NAME_MAX];
+    char name[CONFIG_PATH_NAME_MAX];
     struct config_bind bind;
     char remote_addr[CONFIG_HOST_MAX]; /* "" = the instance's own */
     uint16_t remote_port;              /* 0 = the instance's own */
@@ -120,6 +126,7 @@ struct tunnel_config {
     bool session_extension;    /* false: plain RFC 9484 with everybody */
     struct config_range lanes; /* client: QUIC connections of a path */
     enum log_level log_level;
+    uint32_t telemetry_interval_s; /* 0 = off */
 
     bool multipath_enabled;
     enum config_mp_policy multipath_policy;
@@ -212,6 +219,15 @@ const char *config_key_names(uint64_t keys, char *buf, size_t size);
 /* The instance id that a client names to its server: instance_id, or else tun_name with every
  * character that an id cannot have replaced by "_". */
 void config_instance_id(const struct tunnel_config *c, char ret[static CONFIG_INSTANCE_MAX]);
+
+/* The paths of a session: those of multipath_paths when multipath_enabled says so, or else one,
+ * which is what the instance's own keys say. What a path does not have itself is the instance's. i
+ * is below config_paths(). A server has one. */
+unsigned config_paths(const struct tunnel_config *c);
+const char *config_path_name(const struct tunnel_config *c, unsigned i); /* "": the only one */
+const struct config_bind *config_path_bind(const struct tunnel_config *c, unsigned i);
+const char *config_path_remote(const struct tunnel_config *c, unsigned i);
+uint16_t config_path_port(const struct tunnel_config *c, unsigned i);
 
 /* The table that packets from the tunnel's own addresses look into; 0: no rule says so. */
 uint32_t config_source_table(const struct tunnel_config *c);

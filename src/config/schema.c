@@ -8,7 +8,7 @@
 
 static const char *const role_names[] = {"client", "server", NULL};
 static const char *const cc_names[] = {"cubic", "bbr", NULL};
-static const char *const policy_names[] = {"priority", "failover", "balanced", NULL};
+static const char *const policy_names[] = {"priority", "failover", "balanced", "bond", NULL};
 static const char *const level_names[] = {"error", "info", "debug", NULL};
 
 #define FIELD(type, field) \
@@ -28,7 +28,7 @@ static const struct config_key path_keys[] = {
             FIELD(config_path, name),
             .example = "wan1",
             .help = "name of the path in logs and status",
-            .man = "Must differ from the names of the other paths.",
+            .man = "At most 15 characters. Must differ from the names of the other paths.",
         },
     [CONFIG_PATH_KEY_BIND_IP] =
         {
@@ -70,11 +70,11 @@ static const struct config_key path_keys[] = {
             .roles = CONFIG_FOR_CLIENT,
             FIELD(config_path, priority),
             .min = 0,
-            .max = 65535,
+            .max = 1000,
             .def = "1",
             .example = "1",
             .help = "rank of the path; the lowest number comes first",
-            .man = "Used by the policies priority and failover.",
+            .man = "Used by the policy priority.",
         },
     [CONFIG_PATH_KEY_WEIGHT] =
         {
@@ -83,7 +83,7 @@ static const struct config_key path_keys[] = {
             .roles = CONFIG_FOR_CLIENT,
             FIELD(config_path, weight),
             .min = 1,
-            .max = 65535,
+            .max = 1000,
             .def = "1",
             .example = "1",
             .help = "share of the path",
@@ -625,6 +625,22 @@ static const struct config_key keys[] = {
             .example = "info",
             .help = "how much is logged",
         },
+    [CONFIG_KEY_TELEMETRY_INTERVAL] =
+        {
+            .name = "telemetry_interval",
+            .type = CONFIG_TYPE_UINT,
+            .roles = CONFIG_FOR_BOTH,
+            .live = true,
+            FIELD(tunnel_config, telemetry_interval_s),
+            .min = 1,
+            .max = 86400,
+            .zero_word = "off",
+            .def = "60",
+            .example = "60",
+            .help = "seconds between two lines of path telemetry in the log",
+            .man = "A line for each path (of a server with many peers one for all), at the level "
+                   "info, and one that counts what was dropped.",
+        },
     [CONFIG_KEY_MULTIPATH_ENABLED] =
         {
             .name = "multipath_enabled",
@@ -634,7 +650,13 @@ static const struct config_key keys[] = {
             .def = "false",
             .example = "false",
             .help = "one session over the paths of multipath_paths",
-            .man = "This version uses one path per instance and refuses true.",
+            .man =
+                "With false the instance has one path, by its own bind_ip, and the other keys of "
+                "multipath have no effect. With true its own bind_ip has none. The session is "
+                "up while one of its paths is; the others come and go meanwhile, and the "
+                "addresses and flows in the tunnel stay. The server needs nothing for it, but "
+                "it must be an mpquic that speaks the session extension: with another one path "
+                "is used and the rest wait.",
         },
     [CONFIG_KEY_MULTIPATH_POLICY] =
         {
@@ -643,10 +665,15 @@ static const struct config_key keys[] = {
             .roles = CONFIG_FOR_CLIENT,
             FIELD(tunnel_config, multipath_policy),
             .names = policy_names,
-            .def = "priority",
+            .def = "bond",
             .example = "balanced",
             .help = "how the paths share the traffic",
-            .man = "balanced shares it by weight; priority and failover go by priority.",
+            .man =
+                "bond makes one link of them: each packet goes where it is expected to arrive "
+                "first, so that a single flow can have all of them. balanced keeps each flow on "
+                "one path and shares the flows by weight. priority uses the path with the lowest "
+                "priority among those that work. failover uses one path until it fails, then the "
+                "next one in the order of the list that works, and stays there.",
         },
     [CONFIG_KEY_MULTIPATH_PATHS] =
         {
@@ -657,7 +684,9 @@ static const struct config_key keys[] = {
             LIST(tunnel_config, paths, CONFIG_PATHS_MAX),
             .unset = "no paths",
             .help = "the paths of a session",
-            .man = "A list; each entry has keys of its own.",
+            .man =
+                "A list of up to 16; each entry has keys of its own. What an entry does not say is "
+                "as the keys of the instance say.",
         },
 };
 _Static_assert(ARRAY_LEN(keys) == CONFIG_KEY_COUNT, "a key is missing");

@@ -274,10 +274,10 @@ static void client_values(void **state)
         {"multipath_policy", "priority", NULL},
         {"multipath_policy", "failover", NULL},
         {"multipath_policy", "balanced", NULL},
+        {"multipath_policy", "bond", NULL},
         {"multipath_policy", "ballanced",
          "'ballanced' is not one of the values; did you mean 'balanced'? Values: priority, "
-         "failover "
-         "or balanced"},
+         "failover, balanced or bond"},
         {"congestion_control", "cubic", NULL},
         {"congestion_control", "bbr", NULL},
         {"congestion_control", "reno", "'reno' is not one of the values; values: cubic or bbr"},
@@ -359,7 +359,8 @@ static void values_of_a_path(void **state)
         {"name", "wan-1.a_b", NULL},
         {"name", "''", "'' is empty"},
         {"name", "wan 1", "'wan 1' has characters other than letters, digits, \"-\", \"_\", \".\""},
-        {"name", LONG_63, NULL},
+        {"name", "fifteen-letters", NULL},
+        {"name", "sixteen-letters-", "'sixteen-letters-' is too long; at most 15 bytes"},
         {"bind_ip", "192.0.2.7", NULL},
         {"bind_ip", "wan",
          "'wan' is neither an address nor if:NAME; for the interface write if:wan"},
@@ -368,12 +369,12 @@ static void values_of_a_path(void **state)
         {"remote_port", "45001", NULL},
         {"remote_port", "0", "'0' is out of range; write 1 to 65535"},
         {"priority", "0", NULL},
-        {"priority", "65535", NULL},
-        {"priority", "65536", "'65536' is out of range; write 0 to 65535"},
+        {"priority", "1000", NULL},
+        {"priority", "1001", "'1001' is out of range; write 0 to 1000"},
         {"weight", "1", NULL},
-        {"weight", "65535", NULL},
-        {"weight", "0", "'0' is out of range; write 1 to 65535"},
-        {"weight", "65536", "'65536' is out of range; write 1 to 65535"},
+        {"weight", "1000", NULL},
+        {"weight", "0", "'0' is out of range; write 1 to 1000"},
+        {"weight", "1001", "'1001' is out of range; write 1 to 1000"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(t); i++) {
@@ -627,7 +628,36 @@ static void peer_prefixes_are_looked_at(void **state)
                   "f:1:25: warning: allowed_clients lists this name twice; remove one\n");
 }
 
-static void paths_are_checked_but_not_supported(void **state)
+static void what_a_path_does_not_say_is_the_instances(void **state)
+{
+    char *text = text_make(client_lines,
+                           "multipath_enabled: true\nmultipath_paths:\n"
+                           "  - {name: a, bind_ip: if:w1}\n"
+                           "  - {name: b, bind_ip: 192.0.2.1, remote_addr: h, "
+                           "remote_port: 7}\n",
+                           "bind_ip");
+    struct tunnel_config c;
+
+    parse_ok(text, &c);
+    assert_int_equal(config_paths(&c), 2);
+    assert_string_equal(config_path_name(&c, 1), "b");
+    assert_string_equal(config_path_bind(&c, 0)->ifname, "w1");
+    assert_int_equal(config_path_bind(&c, 1)->addr.family, 4);
+    assert_string_equal(config_path_remote(&c, 0), c.remote_addr);
+    assert_string_equal(config_path_remote(&c, 1), "h");
+    assert_int_equal(config_path_port(&c, 0), c.remote_port);
+    assert_int_equal(config_path_port(&c, 1), 7);
+    assert_int_equal(c.multipath_policy, CONFIG_MP_BOND);
+    c.multipath_enabled = false;
+    assert_int_equal(config_paths(&c), 1);
+    assert_string_equal(config_path_name(&c, 0), "");
+    assert_ptr_equal(config_path_bind(&c, 0), &c.bind);
+    assert_string_equal(config_path_remote(&c, 0), c.remote_addr);
+    config_done(&c);
+    free(text);
+}
+
+static void paths_are_checked(void **state)
 {
     static const char good[] = "multipath_paths:\n"
                                "  - name: w1\n"
@@ -638,14 +668,30 @@ static void paths_are_checked_but_not_supported(void **state)
 
     expect_client(good, "", "");
     snprintf(text, sizeof(text), "multipath_enabled: true\n%s", good);
-    expect_client(text, "",
-                  "f:1:20: error: this version cannot join several paths in one session "
-                  "(multipath_enabled); set it to false and run one instance per WAN\n");
-    expect_client("multipath_enabled: true\n", "",
+    expect_client(text, "bind_ip", "");
+    snprintf(text, sizeof(text), "multipath_enabled: true\nbind_ip: if:w1\n%s", good);
+    expect_client(text, "bind_ip",
+                  "f:2:10: warning: bind_ip has no effect with multipath_enabled; remove it: each "
+                  "path has its own\n");
+    snprintf(text, sizeof(text), "multipath_enabled: true\nsession_extension: false\n%s", good);
+    expect_client(text, "bind_ip",
+                  "f:1:20: error: multipath_enabled needs the session extension; set "
+                  "session_extension to true\n");
+    expect_client("multipath_enabled: true\n", "bind_ip",
                   "f:1:20: error: multipath_enabled without any path; list the paths in "
-                  "multipath_paths\n"
-                  "f:1:20: error: this version cannot join several paths in one session "
-                  "(multipath_enabled); set it to false and run one instance per WAN\n");
+                  "multipath_paths\n");
+    expect_client("multipath_paths:\n"
+                  "  - {name: a, bind_ip: if:w1}\n"
+                  "  - {name: b, bind_ip: if:w1}\n"
+                  "  - {name: c, bind_ip: 192.0.2.1}\n"
+                  "  - {name: d, bind_ip: 192.0.2.1}\n"
+                  "  - {name: e, bind_ip: 0.0.0.0}\n",
+                  "",
+                  "f:3:24: warning: the paths 'a' and 'b' use one WAN; give each path a WAN of its "
+                  "own; several connections over one WAN are what lanes says\n"
+                  "f:5:24: warning: the paths 'c' and 'd' use one WAN; give each path a WAN of its "
+                  "own; several connections over one WAN are what lanes says\n"
+                  "f:6:24: warning: this bind_ip ties the path to no WAN; write if:NAME\n");
     expect_client("multipath_paths:\n"
                   "  - name: w1\n"
                   "    bind_ip: if:w1\n"
@@ -954,7 +1000,8 @@ int main(void)
         cmocka_unit_test(tunnel_addresses_are_one_of_each_family),
         cmocka_unit_test(families_match),
         cmocka_unit_test(peer_prefixes_are_looked_at),
-        cmocka_unit_test(paths_are_checked_but_not_supported),
+        cmocka_unit_test(what_a_path_does_not_say_is_the_instances),
+        cmocka_unit_test(paths_are_checked),
         cmocka_unit_test(relative_files),
         cmocka_unit_test(unknown_keys),
         cmocka_unit_test(all_problems_at_once_in_order),

@@ -76,8 +76,9 @@ static void print_is_exact(void **state)
                         "session_extension: true\n"
                         "lanes: 1..16\n"
                         "log_level: info\n"
+                        "telemetry_interval: 60\n"
                         "multipath_enabled: false\n"
-                        "multipath_policy: priority\n"
+                        "multipath_policy: bond\n"
                         "multipath_paths:\n"
                         "  - name: w1\n"
                         "    bind_ip: 192.0.2.1\n"
@@ -269,8 +270,8 @@ static void random_paths(struct rng *r, struct tunnel_config *c)
         if (chance(r))
             random_host(r, p->remote_addr);
         p->remote_port = (uint16_t)rng_below(r, 65536);
-        p->priority = (uint32_t)rng_below(r, 65536);
-        p->weight = 1 + (uint32_t)rng_below(r, 65535);
+        p->priority = (uint32_t)rng_below(r, 1001);
+        p->weight = 1 + (uint32_t)rng_below(r, 1000);
     }
 }
 
@@ -338,7 +339,7 @@ static void random_client(struct rng *r, struct tunnel_config *c)
         c->route_table = 256 + (uint32_t)rng_below(r, UINT32_MAX - 256);
     if (chance(r))
         c->source_table = 256 + (uint32_t)rng_below(r, UINT32_MAX - 256);
-    c->multipath_policy = (enum config_mp_policy)rng_below(r, 3);
+    c->multipath_policy = (enum config_mp_policy)rng_below(r, 4);
     random_paths(r, c);
 }
 
@@ -483,6 +484,7 @@ static void each_key_counts(void **state)
         [CONFIG_KEY_CONGESTION_CONTROL] = "cubic",
         [CONFIG_KEY_SESSION_EXTENSION] = "false",
         [CONFIG_KEY_LOG_LEVEL] = "debug",
+        [CONFIG_KEY_TELEMETRY_INTERVAL] = "5",
         [CONFIG_KEY_MULTI_CONN_ENABLED] = "true",
         [CONFIG_KEY_MULTIPATH_ENABLED] = "true",
         [CONFIG_KEY_MULTIPATH_POLICY] = "balanced",
@@ -628,6 +630,26 @@ static void the_examples_hold_the_values_of_the_site(void **state)
     }
 }
 
+static void the_bond_has_a_path_for_each_wan(void **state)
+{
+    struct tunnel_config edge, hub;
+    char want[CONFIG_PATH_NAME_MAX];
+
+    load_file("bond/client/bond", &edge);
+    load_file("bond/server/bond", &hub);
+    assert_int_equal(config_paths(&edge), 3);
+    assert_int_equal(edge.multipath_policy, CONFIG_MP_BOND);
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(want, sizeof(want), "wan%u", i + 1);
+        assert_string_equal(config_path_name(&edge, i), want);
+        snprintf(want, sizeof(want), "enp7s%u", i + 3);
+        assert_string_equal(config_path_bind(&edge, i)->ifname, want);
+        assert_string_equal(config_path_remote(&edge, i), "203.0.113.10");
+        assert_int_equal(config_path_port(&edge, i), hub.remote_port);
+    }
+    assert_string_equal(edge.tun_name, hub.tun_name);
+}
+
 /* The three tunnels on one WAN: what the hub keeps for each is what the edge says it is. */
 static void the_tunnels_of_one_link_agree(void **state)
 {
@@ -674,6 +696,7 @@ int main(void)
         cmocka_unit_test(each_key_counts),
         cmocka_unit_test(leftovers_do_not_count),
         cmocka_unit_test(the_table_is_sound),
+        cmocka_unit_test(the_bond_has_a_path_for_each_wan),
         cmocka_unit_test(the_tunnels_of_one_link_agree),
         cmocka_unit_test(the_examples_hold_the_values_of_the_site),
     };

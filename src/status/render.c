@@ -190,6 +190,16 @@ static void write_lanes(const struct status_path *p, FILE *out)
             (unsigned long long)p->quic.datagrams_rx);
 }
 
+/* Of one of several paths. */
+static void write_path_state(const struct status_path *p, FILE *out)
+{
+    char age[STATUS_WORD_MAX];
+
+    label(out, 4, "state");
+    fprintf(out, "%s%s%s for %s%s\n", p->state, *p->reason ? ": " : "", p->reason,
+            status_duration_str(p->state_age_s, age), p->in_use ? ", in use" : "");
+}
+
 static void write_path(const struct status_path *p, FILE *out)
 {
     label(out, 2, "path");
@@ -201,6 +211,8 @@ static void write_path(const struct status_path *p, FILE *out)
     if (p->lanes_wanted && p->lanes_wanted != p->lanes)
         fprintf(out, " (%llu wanted)", (unsigned long long)p->lanes_wanted);
     fputc('\n', out);
+    if (*p->name)
+        write_path_state(p, out);
     if (p->lanes)
         write_lanes(p, out);
 }

@@ -50,7 +50,7 @@
         .max = (bound), .text = (what)                                                        \
     }
 
-enum { PATHS_MAX = 64, LANES_MAX = 64 };
+enum { PATHS_MAX = 64, LANES_MAX = 64, STEPS_MAX = 64 };
 
 static const struct field counts[] = {
     UINT(struct status_counts, rx_packets, "packets received"),
@@ -114,29 +114,61 @@ static const struct field lane[] = {
     {0},
 };
 
+static const struct field step[] = {
+    TEXT(struct status_step, state, "the state"),
+    TEXT(struct status_step, reason, "why"),
+    NAMED("time", FIELD_TIME, struct status_step, time_s, "since when"),
+    UINT(struct status_step, age_s, "the same in seconds ago"),
+    {0},
+};
+
+/* What is told of a path whoever tells it. */
+#define PATH                                                                                       \
+    TEXT(struct status_path, local, "our address and UDP port; empty while there is none"),        \
+        TEXT(struct status_path, remote, "the other end's address and UDP port"),                  \
+        TEXT(struct status_path, interface,                                                        \
+             "interface that the socket is bound to; empty: routing decides"),                     \
+        UINT(struct status_path, lanes, "QUIC connections of the path; 0: none is established"),   \
+        UINT(struct status_path, lanes_wanted,                                                     \
+             "client: how many it should have by what it carries and loses"),                      \
+        GROUP("rtt_us", path_rtt),                                                                 \
+        NAMED("cwnd_bytes", FIELD_UINT, struct status_path, quic.cwnd_bytes, "congestion window"), \
+        NAMED("in_flight_bytes", FIELD_UINT, struct status_path, quic.in_flight_bytes,             \
+              "sent and not yet acknowledged"),                                                    \
+        COUNTS("udp", struct status_path, quic.udp, "UDP datagrams and their payload bytes"),      \
+        GROUP("datagrams", path_datagrams),                                                        \
+        UINT(struct status_path, udp_payload_bytes,                                                \
+             "the largest UDP payload that the path is known to carry"),                           \
+        UINT(struct status_path, packet_max_bytes,                                                 \
+             "the largest IP packet that one datagram carries"),                                   \
+        NAMED("heard_s", FIELD_UINT, struct status_path, quic.heard_s,                             \
+              "seconds since the last datagram from the other end"),                               \
+        BOOL(struct status_path, mtu_known,                                                        \
+             "false while the path MTU is searched: both are at least"),                           \
+        LIST(struct status_path, each_lane, struct status_lane, LANES_MAX, lane,                   \
+             "client: those connections, by number")
+
+#define PATH_NAME TEXT(struct status_path, name, "name of the path; empty when there is only one")
+
+static const struct field peer_path[] = {PATH_NAME, PATH, {0}};
+
 static const struct field path[] = {
-    TEXT(struct status_path, name, "name of the path; empty when there is only one"),
-    TEXT(struct status_path, local, "our address and UDP port; empty while there is none"),
-    TEXT(struct status_path, remote, "the other end's address and UDP port"),
-    TEXT(struct status_path, interface,
-         "interface that the socket is bound to; empty: routing decides"),
-    UINT(struct status_path, lanes, "QUIC connections of the path; 0: none is established"),
-    UINT(struct status_path, lanes_wanted,
-         "client: how many it should have by what it carries and loses"),
-    GROUP("rtt_us", path_rtt),
-    NAMED("cwnd_bytes", FIELD_UINT, struct status_path, quic.cwnd_bytes, "congestion window"),
-    NAMED("in_flight_bytes", FIELD_UINT, struct status_path, quic.in_flight_bytes,
-          "sent and not yet acknowledged"),
-    COUNTS("udp", struct status_path, quic.udp, "UDP datagrams and their payload bytes"),
-    GROUP("datagrams", path_datagrams),
-    UINT(struct status_path, udp_payload_bytes,
-         "the largest UDP payload that the path is known to carry"),
-    UINT(struct status_path, packet_max_bytes, "the largest IP packet that one datagram carries"),
-    NAMED("heard_s", FIELD_UINT, struct status_path, quic.heard_s,
-          "seconds since the last datagram from the other end"),
-    BOOL(struct status_path, mtu_known, "false while the path MTU is searched: both are at least"),
-    LIST(struct status_path, each_lane, struct status_lane, LANES_MAX, lane,
-         "client: those connections, by number"),
+    PATH_NAME,
+    TEXT(struct status_path, state,
+         "`idle`, `connecting`, `up`, `suspect` (up, but it gets no answers), `pause` or `failed`"),
+    TEXT(struct status_path, reason, "why, when the state is not a working one"),
+    UINT(struct status_path, state_age_s, "how long the state lasts, in seconds"),
+    BOOL(struct status_path, in_use, "the policy gives it packets now"),
+    UINT(struct status_path, priority, "its priority"),
+    UINT(struct status_path, weight, "its weight"),
+    UINT(struct status_path, rate_bps,
+         "bits a second that it delivers when it is full; 0: not known"),
+    UINT(struct status_path, extra_delay_us,
+         "how much longer a packet takes than over the fastest path"),
+    UINT(struct status_path, taken_over, "datagrams that other paths have taken over from it"),
+    LIST(struct status_path, history, struct status_step, STEPS_MAX, step,
+         "the states that it has been in, the last one first"),
+    PATH,
     {0},
 };
 
@@ -155,7 +187,7 @@ static const struct field peer[] = {
     UINT(struct status_peer, bad_sources, "packets from it that were dropped for their source"),
     OBJECT(struct status_peer, traffic, counts, "inner packets"),
     OBJECT(struct status_peer, queue, queue, "egress queue"),
-    LIST(struct status_peer, paths, struct status_path, PATHS_MAX, path, "its paths"),
+    LIST(struct status_peer, paths, struct status_path, PATHS_MAX, peer_path, "its paths"),
     {0},
 };
 
@@ -271,6 +303,14 @@ const struct field schema_peers[] = {
     LIST(struct status, absent, struct status_absent, STATUS_PEERS_MAX, absent,
          "server: peers that are not there: the last 1024 that went, and entries of the "
          "configuration"),
+    {0},
+};
+
+const struct field schema_paths[] = {
+    ANSWER_HEAD,
+    TEXT(struct status, state, "`idle`, `connecting`, `up`, `pause` or `failed`"),
+    TEXT(struct status, reason, "why, when the state is not a working one"),
+    LIST(struct status, paths, struct status_path, PATHS_MAX, path, "client: its paths"),
     {0},
 };
 

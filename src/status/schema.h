@@ -6,5 +6,6 @@
 
 extern const struct field schema_status[]; /* of struct status: everything */
 extern const struct field schema_peers[];  /* of struct status: what `mpquic peers` tells */
+extern const struct field schema_paths[];  /* of struct status: what `mpquic paths` tells */
 
 #endif

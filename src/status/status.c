@@ -65,6 +65,13 @@ struct status_lane *status_make_lanes(struct status_path *p, size_t n)
     return p->each_lane;
 }
 
+struct status_step *status_make_steps(struct status_path *p, size_t n)
+{
+    p->history = n ? calloc(n, sizeof(*p->history)) : NULL;
+    p->n_history = p->history ? n : 0;
+    return p->history;
+}
+
 bool status_expiry_str(int64_t now_s, int64_t until_s, char buf[static STATUS_TEXT_MAX])
 {
     char when[STATUS_WORD_MAX], left[STATUS_WORD_MAX];
@@ -114,6 +121,11 @@ char *status_json(const struct status *s, unsigned indent)
 char *status_peers_json(const struct status *s, unsigned indent)
 {
     return field_json(schema_peers, s, indent);
+}
+
+char *status_paths_json(const struct status *s, unsigned indent)
+{
+    return field_json(schema_paths, s, indent);
 }
 
 int status_from_json(const char *text, size_t len, struct status *ret)

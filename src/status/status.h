@@ -27,6 +27,7 @@ enum {
     STATUS_ADDR_MAX = 64,
     STATUS_HOST_MAX = 256,
     STATUS_TEXT_MAX = 320,
+    STATUS_PATH_STEPS = 5,        /* of each path that the text tells */
     STATUS_PEERS_MAX = 65536,     /* what a reader takes */
     STATUS_STRINGS_MAX = 65536,   /* of one list */
     STATUS_EXPIRY_WARN_DAYS = 14, /* below that a certificate is a warning */
@@ -74,9 +75,30 @@ struct status_lane {
     struct status_quic quic;
 };
 
-/* One path; without a connection (lanes 0) only the names and addresses are known. */
+/* client: one state that a path has been in. */
+struct status_step {
+    char state[STATUS_WORD_MAX];
+    char reason[STATUS_TEXT_MAX];
+    int64_t time_s;
+    uint64_t age_s;
+};
+
+/* One path; without a connection (lanes 0) only state, names and addresses are known. */
 struct status_path {
     char name[STATUS_NAME_MAX];
+
+    /* client */
+    char state[STATUS_WORD_MAX]; /* idle connecting up suspect pause failed */
+    char reason[STATUS_TEXT_MAX];
+    uint64_t state_age_s;
+    bool in_use; /* the policy gives it packets now */
+    uint64_t priority, weight;
+    uint64_t rate_bps;           /* that it delivers when it is full; 0: not known */
+    uint64_t extra_delay_us;     /* longer than over the fastest path */
+    uint64_t taken_over;         /* datagrams that other paths have taken over from it */
+    struct status_step *history; /* the last one first */
+    size_t n_history;
+
     char local[STATUS_ADDR_MAX], remote[STATUS_ADDR_MAX];
     char interface[STATUS_WORD_MAX];
     uint64_t lanes;
@@ -204,6 +226,7 @@ struct status_peer *status_make_peers(struct status *s, size_t n);
 struct status_absent *status_make_absent(struct status *s, size_t n);
 struct status_path *status_make_paths(struct status_path **v, size_t *ret_n, size_t n);
 struct status_lane *status_make_lanes(struct status_path *p, size_t n);
+struct status_step *status_make_steps(struct status_path *p, size_t n);
 
 /* Fill days_left from not_after_s, and append a warning when the certificate has expired or does
  * so in fewer than STATUS_EXPIRY_WARN_DAYS; whose names it ("the certificate", "the server's
@@ -218,10 +241,11 @@ bool status_expiry_str(int64_t now_s, int64_t until_s, char buf[static STATUS_TE
 bool status_is_up(const struct status *s);
 
 /* One line of JSON (indent 0) or several, without a newline at the end. status_json() holds
- * everything, status_peers_json() who is asked and the peers only. Free the result; NULL when out
- * of memory. */
+ * everything, status_peers_json() and status_paths_json() who is asked and the peers or paths only.
+ * Free the result; NULL when out of memory. */
 char *status_json(const struct status *s, unsigned indent);
 char *status_peers_json(const struct status *s, unsigned indent);
+char *status_paths_json(const struct status *s, unsigned indent);
 
 /* Read either back. Fields that are missing stay empty, unknown ones are ignored. Returns 0, or
  * -EINVAL when it is not such JSON, -E2BIG, -ENOMEM; *ret is then as status_init() leaves it. */
@@ -230,6 +254,12 @@ int status_from_json(const char *text, size_t len, struct status *ret);
 /* For people. */
 void status_write_text(const struct status *s, FILE *out);
 void status_write_peers(const struct status *s, FILE *out);
+
+/* The paths of a client as a table, and their last states. before: an earlier snapshot of the same
+ * instance, of so long ago, to tell rates and shares of the time in between; NULL: of all the
+ * time. */
+void status_write_paths(const struct status *s, const struct status *before, uint64_t ago_ns,
+                        FILE *out);
 
 /* "13.2 MiB", "512 B"; "3d 4h", "12m 5s", "7s". Return buf. */
 char *status_bytes_str(uint64_t bytes, char buf[static STATUS_WORD_MAX]);

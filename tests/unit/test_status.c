@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "status/reload.h"
 #include "status/status.h"
 
@@ -692,6 +693,96 @@ static void what_is_no_outcome_is_refused(void **state)
     reload_outcome_done(&o);
 }
 
+static char *paths_text(const struct status *s, const struct status *before, uint64_t ago_ns)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
+
+    assert_non_null(f);
+    status_write_paths(s, before, ago_ns, f);
+    fclose(f);
+    return text;
+}
+
+static void two_paths(struct status *s)
+{
+    struct status_step *step;
+
+    status_init(s);
+    snprintf(s->instance, sizeof(s->instance), "bond");
+    snprintf(s->state, sizeof(s->state), "up");
+    assert_non_null(status_make_paths(&s->paths, &s->n_paths, 2));
+    s->paths[0] = (struct status_path){.name = "wan1",
+                                       .state = "up",
+                                       .state_age_s = 70,
+                                       .in_use = true,
+                                       .interface = "enp7s3",
+                                       .lanes = 2,
+                                       .rate_bps = 80 * 1000 * 1000,
+                                       .quic = {.rtt_smoothed_us = 12340,
+                                                .rtt_min_us = 10000,
+                                                .rtt_variance_us = 500,
+                                                .datagrams_tx = 1000,
+                                                .datagrams_lost = 5,
+                                                .udp = {.rx_bytes = 3 << 20, .tx_bytes = 0}}};
+    s->paths[1] = (struct status_path){.name = "lte",
+                                       .state = "idle",
+                                       .interface = "lte0",
+                                       .quic = {.udp = {.rx_bytes = 1 << 20}}};
+    snprintf(s->paths[1].reason, sizeof(s->paths[1].reason), "waiting: no carrier on lte0");
+    step = status_make_steps(&s->paths[1], 1);
+    assert_non_null(step);
+    snprintf(step->state, sizeof(step->state), "idle");
+    snprintf(step->reason, sizeof(step->reason), "waiting: no carrier on lte0");
+    step->time_s = 1767225600;
+    step->age_s = 5;
+}
+
+static void paths_are_a_table(void **state)
+{
+    struct status s, before, back;
+    char *text, *json;
+
+    two_paths(&s);
+    text = paths_text(&s, NULL, 0);
+    assert_string_equal(
+        text,
+        "bond: up for 0s\n"
+        "  PATH  STATE     FOR  USED  OVER    LANES      RTT   MIN  JITTER    LOST          CAN    "
+        " "
+        "  "
+        "IN  OUT  SHARE  REASON\n"
+        "  wan1  up     1m 10s  yes   enp7s3      2  12.3 ms  10.0     0.5  0.50 %  80.0 Mbit/s  "
+        "3.0 "
+        "MiB  0 B   75 %  -\n"
+        "  lte   idle       0s  -     lte0        -        -     -       -       -            -  "
+        "1.0 "
+        "MiB  0 B   25 %  waiting: no carrier on lte0\n"
+        "    2026-01-01T00:00:00Z      5s ago  path lte: idle: waiting: no carrier on lte0\n");
+    free(text);
+
+    two_paths(&before);
+    s.paths[0].quic.udp.rx_bytes += 250000;
+    s.paths[0].quic.datagrams_tx += 100;
+    s.paths[0].quic.datagrams_lost += 2;
+    text = paths_text(&s, &before, 2 * NS_PER_S);
+    assert_non_null(strstr(text, "  2.00 %  80.0 Mbit/s  1.0 Mbit/s  0 kbit/s  100 %"));
+    free(text);
+
+    json = status_paths_json(&s, 0);
+    assert_int_equal(status_from_json(json, strlen(json), &back), 0);
+    assert_int_equal(back.n_paths, 2);
+    assert_true(back.paths[0].in_use);
+    assert_int_equal(back.paths[0].rate_bps, 80 * 1000 * 1000);
+    assert_int_equal(back.paths[1].n_history, 1);
+    assert_string_equal(back.paths[1].history[0].reason, "waiting: no carrier on lte0");
+    free(json);
+    status_done(&s);
+    status_done(&before);
+    status_done(&back);
+}
+
 /* doc/status.md holds the schema, line by line. */
 static void the_schema_is_documented(void **state)
 {
@@ -743,6 +834,7 @@ int main(void)
         cmocka_unit_test(expiry_is_warned_of),
         cmocka_unit_test(a_reload_is_told),
         cmocka_unit_test(what_is_no_outcome_is_refused),
+        cmocka_unit_test(paths_are_a_table),
         cmocka_unit_test(the_schema_is_documented),
     };
 

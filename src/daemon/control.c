@@ -19,13 +19,14 @@ static void on_tell(struct loop_timer *timer)
     struct instance_history *h = &inst->history;
     char text[HELPER_TEXT_MAX];
     unsigned n = inst->hub ? hub_peers(inst->hub) : 0;
+    const char *waiting_for = inst->paths[0].waiting_for;
 
     if (inst->stopping)
         return;
-    if (inst->hub && !*inst->waiting_for)
+    if (inst->hub && !*waiting_for)
         snprintf(text, sizeof(text), "listening, %u peer%s up", n, n == 1 ? "" : "s");
-    else if ((inst->hub || h->state == EDGE_IDLE) && *inst->waiting_for)
-        snprintf(text, sizeof(text), "waiting: %s", inst->waiting_for);
+    else if ((inst->hub || h->state == EDGE_IDLE) && *waiting_for)
+        snprintf(text, sizeof(text), "waiting: %s", waiting_for);
     else
         snprintf(text, sizeof(text), "%s%s%.200s", edge_state_name(h->state), *h->why ? ": " : "",
                  h->why);

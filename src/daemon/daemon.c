@@ -1,7 +1,6 @@
 #include "daemon/daemon.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,8 +10,7 @@
 #include "daemon/instance.h"
 
 enum { POOL_SMALL = 16384, POOL_LARGE = 256 };
-#define TELEMETRY_INTERVAL_NS (60 * NS_PER_S)
-#define RESOLVE_RETRY_NS (5 * NS_PER_S)
+#define MINUTE_NS (60 * NS_PER_S)
 
 /* --- time ------------------------------------------------------------------------------ */
 
@@ -36,62 +34,7 @@ static void on_pump(struct loop_deferred *deferred)
     instance_pump(inst);
 }
 
-/* --- telemetry: one line a minute, and at the end -------------------------------------- */
-
-static void log_path(const struct session_stats *s, unsigned lanes,
-                     const struct quic_lane_stats *st)
-{
-    log_info("path telemetry: lanes %u, rtt %.1f ms (min %.1f, var %.1f), cwnd %llu, in %llu "
-             "packets %llu bytes, out %llu packets %llu bytes, lost %llu, udp payload %zu",
-             lanes, (double)st->rtt_smoothed_ns / NS_PER_MS, (double)st->rtt_min_ns / NS_PER_MS,
-             (double)st->rtt_var_ns / NS_PER_MS, (unsigned long long)st->cwnd_bytes,
-             (unsigned long long)s->rx_packets, (unsigned long long)s->rx_bytes,
-             (unsigned long long)s->tx_packets, (unsigned long long)s->tx_bytes,
-             (unsigned long long)st->dgram_lost, st->udp_payload);
-}
-
-/* Of many peers only the sum: mpquic peers tells about each. */
-static void log_hub_telemetry(const struct hub *hub)
-{
-    struct session_stats sum = hub_totals(hub);
-    struct hub_peer_info info;
-
-    if (hub_peers(hub) == 1 && hub_peer_info(hub, 0, &info))
-        log_path(&sum, info.n_lanes, &info.lane);
-    else if (hub_peers(hub))
-        log_info("path telemetry: %u peers, in %llu packets %llu bytes, out %llu packets %llu "
-                 "bytes",
-                 hub_peers(hub), (unsigned long long)sum.rx_packets,
-                 (unsigned long long)sum.rx_bytes, (unsigned long long)sum.tx_packets,
-                 (unsigned long long)sum.tx_bytes);
-}
-
-static void log_telemetry(const struct instance *inst)
-{
-    struct session_stats sum;
-    struct quic_lane_stats st;
-
-    if (inst->hub) {
-        log_hub_telemetry(inst->hub);
-    } else if (inst->edge && edge_lane_stats(inst->edge, 0, &st)) {
-        session_stats_get(edge_session(inst->edge), &sum);
-        log_path(&sum, edge_lanes(inst->edge, 0), &st);
-    }
-}
-
-static void log_drops(struct instance *inst)
-{
-    char text[512] = "";
-    size_t n = 0;
-
-    upkeep_count_drops(inst);
-    for (int i = 0; i < DROP_COUNT && n < sizeof(text); i++)
-        if (inst->drops.n[i])
-            n += (size_t)snprintf(text + n, sizeof(text) - n, " %s %llu", drop_name(i),
-                                  (unsigned long long)inst->drops.n[i]);
-    if (n)
-        log_info("drops:%s", text);
-}
+/* --- what is done once a minute -------------------------------------------------------- */
 
 static bool has_peer(const struct instance *inst)
 {
@@ -104,15 +47,13 @@ static void give_away(void *pages, size_t len)
     madvise(pages, len, MADV_DONTNEED);
 }
 
-static void on_telemetry(struct loop_timer *timer)
+static void on_minute(struct loop_timer *timer)
 {
     struct instance *inst = timer->user;
 
     wallclock_tick(&inst->wallclock, inst->helper, loop_now_ns(inst->loop), has_peer(inst));
-    log_telemetry(inst);
-    log_drops(inst);
     pkt_pool_trim(inst->pool, give_away);
-    loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
+    loop_timer_set(inst->loop, timer, loop_now_ns(inst->loop) + MINUTE_NS);
 }
 
 /* --- watchdog: the loop turns, so the service manager need not restart us ---------------- */
@@ -131,55 +72,6 @@ static void start_watchdog(struct instance *inst)
     inst->watchdog = (struct loop_timer){.cb = on_watchdog, .user = inst};
     if (helper_watchdog_ns(inst->helper))
         on_watchdog(&inst->watchdog);
-}
-
-/* --- where the hub is ------------------------------------------------------------------ */
-
-static void on_resolved(struct loop_io *io, uint32_t events)
-{
-    struct instance *inst = io->user;
-    struct net_addr addr;
-    int rv = resolve_result(inst->resolve, &addr);
-
-    loop_io_remove(inst->loop, io);
-    resolve_free(inst->resolve);
-    inst->resolve = NULL;
-    if (rv) {
-        log_info("path: cannot resolve %s: %s", inst->config->remote_addr, gai_strerror(rv));
-        loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
-        return;
-    }
-    inst->remote = addr;
-    instance_recheck_assigned(inst);
-    instance_follow_addresses(inst);
-    loop_defer(inst->loop, &inst->pump);
-}
-
-void instance_resolve(struct instance *inst)
-{
-    const struct tunnel_config *c = inst->config;
-
-    if (inst->resolve)
-        return; /* at work */
-    inst->resolve = resolve_start(c->remote_addr, c->remote_port, c->bind.addr.family);
-    inst->resolve_io = (struct loop_io){.cb = on_resolved, .user = inst};
-    if (inst->resolve &&
-        !loop_io_add(inst->loop, &inst->resolve_io, resolve_fd(inst->resolve), EPOLLIN))
-        return;
-    resolve_free(inst->resolve);
-    inst->resolve = NULL;
-    loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
-}
-
-static void on_bind_retry(struct loop_timer *timer)
-{
-    struct instance *inst = timer->user;
-
-    if (inst->remote.len || inst->hub)
-        instance_follow_addresses(inst);
-    else
-        instance_resolve(inst);
-    loop_defer(inst->loop, &inst->pump);
 }
 
 /* --- kernel events --------------------------------------------------------------------- */
@@ -243,8 +135,7 @@ static void on_hangup(struct loop_signal *sig, int signo)
 
     struct reload_outcome out = {0};
 
-    log_telemetry(inst);
-    log_drops(inst);
+    instance_log_telemetry(inst);
     instance_reload(inst, &out);
     reload_outcome_done(&out);
 }
@@ -280,6 +171,28 @@ static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
     fill_reset_secret(inst, o);
 }
 
+/* A session over several paths: who they are, and how they share the traffic. */
+static void fill_paths(const struct instance *inst, struct edge_opts *o)
+{
+    static const enum bond_policy policies[] = {[CONFIG_MP_PRIORITY] = BOND_PRIORITY,
+                                                [CONFIG_MP_FAILOVER] = BOND_FAILOVER,
+                                                [CONFIG_MP_BALANCED] = BOND_BALANCED,
+                                                [CONFIG_MP_BOND] = BOND_AGGREGATE};
+    const struct tunnel_config *c = inst->config;
+
+    if (!c->multipath_enabled)
+        return;
+    o->policy = policies[c->multipath_policy];
+    o->n_paths = inst->n_paths;
+    for (unsigned i = 0; i < o->n_paths; i++) {
+        struct edge_path_opts *p = &o->paths[i];
+
+        snprintf(p->name, sizeof(p->name), "%s", inst->paths[i].name);
+        p->priority = c->paths[i].priority;
+        p->weight = c->paths[i].weight;
+    }
+}
+
 static int make_edge(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
@@ -298,6 +211,7 @@ static int make_edge(struct instance *inst)
              strchr(c->remote_addr, ':') ? "[%s]:%u" : "%s:%u", c->remote_addr, c->remote_port);
     config_instance_id(c, inst->instance_id);
     fill_quic_opts(inst, &o.quic);
+    fill_paths(inst, &o);
     for (unsigned i = 0; i < c->n_tun_addr; i++)
         o.want[o.n_want++] = c->tun_addr[i];
     return edge_new(&o, &inst->edge);
@@ -383,7 +297,7 @@ static enum exit_code setup(struct instance *inst)
     inst->pool = pkt_pool_new(POOL_SMALL, POOL_LARGE);
     inst->tx = malloc(sizeof(*inst->tx));
     inst->udp_buffers = udp_buffers_new();
-    if (!inst->loop || !inst->pool || !inst->tx || !inst->udp_buffers)
+    if (!inst->loop || !inst->pool || !inst->tx || !inst->udp_buffers || instance_make_paths(inst))
         return out_of("out of memory");
     instance_history_start(inst);
     instance_files_note(inst);
@@ -400,15 +314,14 @@ static enum exit_code setup(struct instance *inst)
     if (code)
         return code;
     inst->timer = (struct loop_timer){.cb = on_timer, .user = inst};
-    inst->bind_retry = (struct loop_timer){.cb = on_bind_retry, .user = inst};
-    inst->telemetry = (struct loop_timer){.cb = on_telemetry, .user = inst};
+    inst->minute = (struct loop_timer){.cb = on_minute, .user = inst};
     inst->pump = (struct loop_deferred){.cb = on_pump, .user = inst};
     rv = inst->config->role == CONFIG_ROLE_CLIENT ? make_edge(inst) : make_hub(inst);
     if (rv)
         return out_of(strerror(-rv));
-    if (inst->edge)
-        instance_resolve(inst);
-    else
+    for (unsigned i = 0; i < inst->n_paths && inst->edge; i++)
+        path_resolve(&inst->paths[i]);
+    if (inst->hub)
         code = instance_open_listeners(inst);
     if (code == EXIT_CODE_OK)
         code = instance_control_open(inst);
@@ -419,7 +332,8 @@ static enum exit_code setup(struct instance *inst)
     start_watchdog(inst);
     instance_control_look(inst);
     instance_tell_manager(inst);
-    loop_timer_set(inst->loop, &inst->telemetry, loop_now_ns(inst->loop) + TELEMETRY_INTERVAL_NS);
+    loop_timer_set(inst->loop, &inst->minute, loop_now_ns(inst->loop) + MINUTE_NS);
+    instance_apply_telemetry(inst);
     return EXIT_CODE_OK;
 }
 
@@ -431,10 +345,8 @@ static void teardown(struct instance *inst)
     instance_control_close(inst);
     edge_free(inst->edge);
     hub_free(inst->hub);
-    if (inst->loop)
-        instance_close_sockets(inst);
+    instance_free_paths(inst);
     udp_buffers_free(inst->udp_buffers);
-    resolve_free(inst->resolve);
     routes_stop(inst);
     tun_close(inst->tun);
     netlink_monitor_close(inst->monitor);
@@ -463,8 +375,7 @@ static enum exit_code run_data_plane(struct helper *h, void *user)
         int rv = loop_run(inst.loop);
 
         code = rv < 0 ? out_of(strerror(-rv)) : (enum exit_code)rv;
-        log_telemetry(&inst);
-        log_drops(&inst);
+        instance_log_telemetry(&inst);
     }
     if (code != EXIT_CODE_OK)
         helper_tell(h, HELPER_TEXT_END, inst.history.error);

@@ -38,24 +38,47 @@ static const char *with_hint(const char *why, char buf[static STATUS_TEXT_MAX])
     return buf;
 }
 
+/* "waiting: no carrier on lte0" says more than that there is no address. */
+static const char *path_why(const struct instance_path *p, enum edge_state state, const char *why,
+                            char buf[static STATUS_TEXT_MAX])
+{
+    if (state != EDGE_IDLE || !*p->waiting_for)
+        return why;
+    snprintf(buf, STATUS_TEXT_MAX, "waiting: %s", p->waiting_for);
+    return buf;
+}
+
+static void on_edge_path_state(void *user, unsigned path, enum edge_state state, const char *reason)
+{
+    struct instance *inst = user;
+    struct instance_path *p = &inst->paths[path];
+    const struct path_step *last = trail_at(&p->trail, 0);
+    bool was_up = last && last->state == EDGE_UP;
+    char buf[STATUS_TEXT_MAX], title[PATH_TITLE_MAX];
+    const char *why = path_why(p, state, reason, buf);
+    struct ip_addr local = net_addr_ip(&p->bound);
+
+    trail_add(&p->trail, state, why, clock_real_s(), loop_now_ns(inst->loop));
+    if (state == EDGE_UP)
+        local_on_up(&p->local, &local);
+    if (state == EDGE_PAUSE && !was_up && edge_heard_nothing(inst->edge))
+        local_on_silence(&p->local);
+    if (state == EDGE_PAUSE)
+        path_resolve(p); /* the hub may have moved to another address, or we have to */
+    if (*p->name)
+        log_info("%s: %s%s%s", path_title(p, title), edge_state_name(state), *why ? ": " : "", why);
+}
+
 static void on_edge_state(void *user, enum edge_state state, const char *reason)
 {
     struct instance *inst = user;
     char buf[STATUS_TEXT_MAX];
     const char *why = with_hint(reason, buf);
-    bool was_up = inst->history.state == EDGE_UP;
-    struct ip_addr local = net_addr_ip(&inst->bound);
 
     instance_note_state(user, state, why);
-    if (state == EDGE_UP) {
+    if (state == EDGE_UP)
         inst->assign.known = false; /* what another tunnel assigns is looked at anew */
-        local_on_up(&inst->local, &local);
-    }
-    if (state == EDGE_PAUSE && !was_up && edge_heard_nothing(inst->edge))
-        local_on_silence(&inst->local);
-    if (state == EDGE_PAUSE)
-        instance_resolve(user); /* the hub may have moved to another address, or we have to */
-    if (state != EDGE_FAILED)   /* that line is on_edge_failed()'s */
+    if (state != EDGE_FAILED)       /* that line is on_edge_failed()'s */
         log_info("tunnel: %s%s%s", edge_state_name(state), *why ? ": " : "", why);
 }
 
@@ -194,6 +217,7 @@ const struct edge_events instance_edge_events = {
     .deliver = instance_deliver,
     .receive = instance_receive,
     .state = on_edge_state,
+    .path_state = on_edge_path_state,
     .assigned = on_edge_assigned,
     .mtu = on_edge_mtu,
     .failed = on_edge_failed,

@@ -16,6 +16,7 @@
 #include "daemon/local.h"
 #include "daemon/resolve.h"
 #include "daemon/rxturn.h"
+#include "daemon/trail.h"
 #include "daemon/upkeep.h"
 #include "daemon/wallclock.h"
 #include "helper/helper.h"
@@ -31,16 +32,44 @@
 #include "tun/tun.h"
 #include "udp/udp.h"
 
-/* Of a server one for each family; of a client one for each lane, the first by itself. */
-enum { INSTANCE_SOCKETS = QUIC_LANES_MAX };
+/* Of a server one for each family; of a client one for each lane: the first of path N is number N.
+ */
+enum { INSTANCE_SOCKETS = CONFIG_PATHS_MAX * QUIC_LANES_MAX };
 _Static_assert((int)INSTANCE_SOCKETS <= (int)RXTURN_SOCKETS_MAX, "more than a turn knows");
+
+enum { PATH_TITLE_MAX = CONFIG_NAME_MAX + 8 };
 
 /* One UDP socket and what waits for it to become writable. */
 struct instance_socket {
     struct instance *inst;
+    struct instance_path *path;
     struct udp_socket *udp;
     struct loop_io io;
     struct log_limit error_limit;
+};
+
+/* One way to the server. A client has one, or those of multipath_paths, and each follows its own
+ * interface and address; a server has one, which its listeners stand for. */
+struct instance_path {
+    struct instance *inst;
+    unsigned number;
+    char name[CONFIG_NAME_MAX]; /* "" when there is only one */
+    struct net_addr bound;      /* client: local address in use, no family while waiting */
+    struct net_addr source;     /* client bound to any address: what the last datagrams came to */
+    char device[16];            /* client: interface bound to */
+    struct local_choice local;  /* client: which address of the interface */
+    struct net_addr remote;
+    struct resolve *resolve;
+    struct loop_io resolve_io;
+    struct loop_timer bind_retry; /* after a local error, look again */
+    char waiting_for[96];         /* why there is no socket; "" */
+
+    struct quic_tx *tx; /* the burst being sent */
+    bool tx_pending;    /* its socket is full: what is left of it waits */
+    uint32_t tx_sent;
+    int send_error;          /* client: of the last transmission; 0: it went out */
+    uint64_t send_failed_ns; /* since when none has */
+    struct path_trail trail; /* client */
 };
 
 struct instance {
@@ -69,27 +98,17 @@ struct instance {
     struct instance_socket sockets[INSTANCE_SOCKETS];
     struct udp_buffers *udp_buffers; /* of all of them */
     struct rxturn rx;
-    struct net_addr bound;     /* client: local address in use, no family while waiting */
-    struct net_addr source;    /* client bound to any address: what the last datagrams came to */
-    char device[16];           /* client: interface bound to */
-    struct local_choice local; /* client: which address of the interface */
-    struct net_addr remote;
-    struct resolve *resolve;
-    struct loop_io resolve_io;
-    struct loop_timer bind_retry; /* after a local error, look again */
+    struct instance_path paths[CONFIG_PATHS_MAX];
+    unsigned n_paths; /* 1 at least */
 
     struct edge *edge; /* one of the two */
     struct hub *hub;
     struct loop_timer timer;
     struct loop_deferred pump;
-    struct quic_tx *tx; /* the burst being sent */
-    bool tx_pending;
-    int send_error;          /* client: of the last transmission; 0: it went out */
-    uint64_t send_failed_ns; /* since when none has */
-    uint32_t tx_sent;
+    struct quic_tx *tx; /* of the next burst */
 
     struct loop_signal sigterm, sigint, sighup;
-    struct loop_timer telemetry, watchdog;
+    struct loop_timer telemetry, minute, watchdog;
     struct loop_deferred recheck; /* server: of the peers' certificates, after a reload */
     struct log_limit contested_limit;
     struct loop_timer expiry; /* server: of the peers' certificates */
@@ -107,8 +126,7 @@ struct instance {
     struct instance_history history;
     struct instance_files files;
     bool stopping;
-    char waiting_for[96]; /* why there is no socket; "" */
-    char assigned[256];   /* the addresses last logged */
+    char assigned[256]; /* the addresses last logged */
     struct {
         bool known;              /* history.assigned is of the tunnel that is up */
         bool changed;            /* history.assigned is not in force yet */
@@ -116,8 +134,20 @@ struct instance {
     } assign;
 };
 
-/* daemon.c: find the hub's address (anew); what is found goes to edge_set_addrs(). */
-void instance_resolve(struct instance *inst);
+/* uplink.c: the paths of a client. Make what there is of each by the configuration; returns 0 or
+ * -ENOMEM. A server has one too. */
+int instance_make_paths(struct instance *inst);
+void instance_free_paths(struct instance *inst);
+
+/* Find the hub's address (anew), as this path reaches it; what is found goes to edge_set_addrs().
+ */
+void path_resolve(struct instance_path *p);
+
+/* (Re)bind as the kernel says. */
+void path_follow_address(struct instance_path *p);
+
+/* In front of what is logged about a path: "path" or "path NAME". Returns buf. */
+const char *path_title(const struct instance_path *p, char buf[static PATH_TITLE_MAX]);
 
 /* setup.c: everything that is made once. Each returns EXIT_CODE_OK, or logs and returns why. */
 enum exit_code instance_load_credentials(struct instance *inst);
@@ -128,8 +158,14 @@ void instance_apply_mtu(struct instance *inst); /* the configuration has changed
 /* socket.c */
 enum exit_code instance_open_listeners(struct instance *inst);
 void instance_follow_addresses(struct instance *inst); /* (re)bind as the kernel says */
-void instance_socket_lost(struct instance *inst);      /* its interface is gone: look soon */
-void instance_close_sockets(struct instance *inst);
+int path_open_socket(struct instance_path *p, unsigned slot, const struct net_addr *bind,
+                     const char *device);
+void path_close_sockets(struct instance_path *p);
+void path_wait_for(struct instance_path *p, const char *what); /* without sockets, for that */
+bool path_is_deaf(struct instance_path *p, const struct udp_socket *s, const char *device);
+void path_retry_later(struct instance_path *p); /* after an error that no kernel event will end */
+void path_socket_lost(struct instance_path *p); /* its interface is gone: look soon */
+void instance_close_socket(struct instance *inst, unsigned slot);
 
 /* Client: a socket for one more lane, bound as the first one but to a port of its own; and its end.
  * For struct edge_opts. */
@@ -142,9 +178,13 @@ void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s
 int instance_watch_tun(struct instance *inst);
 int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
-void instance_drop_burst(struct instance *inst); /* what is left to send is lost, and counted */
+void path_drop_burst(struct instance_path *p); /* what is left to send is lost, and counted */
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_receive(void *user, const uint8_t *data, const struct ip_view *v);
+
+/* telemetry.c: a line about each path, and one about what was dropped */
+void instance_log_telemetry(struct instance *inst);
+void instance_apply_telemetry(struct instance *inst); /* from now on as often as configured */
 
 /* expiry.c: from now on close peers whose certificate ends. */
 void instance_watch_expiry(struct instance *inst);

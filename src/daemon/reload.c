@@ -106,11 +106,14 @@ static void apply_credentials(struct instance *inst, struct credentials *cred)
 static void apply_config(struct instance *inst, struct tunnel_config *next)
 {
     struct tunnel_config *old = inst->reloaded;
+    uint32_t interval_s = inst->config->telemetry_interval_s;
 
     inst->config = inst->reloaded = next;
     log_set_level(next->log_level);
     instance_apply_mtu(inst);
     upkeep_apply(inst);
+    if (next->telemetry_interval_s != interval_s)
+        instance_apply_telemetry(inst);
     if (inst->edge)
         edge_set_lanes(inst->edge, loop_now_ns(inst->loop), next->lanes.min, next->lanes.max);
     if (old)

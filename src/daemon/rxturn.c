@@ -2,14 +2,18 @@
 
 unsigned rxturn_share(struct rxturn *t, unsigned socket)
 {
-    uint32_t bit = UINT32_C(1) << socket;
+    uint64_t bit = UINT64_C(1) << socket % 64;
+    unsigned w = socket / 64;
 
-    t->ready |= bit;
-    if (t->taken >= RXTURN_MESSAGES || (t->first && !(t->first & bit))) {
+    t->ready.w[w] |= bit;
+    if (t->taken >= RXTURN_MESSAGES || (t->any_first && !(t->first.w[w] & bit))) {
         t->skipped = true;
         return 0;
     }
-    t->first &= ~bit;
+    t->first.w[w] &= ~bit;
+    t->any_first = false;
+    for (unsigned i = 0; i < RXTURN_WORDS; i++)
+        t->any_first |= t->first.w[i] != 0;
     return RXTURN_MESSAGES - t->taken;
 }
 
@@ -20,10 +24,16 @@ void rxturn_take(struct rxturn *t, unsigned n)
 
 void rxturn_end(struct rxturn *t)
 {
-    t->first &= t->ready; /* one that is drained, or closed, keeps nobody waiting */
-    if (!t->first && t->skipped)
+    t->any_first = false;
+    for (unsigned i = 0; i < RXTURN_WORDS; i++) {
+        t->first.w[i] &= t->ready.w[i]; /* one that is drained, or closed, keeps nobody waiting */
+        t->any_first |= t->first.w[i] != 0;
+    }
+    if (!t->any_first && t->skipped) {
         t->first = t->ready;
+        t->any_first = true;
+    }
     t->taken = 0;
-    t->ready = 0;
+    t->ready = (struct rxturn_set){0};
     t->skipped = false;
 }

@@ -14,14 +14,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { RXTURN_MESSAGES = 8, RXTURN_SOCKETS_MAX = 32 };
+enum { RXTURN_MESSAGES = 8, RXTURN_SOCKETS_MAX = 256, RXTURN_WORDS = RXTURN_SOCKETS_MAX / 64 };
+
+struct rxturn_set {
+    uint64_t w[RXTURN_WORDS];
+};
 
 /* Start from {0}. Sets of sockets by number, below RXTURN_SOCKETS_MAX. */
 struct rxturn {
-    unsigned taken; /* messages, in this turn */
-    uint32_t ready; /* in this turn */
-    uint32_t first; /* come before all others */
-    bool skipped;   /* one got nothing in this turn */
+    unsigned taken;          /* messages, in this turn */
+    struct rxturn_set ready; /* in this turn */
+    struct rxturn_set first; /* come before all others */
+    bool any_first;          /* that is not empty */
+    bool skipped;            /* one got nothing in this turn */
 };
 
 /* A socket is ready: how many messages may be taken from it now, 0: none in this turn. */

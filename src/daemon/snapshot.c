@@ -100,12 +100,15 @@ static int fill_own_cert(const struct instance *inst, struct status *s)
 static void set_reason(const struct instance *inst, enum edge_state state, struct status *s)
 {
     char text[STATUS_TEXT_MAX] = "";
+    const struct instance_path *p = inst->paths;
 
-    if (state == EDGE_IDLE && !inst->remote.len)
-        snprintf(text, sizeof(text), "%s %s", inst->resolve ? "resolving" : "cannot resolve",
-                 inst->config->remote_addr);
-    else if (state == EDGE_IDLE && *inst->waiting_for)
-        snprintf(text, sizeof(text), "waiting: %s", inst->waiting_for);
+    if (state == EDGE_IDLE && inst->n_paths > 1)
+        snprintf(text, sizeof(text), "waiting: no path has an address");
+    else if (state == EDGE_IDLE && !p->remote.len)
+        snprintf(text, sizeof(text), "%s %s", p->resolve ? "resolving" : "cannot resolve",
+                 config_path_remote(inst->config, 0));
+    else if (state == EDGE_IDLE && *p->waiting_for)
+        snprintf(text, sizeof(text), "waiting: %s", p->waiting_for);
     else if (state == EDGE_PAUSE || state == EDGE_FAILED)
         snprintf(text, sizeof(text), "%s", inst->history.why);
     status_set_text(s->reason, sizeof(s->reason), text);
@@ -116,7 +119,7 @@ static void fill_server(const struct instance *inst, struct status_server *v)
     v->present = true;
     status_set_text(v->host, sizeof(v->host), inst->config->remote_addr);
     v->port = inst->config->remote_port;
-    set_net_addr(v->address, &inst->remote);
+    set_net_addr(v->address, &inst->paths[0].remote);
 }
 
 static bool is_any(const struct net_addr *a)
@@ -141,19 +144,20 @@ static void set_local(const struct instance *inst, const struct net_addr *source
     set_net_addr(dst, &local);
 }
 
-static int fill_each_lane(const struct instance *inst, struct status_path *p)
+static int fill_each_lane(const struct instance_path *path, struct status_path *p)
 {
     struct status_lane *v = status_make_lanes(p, EDGE_LANES_MAX);
+    const struct instance *inst = path->inst;
     struct edge_lane_info info;
     size_t n = 0;
 
     if (!v)
         return -ENOMEM;
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
-        if (!edge_lane_info(inst->edge, 0, i, &info))
+        if (!edge_lane_info(inst->edge, path->number, i, &info))
             continue;
         v[n].number = i;
-        set_local(inst, &inst->source, &info.local, v[n].local);
+        set_local(inst, &path->source, &info.local, v[n].local);
         v[n++].quic = quic_of(&info.stats, loop_now_ns(inst->loop));
     }
     p->n_each_lane = n;
@@ -161,31 +165,99 @@ static int fill_each_lane(const struct instance *inst, struct status_path *p)
 }
 
 /* What load and losses ask for, as far as it is allowed. */
-static unsigned wanted_lanes(const struct instance *inst)
+static unsigned wanted_lanes(const struct instance_path *path)
 {
+    const struct instance *inst = path->inst;
+
     if (!edge_session(inst->edge)->pack) /* with a plain server there is one */
         return 1;
-    return MIN(edge_lanes_wanted(inst->edge, 0, loop_now_ns(inst->loop)), inst->config->lanes.max);
+    return MIN(edge_lanes_wanted(inst->edge, path->number, loop_now_ns(inst->loop)),
+               inst->config->lanes.max);
 }
 
-static int fill_edge_path(const struct instance *inst, struct status *s, struct status_path *p)
+/* What it has gone through, the last first. */
+static int fill_steps(const struct instance_path *path, struct status_path *p)
 {
-    struct quic_tls_cert_info info;
-    const struct config_bind *b = &inst->config->bind;
-    const struct masque *tunnel = edge_tunnel(inst->edge);
-    struct quic_lane_stats st;
+    uint64_t now_ns = loop_now_ns(path->inst->loop);
+    struct status_step *v = status_make_steps(p, TRAIL_STEPS);
+    const struct path_step *step;
 
-    set_local(inst, tunnel ? &inst->source : NULL, &inst->bound, p->local);
-    set_net_addr(p->remote, &inst->remote);
-    status_set_text(p->interface, sizeof(p->interface), inst->bound.len ? inst->device : b->ifname);
-    if (!tunnel || !edge_lane_stats(inst->edge, 0, &st))
-        return 0;
-    set_lanes(inst, p, edge_lanes(inst->edge, 0), &st);
-    p->lanes_wanted = wanted_lanes(inst);
-    if (fill_each_lane(inst, p))
+    if (!v)
         return -ENOMEM;
-    p->packet_max_bytes = masque_packet_max(tunnel);
-    p->mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
+    for (p->n_history = 0; (step = trail_at(&path->trail, (unsigned)p->n_history));
+         p->n_history++) {
+        struct status_step *to = &v[p->n_history];
+
+        status_set_text(to->state, sizeof(to->state), edge_state_name(step->state));
+        status_set_text(to->reason, sizeof(to->reason), step->why);
+        to->time_s = step->at_s;
+        to->age_s = age_s(now_ns, step->at_ns);
+    }
+    return 0;
+}
+
+/* A path that does not answer is up, but of no use. */
+static const char *state_word(const struct edge_path_info *info)
+{
+    return info->state == EDGE_UP && info->suspect ? "suspect" : edge_state_name(info->state);
+}
+
+static void fill_path_state(const struct instance_path *path, struct status_path *p)
+{
+    const struct instance *inst = path->inst;
+    uint64_t now_ns = loop_now_ns(inst->loop);
+    struct edge_path_info info;
+    char text[STATUS_TEXT_MAX];
+
+    edge_path_info(inst->edge, path->number, &info);
+    snprintf(text, sizeof(text), "%s%s", *path->waiting_for ? "waiting: " : "",
+             *path->waiting_for ? path->waiting_for : info.why);
+    status_set_text(p->name, sizeof(p->name), path->name);
+    status_set_text(p->state, sizeof(p->state), state_word(&info));
+    status_set_text(p->reason, sizeof(p->reason), info.state == EDGE_UP ? "" : text);
+    p->state_age_s = age_s(now_ns, info.since_ns);
+    p->in_use = info.in_use;
+    p->priority = info.priority;
+    p->weight = info.weight;
+    p->rate_bps = info.rate * 8;
+    p->extra_delay_us = info.extra_ns / NS_PER_US;
+    p->taken_over = info.again;
+}
+
+static int fill_edge_path(const struct instance_path *path, struct status_path *p)
+{
+    const struct instance *inst = path->inst;
+    const struct config_bind *b = config_path_bind(inst->config, path->number);
+    struct quic_lane_stats st;
+    bool up = edge_lane_stats(inst->edge, path->number, &st);
+
+    fill_path_state(path, p);
+    set_local(inst, up ? &path->source : NULL, &path->bound, p->local);
+    set_net_addr(p->remote, &path->remote);
+    status_set_text(p->interface, sizeof(p->interface), path->bound.len ? path->device : b->ifname);
+    if (fill_steps(path, p))
+        return -ENOMEM;
+    if (!up)
+        return 0;
+    set_lanes(inst, p, edge_lanes(inst->edge, path->number), &st);
+    p->lanes_wanted = wanted_lanes(path);
+    return fill_each_lane(path, p);
+}
+
+/* What is known of the server and of the packets that it takes: from any tunnel that is up. */
+static int fill_tunnel_end(const struct instance *inst, struct status *s)
+{
+    const struct masque *tunnel = edge_tunnel(inst->edge);
+    struct quic_tls_cert_info info;
+
+    if (!tunnel)
+        return 0;
+    for (size_t i = 0; i < s->n_paths; i++) {
+        if (!s->paths[i].lanes)
+            continue;
+        s->paths[i].packet_max_bytes = masque_packet_max(tunnel);
+        s->paths[i].mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
+    }
     status_set_text(s->server.name, sizeof(s->server.name),
                     quic_lane_peer_name(masque_lane(tunnel)));
     if (quic_lane_peer_cert(masque_lane(tunnel), &info))
@@ -215,9 +287,11 @@ static int fill_edge(struct instance *inst, struct status *s)
     for (unsigned i = 0; i < assigned->n && !rv && state == EDGE_UP; i++)
         if (!assigned_addr_is_refusal(&assigned->v[i]))
             rv = add_prefix(&s->tunnel.assigned, &assigned->v[i].prefix);
-    if (rv || !status_make_paths(&s->paths, &s->n_paths, 1))
+    if (rv || !status_make_paths(&s->paths, &s->n_paths, inst->n_paths))
         return -ENOMEM;
-    return fill_edge_path(inst, s, &s->paths[0]);
+    for (unsigned i = 0; i < inst->n_paths && !rv; i++)
+        rv = fill_edge_path(&inst->paths[i], &s->paths[i]);
+    return rv ? rv : fill_tunnel_end(inst, s);
 }
 
 /* --- server ---------------------------------------------------------------------------- */
@@ -295,8 +369,9 @@ static int fill_hub(const struct instance *inst, struct status *s)
     int rv = fill_listen(inst, s);
     struct hub_peer_info info;
 
-    status_set_text(s->state, sizeof(s->state), *inst->waiting_for ? "waiting" : "listening");
-    status_set_text(s->reason, sizeof(s->reason), inst->waiting_for);
+    status_set_text(s->state, sizeof(s->state),
+                    *inst->paths[0].waiting_for ? "waiting" : "listening");
+    status_set_text(s->reason, sizeof(s->reason), inst->paths[0].waiting_for);
     s->traffic = counts_of(&sum);
     fill_handshakes(inst, &s->handshakes);
     if (rv || (n && !status_make_peers(s, n)))

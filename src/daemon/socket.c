@@ -2,9 +2,10 @@
  * reports: the client's the address of its interface, and each its interface. One that is made anew
  * has another index, and a socket that was bound to the old one hears and sends nothing any more.
  *
- * A client's first socket, number 0, is there as long as there is an address to send from. The
- * others are opened and closed as the edge wants them, bound as the first one, and none outlives
- * it: another address, or interface, closes all, and the edge begins anew with the first.
+ * The first socket of a client's path has the number of the path, and is there as long as there is
+ * an address to send from (uplink.c). The others are opened and closed as the edge wants them,
+ * bound as the first one of their path, and none outlives it: another address, or interface, closes
+ * all, and the path begins anew with the first.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -43,9 +44,10 @@ void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s
     }
 }
 
-static int open_socket(struct instance *inst, unsigned slot, const struct net_addr *bind,
-                       const char *device)
+int path_open_socket(struct instance_path *p, unsigned slot, const struct net_addr *bind,
+                     const char *device)
 {
+    struct instance *inst = p->inst;
     struct instance_socket *s = &inst->sockets[slot];
     struct udp_socket_opts opts = {
         .bind = *bind, .device = device, .drops = &inst->drops, .buffers = inst->udp_buffers};
@@ -54,6 +56,7 @@ static int open_socket(struct instance *inst, unsigned slot, const struct net_ad
     if (rv)
         return rv;
     s->inst = inst;
+    s->path = p;
     warn_buffers(inst, s->udp);
     instance_tell_udp_offload(inst, s->udp);
     rv = instance_watch_socket(inst, s);
@@ -64,58 +67,62 @@ static int open_socket(struct instance *inst, unsigned slot, const struct net_ad
     return rv;
 }
 
-static void close_socket(struct instance *inst, unsigned slot)
+void instance_close_socket(struct instance *inst, unsigned slot)
 {
     struct instance_socket *s = &inst->sockets[slot];
 
     if (!s->udp)
         return;
-    if (inst->tx_pending && inst->tx->socket == slot)
-        instance_drop_burst(inst);
+    if (s->path->tx_pending && s->path->tx->socket == slot)
+        path_drop_burst(s->path);
     loop_io_remove(inst->loop, &s->io);
     udp_socket_close(s->udp);
     s->udp = NULL;
 }
 
-void instance_close_sockets(struct instance *inst)
+void path_close_sockets(struct instance_path *p)
 {
     for (unsigned i = 0; i < INSTANCE_SOCKETS; i++)
-        close_socket(inst, i);
+        if (p->inst->sockets[i].path == p)
+            instance_close_socket(p->inst, i);
 }
 
-/* After an error that no kernel event will end. */
-static void retry_later(struct instance *inst)
+void path_retry_later(struct instance_path *p)
 {
-    loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop) + BIND_RETRY_NS);
+    struct loop *loop = p->inst->loop;
+
+    loop_timer_set(loop, &p->bind_retry, loop_now_ns(loop) + BIND_RETRY_NS);
 }
 
-void instance_socket_lost(struct instance *inst)
+void path_socket_lost(struct instance_path *p)
 {
-    if (!loop_timer_is_set(&inst->bind_retry))
-        loop_timer_set(inst->loop, &inst->bind_retry, loop_now_ns(inst->loop));
+    if (!loop_timer_is_set(&p->bind_retry))
+        loop_timer_set(p->inst->loop, &p->bind_retry, loop_now_ns(p->inst->loop));
 }
 
-/* The socket is bound to an interface that is not the one of that name any more. */
-static bool is_deaf(struct instance *inst, const struct udp_socket *s, const char *device)
+bool path_is_deaf(struct instance_path *p, const struct udp_socket *s, const char *device)
 {
     int index = udp_socket_ifindex(s);
     struct netlink_link link;
 
     return index && *device &&
-           (netlink_link_by_name(inst->netlink, device, &link) || link.index != index);
+           (netlink_link_by_name(p->inst->netlink, device, &link) || link.index != index);
 }
 
-static void wait_for(struct instance *inst, const char *what)
+void path_wait_for(struct instance_path *p, const char *what)
 {
     static const struct net_addr none;
+    struct instance *inst = p->inst;
+    char title[PATH_TITLE_MAX];
 
-    if (strcmp(inst->waiting_for, what) != 0)
-        log_info("path: waiting: %s", what);
-    snprintf(inst->waiting_for, sizeof(inst->waiting_for), "%s", what);
+    if (strcmp(p->waiting_for, what) != 0)
+        log_info("%s: waiting: %s", path_title(p, title), what);
+    snprintf(p->waiting_for, sizeof(p->waiting_for), "%s", what);
     if (inst->edge)
-        edge_set_addrs(inst->edge, loop_now_ns(inst->loop), 0, &none, &inst->remote, 0);
-    instance_close_sockets(inst);
-    inst->bound = none;
+        edge_set_addrs(inst->edge, loop_now_ns(inst->loop), p->number, &none, &p->remote,
+                       p->number);
+    path_close_sockets(p);
+    p->bound = none;
 }
 
 /* --- server ---------------------------------------------------------------------------- */
@@ -124,7 +131,7 @@ static int listen_on(struct instance *inst, unsigned slot, const struct ip_addr 
 {
     struct net_addr bind = net_addr_make(addr, inst->config->remote_port);
     char buf[NET_ADDR_STR_MAX];
-    int rv = open_socket(inst, slot, &bind, inst->config->bind.ifname);
+    int rv = path_open_socket(inst->paths, slot, &bind, inst->config->bind.ifname);
 
     if (!rv)
         log_info("udp %s: listening", net_addr_str(&bind, buf));
@@ -165,142 +172,52 @@ static void follow_listeners(struct instance *inst)
 {
     const char *device = inst->config->bind.ifname;
     struct udp_socket *s = inst->sockets[0].udp;
+    struct instance_path *p = inst->paths;
     struct netlink_link link;
-    char why[sizeof(inst->waiting_for)];
+    char why[sizeof(p->waiting_for)];
     int rv;
 
-    if (!*device || (s && !is_deaf(inst, s, device)))
+    if (!*device || (s && !path_is_deaf(p, s, device)))
         return;
-    instance_close_sockets(inst);
+    path_close_sockets(p);
     if (netlink_link_by_name(inst->netlink, device, &link)) {
         snprintf(why, sizeof(why), "no interface %s", device);
-        wait_for(inst, why);
+        path_wait_for(p, why);
         return;
     }
     rv = listen_on_all(inst);
     if (rv) {
         snprintf(why, sizeof(why), "cannot listen on %s: %s", device, strerror(-rv));
-        wait_for(inst, why);
-        retry_later(inst);
+        path_wait_for(p, why);
+        path_retry_later(p);
         return;
     }
-    inst->waiting_for[0] = 0;
+    p->waiting_for[0] = 0;
 }
 
 /* --- client ---------------------------------------------------------------------------- */
-
-/* The name of the interface that holds an address: binding to it as well keeps policy routing
- * from sending our datagrams out of another one. "" when there is none. */
-static bool interface_of(struct instance *inst, const struct ip_addr *addr, char name[static 16])
-{
-    _cleanup_free_ struct netlink_addr *v = NULL;
-    struct netlink_link link;
-    int n = netlink_addr_all(inst->netlink, 0, &v);
-
-    for (int i = 0; i < n; i++) {
-        if (!ip_addr_equal(&v[i].prefix.addr, addr) ||
-            netlink_link_by_index(inst->netlink, v[i].index, &link))
-            continue;
-        snprintf(name, 16, "%s", link.name);
-        return true;
-    }
-    return false;
-}
-
-/* What the configuration and the kernel say about where to send from. False: nothing now, and
- * *why says what is missing. */
-static bool find_local(struct instance *inst, struct ip_addr *addr, char device[static 16],
-                       char *why, size_t len)
-{
-    const struct config_bind *b = &inst->config->bind;
-    struct ip_addr remote = net_addr_ip(&inst->remote);
-    struct netlink_link link;
-
-    device[0] = 0;
-    memset(addr, 0, sizeof(*addr));
-    if (*b->ifname) {
-        snprintf(device, 16, "%s", b->ifname);
-        if (netlink_link_by_name(inst->netlink, b->ifname, &link)) {
-            snprintf(why, len, "no interface %s", b->ifname);
-            return false;
-        }
-        if (!(link.flags & IFF_UP) || !link.carrier) {
-            snprintf(why, len, "no carrier on %s", b->ifname);
-            return false;
-        }
-        if (local_address(&inst->local, inst->netlink, link.index, &remote, addr))
-            return true;
-        snprintf(why, len, "no IPv%u address on %s", remote.family, b->ifname);
-        return false;
-    }
-    addr->family = remote.family;
-    if (!b->addr.family)
-        return true; /* the kernel chooses */
-    *addr = b->addr;
-    if (interface_of(inst, addr, device))
-        return true;
-    ip_addr_str(addr, why);
-    snprintf(why + strlen(why), len - strlen(why), " is on no interface");
-    return false;
-}
-
-static void follow_address(struct instance *inst)
-{
-    struct ip_addr addr;
-    struct net_addr bind;
-    char device[16], why[96], buf[NET_ADDR_STR_MAX], rbuf[NET_ADDR_STR_MAX];
-    int rv;
-
-    if (!inst->remote.len)
-        return;
-    if (!find_local(inst, &addr, device, why, sizeof(why))) {
-        wait_for(inst, why);
-        return;
-    }
-    bind = net_addr_make(&addr, 0);
-    if (inst->sockets[0].udp && !strcmp(device, inst->device) &&
-        !is_deaf(inst, inst->sockets[0].udp, device)) {
-        struct ip_addr now = net_addr_ip(&inst->bound);
-
-        if (ip_addr_equal(&now, &addr)) {
-            edge_set_addrs(inst->edge, loop_now_ns(inst->loop), 0, &inst->bound, &inst->remote, 0);
-            return;
-        }
-    }
-    instance_close_sockets(inst);
-    rv = open_socket(inst, 0, &bind, device);
-    if (rv) {
-        snprintf(why, sizeof(why), "cannot bind to %s: %s", ip_addr_str(&addr, buf), strerror(-rv));
-        wait_for(inst, why);
-        retry_later(inst);
-        return;
-    }
-    inst->waiting_for[0] = 0;
-    snprintf(inst->device, sizeof(inst->device), "%s", device);
-    inst->bound = *udp_socket_local(inst->sockets[0].udp);
-    log_info("path: %s%s%s to %s", net_addr_str(&inst->bound, buf), *device ? " on " : "", device,
-             net_addr_str(&inst->remote, rbuf));
-    edge_set_addrs(inst->edge, loop_now_ns(inst->loop), 0, &inst->bound, &inst->remote, 0);
-}
 
 int instance_lane_socket(void *user, unsigned path, unsigned lane, struct net_addr *ret_local,
                          unsigned *ret_socket)
 {
     struct instance *inst = user;
-    struct ip_addr addr = net_addr_ip(&inst->bound);
+    struct instance_path *p = &inst->paths[path];
+    struct ip_addr addr = net_addr_ip(&p->bound);
     struct net_addr bind = net_addr_make(&addr, 0);
-    unsigned slot = 1;
+    unsigned slot = inst->n_paths;
     int rv;
 
-    if (!inst->sockets[0].udp)
+    if (!inst->sockets[path].udp)
         return -EADDRNOTAVAIL;
     while (slot < INSTANCE_SOCKETS && inst->sockets[slot].udp)
         slot++;
     if (slot == INSTANCE_SOCKETS)
         return -ENOSPC;
-    rv = open_socket(inst, slot, &bind, inst->device);
+    rv = path_open_socket(p, slot, &bind, p->device);
     if (rv) {
-        log_debug("path: no socket for lane %u: %s", lane, strerror(-rv));
+        char title[PATH_TITLE_MAX];
+
+        log_debug("%s: no socket for lane %u: %s", path_title(p, title), lane, strerror(-rv));
         return rv;
     }
     *ret_local = *udp_socket_local(inst->sockets[slot].udp);
@@ -310,20 +227,30 @@ int instance_lane_socket(void *user, unsigned path, unsigned lane, struct net_ad
 
 void instance_lane_socket_done(void *user, unsigned path, unsigned lane, unsigned socket)
 {
-    if (socket && socket < INSTANCE_SOCKETS)
-        close_socket(user, socket);
+    struct instance *inst = user;
+
+    if (socket >= inst->n_paths && socket < INSTANCE_SOCKETS)
+        instance_close_socket(inst, socket);
+}
+
+static bool any_waits(const struct instance *inst)
+{
+    for (unsigned i = 0; i < inst->n_paths; i++)
+        if (*inst->paths[i].waiting_for)
+            return true;
+    return false;
 }
 
 void instance_follow_addresses(struct instance *inst)
 {
-    bool waited = *inst->waiting_for;
+    bool waited = any_waits(inst);
 
     if (inst->stopping)
         return;
-    if (inst->edge)
-        follow_address(inst);
-    else
+    for (unsigned i = 0; i < inst->n_paths && inst->edge; i++)
+        path_follow_address(&inst->paths[i]);
+    if (inst->hub)
         follow_listeners(inst);
-    if (waited || *inst->waiting_for)
+    if (waited || any_waits(inst))
         instance_tell_manager(inst);
 }

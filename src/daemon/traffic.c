@@ -27,70 +27,109 @@ static uint64_t stack_deadline_ns(const struct instance *inst)
 
 /* What became of a transmission. One that is too large for the device is no failure: the path MTU
  * search finds that. */
-static void note_sent(struct instance *inst, int rv)
+static void note_sent(struct instance_path *p, int rv)
 {
-    if (rv && rv != -EMSGSIZE && !inst->send_error)
-        inst->send_failed_ns = loop_now_ns(inst->loop);
-    inst->send_error = rv == -EMSGSIZE ? inst->send_error : rv;
+    if (rv && rv != -EMSGSIZE && !p->send_error)
+        p->send_failed_ns = loop_now_ns(p->inst->loop);
+    p->send_error = rv == -EMSGSIZE ? p->send_error : rv;
 }
 
 /* What is left of the burst is lost. */
-void instance_drop_burst(struct instance *inst)
+static void count_lost(struct instance *inst, const struct quic_tx *tx, uint32_t sent)
 {
-    const struct quic_tx *tx = inst->tx;
-    size_t left = tx->len - inst->tx_sent, seg = tx->seg_size ? tx->seg_size : left;
+    size_t left = tx->len - sent, seg = tx->seg_size ? tx->seg_size : left;
 
     if (seg)
         drop_count_n(&inst->drops, DROP_UDP_SEND, (left + seg - 1) / seg);
-    inst->tx_pending = false;
 }
 
-static void send_failed(struct instance *inst, struct instance_socket *s, int rv)
+void path_drop_burst(struct instance_path *p)
 {
+    count_lost(p->inst, p->tx, p->tx_sent);
+    p->tx_pending = false;
+}
+
+static void send_failed(struct instance_socket *s, const struct net_addr *to, int rv)
+{
+    struct instance *inst = s->inst;
     uint64_t held;
     char buf[NET_ADDR_STR_MAX], more[LOG_MORE_MAX];
 
     if (rv == -ENODEV)
-        instance_socket_lost(inst);
+        path_socket_lost(s->path);
     if (log_limit_ok(&s->error_limit, loop_now_ns(inst->loop), ERROR_LINE_INTERVAL_NS, &held))
-        log_info("udp: cannot send to %s: %s%s", net_addr_str(&inst->tx->remote, buf),
-                 strerror(-rv), log_more_str(held, more));
+        log_info("udp: cannot send to %s: %s%s", net_addr_str(to, buf), strerror(-rv),
+                 log_more_str(held, more));
 }
 
-/* Send what is left of the burst. False when the socket is full. */
-static bool send_burst(struct instance *inst)
+/* Send what is left of the path's burst. False when the socket is full. */
+static bool send_burst(struct instance_path *p)
 {
-    const struct quic_tx *tx = inst->tx;
+    const struct quic_tx *tx = p->tx;
+    struct instance *inst = p->inst;
     struct instance_socket *s = &inst->sockets[tx->socket % INSTANCE_SOCKETS];
     struct udp_tx_msg msg = {.remote = &tx->remote,
                              .local = &tx->local,
                              .ecn = tx->ecn,
-                             .data = tx->buf + inst->tx_sent,
-                             .len = (uint32_t)tx->len - inst->tx_sent,
+                             .data = tx->buf + p->tx_sent,
+                             .len = (uint32_t)tx->len - p->tx_sent,
                              .seg_size = (uint16_t)tx->seg_size};
     uint32_t sent = 0;
     int rv;
 
-    inst->tx_pending = false;
+    p->tx_pending = false;
     if (!s->udp) {
-        instance_drop_burst(inst);
+        path_drop_burst(p);
         return true;
     }
     rv = udp_send(s->udp, &msg, &sent);
     if (!udp_socket_has_gso(s->udp))
         instance_tell_udp_offload(inst, s->udp);
     if (rv == -EAGAIN) {
-        inst->tx_sent += sent;
-        inst->tx_pending = true;
+        p->tx_sent += sent;
+        p->tx_pending = true;
         loop_io_set(inst->loop, &s->io, EPOLLIN | EPOLLOUT);
         return false;
     }
-    note_sent(inst, rv);
+    note_sent(p, rv);
     if (rv && rv != -EMSGSIZE) {
-        inst->tx_sent += sent;
-        instance_drop_burst(inst);
-        send_failed(inst, s, rv);
+        p->tx_sent += sent;
+        path_drop_burst(p);
+        send_failed(s, &tx->remote, rv);
     }
+    return true;
+}
+
+/* The path of the burst in inst->tx: of its socket. */
+static struct instance_path *path_of_burst(struct instance *inst)
+{
+    const struct instance_socket *s = &inst->sockets[inst->tx->socket % INSTANCE_SOCKETS];
+
+    return s->path ? s->path : inst->paths;
+}
+
+/* Send the burst in inst->tx. A path whose socket is full holds back itself only: what comes for it
+ * meanwhile is lost, as it would be in a full queue behind the socket. */
+static void send_next(struct instance *inst)
+{
+    struct instance_path *p = path_of_burst(inst);
+    struct quic_tx *tx = inst->tx;
+
+    if (p->tx_pending) {
+        count_lost(inst, tx, 0);
+        return;
+    }
+    inst->tx = p->tx;
+    p->tx = tx;
+    p->tx_sent = 0;
+    send_burst(p);
+}
+
+static bool all_are_full(const struct instance *inst)
+{
+    for (unsigned i = 0; i < inst->n_paths; i++)
+        if (!inst->paths[i].tx_pending)
+            return false;
     return true;
 }
 
@@ -98,16 +137,14 @@ void instance_pump(struct instance *inst)
 {
     uint64_t now_ns = loop_now_ns(inst->loop);
 
-    if (inst->tx_pending)
-        return;
     for (int i = 0; i < BURSTS_PER_TURN; i++) {
+        if (all_are_full(inst))
+            return;
         if (!stack_tx(inst, now_ns)) {
             loop_timer_set(inst->loop, &inst->timer, stack_deadline_ns(inst));
             return;
         }
-        inst->tx_sent = 0;
-        if (!send_burst(inst))
-            return;
+        send_next(inst);
     }
     loop_timer_set(inst->loop, &inst->timer, now_ns); /* more in the next turn */
 }
@@ -144,12 +181,12 @@ static void receive(struct instance *inst, struct instance_socket *s)
     n = udp_recv_batch(s->udp, msgs, share);
     if (n > 0) {
         rxturn_take(&inst->rx, (unsigned)n);
-        inst->source = msgs[n - 1].local;
+        s->path->source = msgs[n - 1].local;
     }
     for (int i = 0; i < n && s->udp; i++)
         take_message(inst, s, &msgs[i]);
     if (n < 0) {
-        send_failed(inst, s, n);
+        send_failed(s, &s->path->remote, n);
         if (inst->edge)
             instance_follow_addresses(inst);
     }
@@ -162,8 +199,8 @@ static void on_socket(struct loop_io *io, uint32_t events)
 
     if (events & EPOLLOUT) {
         loop_io_set(inst->loop, io, EPOLLIN);
-        if (inst->tx_pending)
-            send_burst(inst);
+        if (s->path->tx_pending)
+            send_burst(s->path);
     }
     receive(inst, s);
     if (inst->hub)

@@ -452,11 +452,23 @@ void upkeep_apply(struct instance *inst)
         kick(inst);
 }
 
+/* Why an address cannot be ours; NULL: it can. */
+static const char *in_the_way(struct instance *inst, const struct ip_addr *a)
+{
+    int index = inst->tun ? tun_ifindex(inst->tun) : 0;
+    const char *what = NULL;
+
+    for (unsigned i = 0; i < inst->n_paths && !what; i++) {
+        struct ip_addr remote = net_addr_ip(&inst->paths[i].remote);
+
+        what = usable_check(inst->netlink, &remote, index, a);
+    }
+    return what;
+}
+
 static bool is_usable(struct instance *inst, const struct ip_addr *a)
 {
-    struct ip_addr remote = net_addr_ip(&inst->remote);
-    const char *what =
-        usable_check(inst->netlink, &remote, inst->tun ? tun_ifindex(inst->tun) : 0, a);
+    const char *what = in_the_way(inst, a);
     char buf[IP_ADDR_STR_MAX], more[LOG_MORE_MAX];
     uint64_t held;
 

@@ -14,15 +14,22 @@ enum { PEER_LINES_MAX = 4, ROUTE_TABLE_MAIN = 254, CLOCK_BEHIND_WARN_S = 3600 };
 
 static int warn_send(const struct instance *inst, struct status *s)
 {
-    uint64_t age_ns = loop_now_ns(inst->loop) - inst->send_failed_ns;
     char text[STATUS_TEXT_MAX], to[NET_ADDR_STR_MAX], age[STATUS_WORD_MAX];
+    int rv = 0;
 
-    if (!inst->edge || !inst->send_error || !inst->bound.len)
-        return 0;
-    snprintf(text, sizeof(text), "nothing can be sent to %s, for %s: %s",
-             net_addr_str(&inst->remote, to), status_duration_str(age_ns / NS_PER_S, age),
-             strerror(-inst->send_error));
-    return status_add_string(&s->warnings, text);
+    for (unsigned i = 0; i < inst->n_paths && inst->edge && !rv; i++) {
+        const struct instance_path *p = &inst->paths[i];
+        uint64_t age_ns = loop_now_ns(inst->loop) - p->send_failed_ns;
+
+        if (!p->send_error || !p->bound.len)
+            continue;
+        snprintf(text, sizeof(text), "%s%.64s%snothing can be sent to %s, for %s: %s",
+                 *p->name ? "path " : "", p->name, *p->name ? ": " : "",
+                 net_addr_str(&p->remote, to), status_duration_str(age_ns / NS_PER_S, age),
+                 strerror(-p->send_error));
+        rv = status_add_string(&s->warnings, text);
+    }
+    return rv;
 }
 
 /* --- the clock ------------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
 #include "base/util.h"
 #include "daemon/rxturn.h"
 
-enum { SOCKETS = 16 };
+enum { SOCKETS = 200 };
 
 /* Sockets with messages that wait, met in the order of their numbers. */
 struct model {

@@ -1,0 +1,33 @@
+/* What a path has gone through: its last few states, each with its reason and since when. Nobody
+ * outside this folder uses it. */
+#ifndef DAEMON_TRAIL_H
+#define DAEMON_TRAIL_H
+
+#include <stdint.h>
+
+#include "peer/edge.h"
+#include "status/status.h"
+
+enum { TRAIL_STEPS = 16 };
+
+struct path_step {
+    enum edge_state state;
+    char why[STATUS_TEXT_MAX];
+    int64_t at_s; /* seconds since 1970 */
+    uint64_t at_ns;
+};
+
+/* Start from {0}. */
+struct path_trail {
+    struct path_step step[TRAIL_STEPS]; /* the last one is n - 1, in turn */
+    uint64_t n;                         /* all that there have been */
+};
+
+/* The path is in that state now; the same state for the same reason is no new step. */
+void trail_add(struct path_trail *t, enum edge_state state, const char *why, int64_t now_s,
+               uint64_t now_ns);
+
+/* The step that came i steps before the last one; NULL: it is forgotten, or there was none. */
+const struct path_step *trail_at(const struct path_trail *t, unsigned i);
+
+#endif

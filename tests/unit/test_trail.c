@@ -1,0 +1,70 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "daemon/trail.h"
+
+static void nothing_yet(void **state)
+{
+    struct path_trail t = {0};
+
+    assert_null(trail_at(&t, 0));
+}
+
+static void the_last_comes_first(void **state)
+{
+    struct path_trail t = {0};
+
+    trail_add(&t, EDGE_CONNECTING, "", 10, 100);
+    trail_add(&t, EDGE_UP, "", 11, 200);
+    trail_add(&t, EDGE_PAUSE, "silence", 12, 300);
+    assert_int_equal(trail_at(&t, 0)->state, EDGE_PAUSE);
+    assert_string_equal(trail_at(&t, 0)->why, "silence");
+    assert_int_equal(trail_at(&t, 0)->at_s, 12);
+    assert_int_equal(trail_at(&t, 0)->at_ns, 300);
+    assert_int_equal(trail_at(&t, 2)->state, EDGE_CONNECTING);
+    assert_null(trail_at(&t, 3));
+}
+
+static void the_same_again_is_no_step(void **state)
+{
+    struct path_trail t = {0};
+
+    trail_add(&t, EDGE_IDLE, "no carrier", 10, 100);
+    trail_add(&t, EDGE_IDLE, "no carrier", 20, 200);
+    assert_int_equal(t.n, 1);
+    assert_int_equal(trail_at(&t, 0)->at_s, 10);
+    trail_add(&t, EDGE_IDLE, "no interface", 30, 300);
+    assert_int_equal(t.n, 2);
+}
+
+static void the_oldest_are_forgotten(void **state)
+{
+    struct path_trail t = {0};
+    char why[16];
+
+    for (int i = 0; i < 3 * TRAIL_STEPS + 5; i++) {
+        snprintf(why, sizeof(why), "%d", i);
+        trail_add(&t, EDGE_PAUSE, why, i, (uint64_t)i);
+    }
+    assert_int_equal(trail_at(&t, 0)->at_s, 3 * TRAIL_STEPS + 4);
+    assert_int_equal(trail_at(&t, TRAIL_STEPS - 1)->at_s, 2 * TRAIL_STEPS + 5);
+    assert_null(trail_at(&t, TRAIL_STEPS));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_yet),
+        cmocka_unit_test(the_last_comes_first),
+        cmocka_unit_test(the_same_again_is_no_step),
+        cmocka_unit_test(the_oldest_are_forgotten),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -13,6 +13,8 @@
 
 #define ANSWER_TIMEOUT_NS (10 * NS_PER_S)
 
+enum { WATCH_S = 1 };
+
 const struct cli_option ask_options[] = {
     {.letter = 'j', .name = "json", .text = "Print JSON instead of text."},
     {0},
@@ -131,22 +133,47 @@ static enum exit_code ask_all(struct ask *a)
     return code;
 }
 
+/* Ask again every second; on a terminal each answer takes the place of the one before. Ends when
+ * nobody reads any more, or by a signal. */
+static int watch(struct ask *a, const char *name)
+{
+    for (;;) {
+        if (isatty(STDOUT_FILENO))
+            fputs("\033[H\033[2J", stdout);
+        a->first = true;
+        if (name)
+            ask_one(a, name);
+        else
+            ask_all(a);
+        if (!a->json && !isatty(STDOUT_FILENO))
+            putchar('\n');
+        if (fflush(stdout))
+            return EXIT_CODE_OK;
+        sleep(WATCH_S);
+    }
+}
+
 int ask_run(struct ask *a, int argc, char **argv)
 {
+    const char *name;
     int c;
 
     a->first = true;
     while ((c = cli_getopt(a->verb, argc, argv)) != -1) {
-        if (c != 'j')
+        if (c == 'j')
+            a->json = true;
+        else if (c == 'w')
+            a->watch = true;
+        else
             return EXIT_CODE_USAGE;
-        a->json = true;
     }
     if (optind + 1 < argc)
         return cli_usage_error(a->verb, "one instance at a time, or none for all");
-    if (optind == argc)
-        return (int)ask_all(a);
-    a->named = true;
-    if (place_name_check(argv[optind]))
-        return cli_usage_error(a->verb, "'%s' cannot be the name of an instance", argv[optind]);
-    return (int)ask_one(a, argv[optind]);
+    name = optind < argc ? argv[optind] : NULL;
+    a->named = name != NULL;
+    if (name && place_name_check(name))
+        return cli_usage_error(a->verb, "'%s' cannot be the name of an instance", name);
+    if (a->watch)
+        return watch(a, name);
+    return (int)(name ? ask_one(a, name) : ask_all(a));
 }

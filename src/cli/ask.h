@@ -14,6 +14,7 @@ struct ask {
     const struct cli_verb *verb;
     enum control_cmd cmd;
     bool json;           /* --json was given */
+    bool watch;          /* --watch was given: ask again and again */
     bool named;          /* one NAME was given: JSON is an object, not an array */
     bool first;          /* nothing has been printed yet */
     bool any;            /* the verb's own: some instance was one that it is about */

@@ -344,10 +344,11 @@ class Lab:
 
     # ---- routes into tunnels ----
 
-    def route_tunnel(self, i):
-        """LAN i goes into tunnel i and nowhere else, and the hub answers through it. The routes
-        live as long as the interfaces mpq{i} do: run again after an interface was made anew."""
-        table, priority = 99 + i, 1000 + i
+    def route_tunnel(self, i, tun=None):
+        """LAN i goes into tunnel i (or the interface tun) and nowhere else, and the hub answers
+        through it. The routes live as long as the interfaces do: run again after one was made
+        anew."""
+        table, priority, tun = 99 + i, 1000 + i, tun or f"mpq{i}"
         for family, lan in (("-4", f"172.16.{i}.0/30"), ("-6", f"fd16:0:0:{i}::/64")):
             for args in (["rule", "del", "priority", priority], ["rule", "del", "priority", 1000]):
                 run("ip", "-n", self.ns("edge"), family, *args, check=False)
@@ -355,8 +356,8 @@ class Lab:
                 "rule add priority 1000 lookup main suppress_prefixlength 0\n"
                 f"rule add priority {priority} from {lan} lookup {table}\n"
                 f"route replace unreachable default metric 4294967295 table {table}\n"
-                f"route replace default dev mpq{i} table {table}\n"))
-            run("ip", "-n", self.ns("hub"), family, "route", "replace", lan, "dev", f"mpq{i}")
+                f"route replace default dev {tun} table {table}\n"))
+            run("ip", "-n", self.ns("hub"), family, "route", "replace", lan, "dev", tun)
 
     def set_path_mtu(self, i, mtu):
         """Make the hop behind WAN i's router narrower; the routers there tell senders so."""

@@ -10,7 +10,7 @@
 #include "quic/quic.h"
 #include "sim/sim.h"
 
-enum { HOST_SOCKETS_MAX = 64 };
+enum { HOST_SOCKETS_MAX = 160 };
 
 struct host;
 

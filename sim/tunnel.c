@@ -125,22 +125,22 @@ static int on_lane_socket(void *user, unsigned path, unsigned lane, struct net_a
                           unsigned *ret_socket)
 {
     struct tunnel *t = user;
-    struct ip_addr ip = net_addr_ip(&t->edge_addr);
+    struct ip_addr ip = net_addr_ip(&t->edge_addrs[path]);
     struct net_addr local = net_addr_make(&ip, (uint16_t)(EDGE_PORT + lane));
 
     if (t->no_sockets)
         return -EMFILE;
-    if (!t->lane_socket[lane]) {
-        struct sim_sink *out = t->nat ? &t->nat->inside : link_sink(t->wan->up);
+    if (!t->lane_socket[path][lane]) {
+        struct sim_sink *out = t->nat ? &t->nat->inside : link_sink(t->wans[path]->up);
         unsigned socket = host_add_socket(t->edge_host, &local, out);
 
-        router_add(&t->wan->at_edge, &local, &t->edge_host->socket[socket].sink);
-        t->lane_socket[lane] = socket;
+        router_add(&t->wans[path]->at_edge, &local, &t->edge_host->socket[socket].sink);
+        t->lane_socket[path][lane] = socket;
     }
     t->sockets_open++;
     t->sockets_opened++;
     *ret_local = local;
-    *ret_socket = t->lane_socket[lane];
+    *ret_socket = t->lane_socket[path][lane];
     return 0;
 }
 
@@ -148,7 +148,7 @@ static void on_lane_socket_done(void *user, unsigned path, unsigned lane, unsign
 {
     struct tunnel *t = user;
 
-    if (socket != t->lane_socket[lane] || !t->sockets_open)
+    if (socket != t->lane_socket[path][lane] || !t->sockets_open)
         abort();
     t->sockets_open--;
 }
@@ -244,10 +244,14 @@ static void fill_addresses(struct tunnel *t, unsigned number)
 {
     char text[IP_ADDR_STR_MAX];
 
-    snprintf(text, sizeof(text), "198.18.%u.1", number);
-    t->edge_addr = net_addr_lit(text, EDGE_PORT);
-    snprintf(text, sizeof(text), "198.18.%u.2", number);
-    t->hub_addr = net_addr_lit(text, HUB_PORT);
+    for (unsigned i = 0; i < t->n_paths; i++) {
+        snprintf(text, sizeof(text), "198.18.%u.%u", number, 1 + 2 * i);
+        t->edge_addrs[i] = net_addr_lit(text, EDGE_PORT);
+        snprintf(text, sizeof(text), "198.18.%u.%u", number, 2 + 2 * i);
+        t->hub_addrs[i] = net_addr_lit(text, HUB_PORT);
+    }
+    t->edge_addr = t->edge_addrs[0];
+    t->hub_addr = t->hub_addrs[0];
     t->edge_inner = inner(number, 1);
     t->hub_inner = inner(number, 2);
 }
@@ -269,6 +273,9 @@ static void fill_edge(struct tunnel *t, const struct tunnel_opts *o)
     e->want[0] = t->edge_inner;
     e->n_want = 1;
     e->max_lanes = o->lanes ? o->lanes : 1;
+    e->n_paths = t->n_paths;
+    e->policy = o->policy;
+    memcpy(e->paths, o->paths, sizeof(o->paths));
     e->lane_socket = on_lane_socket;
     e->lane_socket_done = on_lane_socket_done;
     e->events = &edge_events;
@@ -311,6 +318,14 @@ static void make_hosts(struct tunnel *t, const struct tunnel_opts *o, const char
     host_add_socket(t->hub_host, &t->hub_addr, link_sink(t->wan->down));
     router_add(&t->wan->at_edge, &t->edge_addr, &t->edge_host->socket[0].sink);
     router_add(&t->wan->at_hub, &t->hub_addr, &t->hub_host->socket[0].sink);
+    for (unsigned i = 1; i < t->n_paths; i++) {
+        unsigned edge = host_add_socket(t->edge_host, &t->edge_addrs[i], link_sink(t->wans[i]->up));
+        unsigned hub = host_add_socket(t->hub_host, &t->hub_addrs[i], link_sink(t->wans[i]->down));
+
+        router_add(&t->wans[i]->at_edge, &t->edge_addrs[i], &t->edge_host->socket[edge].sink);
+        router_add(&t->wans[i]->at_hub, &t->hub_addrs[i], &t->hub_host->socket[hub].sink);
+        t->lane_socket[i][0] = edge;
+    }
     if (t->nat)
         t->nat->to_inside = &t->wan->at_edge.sink;
 }
@@ -320,7 +335,11 @@ struct tunnel *tunnel_new(struct wan *wan, const struct tunnel_opts *o)
     struct tunnel *t = sim_alloc(sizeof(*t));
 
     t->sim = wan->sim;
-    t->wan = wan;
+    t->wan = t->wans[0] = wan;
+    t->n_paths = 1 + o->n_more;
+    t->off = o->off;
+    for (unsigned i = 0; i < o->n_more; i++)
+        t->wans[i + 1] = o->more[i];
     t->nat = o->nat;
     t->next_port = 5001;
     t->edge_tun.put = edge_tun_put;
@@ -360,8 +379,23 @@ void tunnel_start_edge(struct tunnel *t)
 {
     if (edge_new(&t->edge_opts, &t->edge))
         abort();
-    edge_set_addrs(t->edge, t->sim->now_ns, 0, &t->edge_addr, &t->hub_addr, 0);
+    t->edge_addrs[0] = t->edge_addr; /* they may have been set */
+    t->hub_addrs[0] = t->hub_addr;
+    for (unsigned i = 0; i < t->n_paths; i++)
+        if (!(t->off >> i & 1))
+            edge_set_addrs(t->edge, t->sim->now_ns, i, &t->edge_addrs[i], &t->hub_addrs[i],
+                           t->lane_socket[i][0]);
     host_run(t->edge_host, &host_engine_edge, t->edge);
+}
+
+void tunnel_set_path(struct tunnel *t, unsigned path, bool on)
+{
+    const struct net_addr none = {.len = 0};
+
+    t->off = on ? t->off & ~(1u << path) : t->off | 1u << path;
+    edge_set_addrs(t->edge, t->sim->now_ns, path, on ? &t->edge_addrs[path] : &none,
+                   &t->hub_addrs[path], t->lane_socket[path][0]);
+    host_pump(t->edge_host);
 }
 
 void tunnel_kill_hub(struct tunnel *t)

@@ -17,12 +17,21 @@
 #include "sim/tcp.h"
 #include "sim/tls_dummy.h"
 
+enum { TUNNEL_PATHS_MAX = 6 };
+
 struct tunnel_opts {
     const char *name; /* seeds the generators; NULL = "tunnel" */
     unsigned number;  /* 1 to 250, different for each on one wan; 0 = 1 */
     enum quic_cc cc;
-    bool packed;      /* with the session extension */
-    unsigned lanes;   /* packed: the edge may have so many, each from a port of its own; 0 = 1 */
+    bool packed;    /* with the session extension */
+    unsigned lanes; /* packed: each path may have so many, each from a port of its own; 0 = 1 */
+
+    /* Further paths, one over each of these lines; their ends have addresses of their own. */
+    struct wan *more[TUNNEL_PATHS_MAX - 1];
+    unsigned n_more;
+    enum bond_policy policy;
+    struct edge_path_opts paths[TUNNEL_PATHS_MAX];
+    unsigned off;     /* a bit for each path that has no address at first */
     unsigned n_pkts;  /* buffers of each host; 0 = 2048 */
     unsigned n_large; /* buffers for super-packets (pkt_pool_new()), without which none can pass */
     struct nat *nat;  /* in front of the edge, made by tunnel_nat_init(); or NULL */
@@ -50,11 +59,14 @@ struct tunnel {
     struct router edge_lan, hub_lan;
     struct echo at_edge_echo, at_hub_echo;
     struct tunnel_end at_edge, at_hub;
-    unsigned lane_socket[EDGE_LANES_MAX];  /* the host's socket of each lane */
-    unsigned sockets_open, sockets_opened; /* of further lanes: now, and ever */
-    bool no_sockets;                       /* the edge gets none any more */
-    struct edge_failure failure;           /* when the edge gave up */
-    struct net_addr edge_addr, hub_addr;   /* outside */
+    struct wan *wans[TUNNEL_PATHS_MAX]; /* wans[0] == wan */
+    unsigned n_paths, off;
+    unsigned lane_socket[TUNNEL_PATHS_MAX][EDGE_LANES_MAX]; /* the host's socket of each lane */
+    unsigned sockets_open, sockets_opened;                  /* of further lanes: now, and ever */
+    bool no_sockets;                                        /* the edge gets none any more */
+    struct edge_failure failure;                            /* when the edge gave up */
+    struct net_addr edge_addr, hub_addr;                    /* outside */
+    struct net_addr edge_addrs[TUNNEL_PATHS_MAX], hub_addrs[TUNNEL_PATHS_MAX]; /* of each path */
     struct ip_prefix edge_inner, hub_inner;
     struct nat *nat;
     struct rng tls_rng;
@@ -83,6 +95,9 @@ void tunnel_kill_edge(struct tunnel *t);
 void tunnel_start_edge(struct tunnel *t);
 void tunnel_kill_hub(struct tunnel *t);
 void tunnel_start_hub(struct tunnel *t, bool same_secret);
+
+/* The path's address at the edge is there, or gone, as when its interface comes or goes. */
+void tunnel_set_path(struct tunnel *t, unsigned path, bool on);
 
 /* Flows through the tunnel, from edge to hub (up) or back. Addresses are filled in, and the MSS
  * from the tunnel's MTU unless given. Not started. */

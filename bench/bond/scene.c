@@ -85,12 +85,8 @@ static void bare_close(struct scene *s)
 
 /* --- single: our tunnel over one line --------------------------------------------------- */
 
-static bool single_open(struct scene *s)
+static bool open_tunnel(struct scene *s, struct tunnel *t)
 {
-    struct tunnel_opts o = {
-        .cc = s->opts.cc, .packed = !s->opts.plain, .n_pkts = TUNNEL_PKTS, .n_large = TUNNEL_LARGE};
-    struct tunnel *t = tunnel_new(&s->wan[s->opts.only], &o);
-
     s->tunnel = t;
     if (!tunnel_wait_up(t, UP_WITHIN_S * NS_PER_S))
         return false;
@@ -105,13 +101,56 @@ static bool single_open(struct scene *s)
     return true;
 }
 
+static const struct tunnel_opts tunnel_with = {
+    .packed = true, .lanes = 16, .n_pkts = TUNNEL_PKTS, .n_large = TUNNEL_LARGE};
+
+static bool single_open(struct scene *s)
+{
+    struct tunnel_opts o = tunnel_with;
+
+    o.cc = s->opts.cc;
+    o.packed = !s->opts.plain;
+    o.lanes = 1;
+    return open_tunnel(s, tunnel_new(&s->wan[s->opts.only], &o));
+}
+
 static void single_close(struct scene *s)
 {
     tunnel_free(s->tunnel);
 }
 
+/* --- bond: one session over all lines ---------------------------------------------------- */
+
+static bool all_paths_are_up(void *user)
+{
+    const struct tunnel *t = user;
+
+    for (unsigned i = 0; i < t->n_paths; i++)
+        if (!edge_lanes(t->edge, i))
+            return false;
+    return true;
+}
+
+static bool bond_open(struct scene *s)
+{
+    struct tunnel_opts o = tunnel_with;
+    struct tunnel *t;
+
+    o.cc = s->opts.cc;
+    o.policy = s->opts.policy;
+    o.n_more = s->opts.cell->n_wans - 1;
+    for (unsigned i = 0; i < o.n_more; i++)
+        o.more[i] = &s->wan[i + 1];
+    t = tunnel_new(&s->wan[0], &o);
+    if (!open_tunnel(s, t))
+        return false;
+    sim_run_cond(s->sim, NS_PER_S, all_paths_are_up, t); /* one may be down now */
+    return true;
+}
+
 const struct carrier carriers[] = {
     {.name = "bare", .alone = true, .open = bare_open, .close = bare_close},
     {.name = "single", .alone = true, .open = single_open, .close = single_close},
+    {.name = "bond", .open = bond_open, .close = single_close},
     {.name = NULL},
 };

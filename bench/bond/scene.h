@@ -18,7 +18,8 @@ struct scene_opts {
     unsigned only; /* the one WAN that exists, or ALL_WANS */
     uint64_t seed;
     enum quic_cc cc;
-    bool plain;  /* tunnels without the session extension */
+    enum bond_policy policy; /* of a bond */
+    bool plain;              /* tunnels without the session extension */
     bool placed; /* the traces begin at start_s, the second WAN's 7 s later, and so on, instead of
                   * where the seed draws: as uplinks.py plays them */
     int start_s; /* negative: before the end of a trace that repeats */

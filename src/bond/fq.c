@@ -398,7 +398,7 @@ static bool judge(struct fq *q, struct fq_flow *f, struct pkt *pkt, uint64_t now
     bool super = pkt->gso != PKT_GSO_NONE;
     uint32_t first = super ? segment_payload(pkt) : pkt->len;
 
-    if (!fq_codel_on_packet(&f->codel, now_ns, now_ns - pkt->queued_ns, q->target_ns,
+    if (!fq_codel_on_packet(&f->codel, now_ns, now_ns - pkt->queued_ns, q->target_ns + q->more_ns,
                             f->bytes - first <= FQ_QUANTUM))
         return true;
     if (super) {

@@ -116,6 +116,8 @@ struct fq {
     uint64_t left_bytes;
 
     uint64_t target_ns;
+    uint64_t
+        more_ns; /* above the target, for the caller to set: what waiting for a path is worth */
     uint64_t drain_since_ns; /* start of the measurement, 0 = none: the queue was empty */
     uint64_t drain_bytes;    /* popped since */
     uint64_t drain_rate;     /* bytes per second, 0 = not known */

@@ -41,24 +41,31 @@ static struct pkt *repeat(struct pack *p, uint64_t now_ns, struct pkt *dgram)
     return dgram;
 }
 
+static bool has_something(const struct pack *p, const struct pack_lane *lane)
+{
+    return lane->unit || (p->may != PACK_MAY_END && (p->again.n || p->n_gone)) ||
+           (p->may <= PACK_MAY_BULK && p->opts.fq->n);
+}
+
 struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, size_t max,
                       size_t run_max)
 {
-    struct pkt *again = pack_next_again(p, now_ns);
+    struct pkt *again = p->may == PACK_MAY_END ? NULL : pack_next_again(p, now_ns);
     struct pack_filling d;
 
     if (again && leaves(p, lane, now_ns, again))
         again = NULL;
     if (again && !p->recut.p && again->len <= max)
         return repeat(p, now_ns, again);
-    if ((!p->opts.fq->n && !pack_pending(p, lane)) || !pack_begin(p, lane, &d, now_ns, max))
+    if (!has_something(p, lane) || !pack_begin(p, lane, &d, now_ns, max))
         return NULL;
     if (again) {
         d.out->queued_ns = again->queued_ns;
         d.out->mark = true;
         pack_fill_recut(p, &d, again);
     } else {
-        pack_put_gone(p, &d);
+        if (p->may != PACK_MAY_END)
+            pack_put_gone(p, &d);
         pack_fill_new(p, lane, &d, now_ns, run_max);
     }
     return pack_end(p, &d);
@@ -134,8 +141,9 @@ static void lane_down(struct pack *p, struct pack_lane *lane)
         at = &(*at)->next;
     *at = lane->next;
     p->n_lanes--;
-    lane->up = false;
-    lane->rtt_ns = lane->rtt_var_ns = lane->rtt_due_ns = lane->extra_ns = lane->stamp_ns = 0;
+    lane->up = lane->suspect = false;
+    lane->rtt_ns = lane->rtt_var_ns = lane->rtt_min_ns = lane->rtt_due_ns = lane->extra_ns =
+        lane->stamp_ns = 0;
     lane->in = (struct delay_in){0};
     lane->out = (struct delay_out){0};
 }

@@ -25,6 +25,7 @@
 #include "bond/flight.h"
 #include "bond/fq.h"
 #include "bond/queue.h"
+#include "bond/sched.h"
 #include "packet/pkt.h"
 #include "wire/packed.h"
 
@@ -66,6 +67,14 @@ struct pack_stats {
 struct pack_flow;
 struct class_table;
 
+/* What the next pull may take. */
+enum pack_may {
+    PACK_MAY_ALL,
+    PACK_MAY_BULK,  /* of what is new nothing of flows that send seldom */
+    PACK_MAY_AGAIN, /* nothing new */
+    PACK_MAY_END    /* only the rest of what the lane is in the middle of */
+};
+
 struct pack {
     struct pack_opts opts;
     struct pack_class class[PACKED_CLASSES];
@@ -81,6 +90,8 @@ struct pack {
     struct packed_frame recut_frame;   /* what is left of its present frame; len 0: nothing */
     struct pack_lane *lanes;           /* that are up, */
     unsigned n_lanes;                  /* so many */
+    struct sched sched;                /* of their paths */
+    enum pack_may may;                 /* for the caller to set before each pull */
     uint64_t kick_ns; /* when a lane that left what was lost to a better one is to be asked
                        * again; TIME_NEVER_NS: none did */
     uint64_t look_ns; /* up to when the looking for what a report names is paid for */
@@ -92,6 +103,11 @@ struct pack {
     struct pack_stats stats;
 };
 
+static inline unsigned pack_lane_path(uint8_t number)
+{
+    return number / 16;
+}
+
 /* What a lane is in the middle of, and what is known of it. Zeroed: nothing. */
 struct pack_lane {
     struct pkt *unit;
@@ -101,10 +117,12 @@ struct pack_lane {
     uint8_t class;
     struct flight flight;
 
+    bool suspect;                /* it gets no answers */
     bool up;                     /* between pack_lane_begin() and pack_lane_done(): */
     uint8_t number;              /* 16 times its path plus its own, as both ends call it */
     struct pack_lane *next;      /* of those that are up */
     uint64_t rtt_ns, rtt_var_ns; /* smoothed; 0: not known */
+    uint64_t rtt_min_ns;         /* the least; 0: not known */
     uint64_t rtt_due_ns;         /* when to measure again */
     uint64_t stamp_ns;           /* when the next datagram bears a timestamp */
     uint64_t extra_ns;    /* how much longer it takes than the fastest one, as far as known */

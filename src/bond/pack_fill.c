@@ -239,12 +239,19 @@ void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *
     struct pkt *first, *unit;
 
     if (lane->unit) {
-        fill_sparse(p, lane, d, now_ns);
+        if (p->may == PACK_MAY_ALL)
+            fill_sparse(p, lane, d, now_ns);
         if (!pack_class_fits(d, lane->class) || !pack_put_unit(p, lane, d))
             return;
     }
+    if (p->may > PACK_MAY_BULK)
+        return;
     while (pack_room(d) > PACKED_PACKET_HEAD_MAX && (first = fq_front(p->opts.fq, now_ns))) {
-        struct pack_flow *flow = pack_number_of(p, now_ns, first);
+        struct pack_flow *flow;
+
+        if (p->may == PACK_MAY_BULK && fq_front_is_sparse(p->opts.fq))
+            return;
+        flow = pack_number_of(p, now_ns, first);
 
         if (!pack_class_fits(d, flow ? flow->class : CLASS_NONE))
             return;

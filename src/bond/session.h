@@ -69,7 +69,11 @@ struct session_opts {
 
     /* There is something to pull. Only called while attached. */
     void (*kick)(void *user);
-    void *kick_user;
+
+    /* Several paths are up, and some are sending: look which lanes wait too long for an answer. May
+     * be NULL. */
+    void (*watch)(void *user);
+    void *kick_user; /* of both */
 };
 
 /* Reports that a packed session makes of what it receives, when several lanes are up
@@ -106,6 +110,8 @@ struct session {
     struct queue held;   /* too large for the bound that the path MTU search has proven so far */
     struct session_stats stats; /* but what pack counts: session_stats_get() */
     uint64_t too_big_ns;        /* when the next packet-too-big may go */
+    uint64_t watch_ns;          /* packed, several paths: when to look at their lanes */
+    enum bond_policy policy;    /* when the classes say nothing of it */
 };
 
 void session_init(struct session *s, const struct session_opts *opts);
@@ -182,6 +188,39 @@ void session_lane_begin(struct session *s, struct pack_lane *lane, uint8_t numbe
  * middle of, goes again over the others. It may begin again. */
 void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_ns);
 
+/* Of several paths only. The lane gets no answers, though it has waited long enough for one
+ * (session_opts.watch): what it has on its way goes again over the others. Or it has got one again.
+ * A path of which all lanes are suspect takes nothing while another one works. */
+void session_lane_suspect(struct session *s, struct pack_lane *lane, uint64_t now_ns);
+void session_lane_trusted(struct session *s, struct pack_lane *lane);
+
+/* What the client says of a path: its status, priority and weight. */
+void session_set_path(struct session *s, const struct path_report *report);
+
+/* How packets are spread over the paths, unless the classes say so. */
+void session_set_policy(struct session *s, enum bond_policy policy);
+
+/* A lane of a session with several paths is suspect after this time without an answer. A call over
+ * a path that dies then has a gap of this, a round trip and the way over the other path. */
+#define SESSION_SUSPECT_NS (100 * NS_PER_MS)
+
+/* Whether several paths are up. */
+static inline bool session_has_paths(const struct session *s)
+{
+    return s->pack && s->pack->sched.n_up > 1;
+}
+
+/* Whether the path has a lane that is not suspect; whether another one has; whether the policy
+ * gives the path packets now. */
+bool session_path_works(const struct session *s, unsigned path);
+bool session_other_path_works(const struct session *s, unsigned path);
+bool session_path_in_use(const struct session *s, unsigned path);
+
+/* What it delivers in a second, bytes, and how much longer it takes than the fastest one, as far as
+ * known. */
+uint64_t session_path_rate(const struct session *s, unsigned path);
+uint64_t session_path_extra_ns(const struct session *s, unsigned path);
+
 /* As session_age(), of what has been sent over the lane and is kept. */
 bool session_age_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns);
 
@@ -197,6 +236,11 @@ static inline bool session_lane_rtt_due(const struct pack_lane *lane, uint64_t n
 }
 void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t rtt_ns,
                       uint64_t var_ns);
+
+/* The lane's least round trip, and what its path delivers in a second when it is full, in bytes; 0:
+ * not known. */
+void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns,
+                      uint64_t rate);
 
 /* How much longer a datagram takes over this lane than over the fastest one that is up, and how far
  * these times are spread, by the peer's last reports. Returns 0, or -ENOENT when there is none of

@@ -2,7 +2,8 @@
  *
  *   session.c         the queue, plain packets
  *   session_packed.c  packed datagrams
- *   session_lanes.c   lanes that are up: round trips, delays, reports */
+ *   session_lanes.c   lanes that are up: round trips, delays, reports
+ *   session_paths.c   several paths: which of them takes what (sched.h) */
 #ifndef BOND_SESSION_INTERNAL_H
 #define BOND_SESSION_INTERNAL_H
 
@@ -24,6 +25,27 @@ void session_reports_look(struct session *s, uint64_t now_ns);
  * lane is to have it. */
 struct pkt *session_reports_pull(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
                                  size_t max);
+
+/* --- session_paths.c --- */
+
+/* The lane is about to pull: what may it take? */
+void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t now_ns);
+
+/* It has pulled that, or nothing. */
+void session_paths_pulled(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
+                          const struct pkt *out);
+
+/* Something is different about the lanes. True when other paths are in use now. */
+bool session_paths_update(struct session *s);
+
+/* The policy is that of the classes; what the client has said of its paths is forgotten. */
+void session_paths_set_policy(struct session *s);
+void session_paths_reset(struct session *s);
+
+uint64_t session_paths_deadline_ns(const struct session *s);
+void session_paths_timeout(struct session *s, uint64_t now_ns);
+
+/* --- session_lanes.c --- */
 
 uint64_t session_reports_deadline_ns(const struct session *s);
 void session_reports_timeout(struct session *s, uint64_t now_ns);

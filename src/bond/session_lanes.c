@@ -29,6 +29,7 @@ enum { ROUNDS = 3, REPORT_CLASS = PACKED_CLASSES - 1, REPORT_BYTES_MAX = 1100 };
 #define DELAY_INTERVAL_MAX_NS (500 * NS_PER_MS)
 #define GAPS_INTERVAL_MIN_NS (5 * NS_PER_MS)
 #define GAPS_INTERVAL_MAX_NS (250 * NS_PER_MS)
+#define STALE_NS NS_PER_S
 #define EXTRA_MAX_NS (250 * NS_PER_MS)
 
 /* --- round trips and patience ---------------------------------------------------------------- */
@@ -103,14 +104,24 @@ static const struct pack_lane *fastest_out(const struct pack *p)
     return best;
 }
 
-/* By the peer's reports; until there are any, half of what their round trips differ by. */
+/* A path that is given little knows little: what was last reported of it may be its own queue. */
+static bool is_stale(const struct pack *p, const struct pack_lane *lane,
+                     const struct pack_lane *best)
+{
+    return p->sched.n_up > 1 && best->out.at_ns > lane->out.at_ns + STALE_NS;
+}
+
+/* By the peer's reports; until there are any, and when the last one is old because little goes over
+ * the lane's path, half of what their least round trips differ by. */
 static uint64_t extra_ns(const struct pack *p, const struct pack_lane *lane)
 {
     const struct pack_lane *best = fastest_out(p);
     uint64_t least_ns, most_ns;
 
-    if (best && lane->out.known)
+    if (best && lane->out.known && !is_stale(p, lane, best))
         return delay_to_ns((lane->out.least - best->out.least) & PACKED_TIME_MASK);
+    if (best && lane->out.known && lane->rtt_min_ns && best->rtt_min_ns)
+        return (lane->rtt_min_ns - MIN(lane->rtt_min_ns, best->rtt_min_ns)) / 2;
     rtt_range(p, &least_ns, &most_ns);
     return lane->rtt_ns ? (lane->rtt_ns - least_ns) / 2 : 0;
 }
@@ -122,6 +133,7 @@ static void adapt(struct session *s)
 
     for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
         l->extra_ns = MIN(extra_ns(s->pack, l), (uint64_t)EXTRA_MAX_NS);
+    session_paths_update(s);
     reasm_set_patience(
         s->reasm, &(struct reasm_patience){.late_ns = late, .mend_ns = mend_ns(s->pack, late)});
 }

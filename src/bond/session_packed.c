@@ -63,8 +63,12 @@ void session_rx_packed(struct session *s, struct pack_lane *lane, uint64_t now_n
 
 uint64_t session_deadline_ns(const struct session *s)
 {
-    return s->reasm ? MIN(reasm_deadline_ns(s->reasm), session_reports_deadline_ns(s))
-                    : TIME_NEVER_NS;
+    uint64_t at_ns;
+
+    if (!s->reasm)
+        return TIME_NEVER_NS;
+    at_ns = MIN(reasm_deadline_ns(s->reasm), session_reports_deadline_ns(s));
+    return MIN(at_ns, session_paths_deadline_ns(s));
 }
 
 void session_timeout(struct session *s, uint64_t now_ns)
@@ -73,6 +77,7 @@ void session_timeout(struct session *s, uint64_t now_ns)
         return;
     reasm_timeout(s->reasm, now_ns);
     session_reports_timeout(s, now_ns);
+    session_paths_timeout(s, now_ns);
 }
 
 /* --- out ------------------------------------------------------------------------------------ */
@@ -80,11 +85,14 @@ void session_timeout(struct session *s, uint64_t now_ns)
 struct pkt *session_pull_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns,
                                 size_t max, size_t burst)
 {
-    struct pkt *report = session_reports_pull(s, lane, now_ns, max);
+    struct pkt *out = session_reports_pull(s, lane, now_ns, max);
 
-    if (report)
-        return report;
-    return pack_pull(s->pack, lane, now_ns, max, MIN(burst + burst / 2, (size_t)PACKED_UNIT_MAX));
+    if (out)
+        return out;
+    session_paths_ask(s, lane, now_ns);
+    out = pack_pull(s->pack, lane, now_ns, max, MIN(burst + burst / 2, (size_t)PACKED_UNIT_MAX));
+    session_paths_pulled(s, lane, now_ns, out);
+    return out;
 }
 
 void session_sent(struct session *s, struct pack_lane *lane, uint64_t id, struct pkt *dgram)
@@ -119,7 +127,7 @@ void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_n
     if (!s->pack)
         return;
     pack_lane_done(s->pack, lane, now_ns);
-    if (s->pack->again.n)
+    if (session_paths_update(s) || s->pack->again.n)
         session_kick(s);
 }
 
@@ -171,6 +179,7 @@ static void apply_classes(struct session *s)
         pack_set_class(s->pack, i, &tx);
         reasm_set_class(s->reasm, i, &rx);
     }
+    session_paths_set_policy(s);
 }
 
 int session_set_packed(struct session *s, struct reasm_pool *pool)
@@ -208,6 +217,7 @@ void session_begin_anew(struct session *s)
     if (!s->pack)
         return;
     pack_reset(s->pack);
+    session_paths_reset(s);
     reasm_reset(s->reasm);
     *s->reports = (struct session_reports){.gaps_ns = TIME_NEVER_NS};
 }

@@ -56,6 +56,15 @@ int masque_send_lanes(struct masque *m, unsigned wanted)
     return rv ? rv : send_capsule(m, buf, len);
 }
 
+int masque_send_path(struct masque *m, const struct path_report *report)
+{
+    uint8_t buf[2 * CAPSULE_HEADER_MAX + 64];
+    size_t len;
+    int rv = capsule_put_path(report, buf, sizeof(buf), &len);
+
+    return rv ? rv : send_capsule(m, buf, len);
+}
+
 int masque_send_classes(struct masque *m, const struct class_table *table)
 {
     uint8_t buf[CAPSULE_HEADER_MAX + CAPSULE_VALUE_MAX];
@@ -111,15 +120,22 @@ static enum capsule_error take_classes(struct masque *m, const struct capsule_vi
     return e;
 }
 
+static enum capsule_error take_path(struct masque *m, const struct capsule_view *c)
+{
+    struct path_report path;
+    enum capsule_error e = capsule_get_path(c->value, c->len, &path);
+
+    if (!e && m->side->ops->path)
+        m->side->ops->path(m, &path);
+    return e;
+}
+
 /* Those that a client tells of its session; whoever else sends them is not understood. */
 static enum capsule_error take_session_capsule(struct masque *m, const struct capsule_view *c)
 {
-    struct path_report path;
-
     if (!m->packed || !masque_is_server(m))
         return CAPSULE_OK;
-    return c->type == CAPSULE_CLASS_TABLE ? take_classes(m, c)
-                                          : capsule_get_path(c->value, c->len, &path);
+    return c->type == CAPSULE_CLASS_TABLE ? take_classes(m, c) : take_path(m, c);
 }
 
 static enum capsule_error take_capsule(struct masque *m, const struct capsule_view *c)

@@ -52,6 +52,14 @@ static void on_lane_suspect(struct quic_lane *lane)
         m->side->ops->suspect(m);
 }
 
+static void on_lane_trusted(struct quic_lane *lane)
+{
+    struct masque *m = masque_of(lane);
+
+    if (m && m->state == MASQUE_OPEN && m->packed && m->side->ops->trusted)
+        m->side->ops->trusted(m);
+}
+
 static void on_lane_down(struct quic_lane *lane, const struct quic_fail_info *why)
 {
     struct masque *m = masque_of(lane);
@@ -214,6 +222,7 @@ const struct quic_path_ops masque_path_ops = {
     .dgram_acked = datagrams_on_acked,
     .dgram_lost = datagrams_on_lost,
     .lane_suspect = on_lane_suspect,
+    .lane_trusted = on_lane_trusted,
     .dgram_probe = datagrams_on_probe,
     .mtu_changed = on_mtu_changed,
 };

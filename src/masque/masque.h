@@ -103,6 +103,9 @@ struct masque_ops {
     /* hub, packed: the peer's classes; may be NULL. */
     void (*classes)(struct masque *m, const struct class_table *table);
 
+    /* hub, packed: what the peer says of one of its paths; may be NULL. */
+    void (*path)(struct masque *m, const struct path_report *report);
+
     /* An IP packet; the bytes are the caller's after return. */
     void (*packet)(struct masque *m, const uint8_t *data, size_t len);
 
@@ -123,6 +126,9 @@ struct masque_ops {
 
     /* Its lane gets no answers while others of the path do (quic.h, lane_suspect); packed only. */
     void (*suspect)(struct masque *m);
+
+    /* A lane that was suspect has got an answer; packed only, may be NULL. */
+    void (*trusted)(struct masque *m);
 
     /* The largest IP packet that one datagram carries: told at opening and when it changes. Until
      * it is known (the first search for the path MTU has settled) it is a lower bound. */
@@ -178,6 +184,7 @@ bool masque_is_packed(const struct masque *m, const uint8_t **ret_epoch);
 int masque_send_addrs(struct masque *m, enum capsule_type type, const struct capsule_addrs *addrs);
 int masque_send_routes(struct masque *m, const struct capsule_routes *routes);
 int masque_send_lanes(struct masque *m, unsigned wanted);                   /* hub, packed */
+int masque_send_path(struct masque *m, const struct path_report *report);   /* edge, packed */
 int masque_send_classes(struct masque *m, const struct class_table *table); /* edge, packed */
 
 /* There is something to pull. */

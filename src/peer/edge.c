@@ -32,6 +32,17 @@ static void on_kick(void *user)
             quic_path_kick(e->path[i].quic);
 }
 
+/* From the session: look which lanes wait too long for an answer while another path works. */
+static void on_watch(void *user)
+{
+    struct edge *e = user;
+
+    for (unsigned k = 0; k < e->n_paths; k++)
+        for (unsigned i = 0; i < EDGE_LANES_MAX; i++)
+            if (edge_lane_is_up(&e->path[k].lane[i]) && session_other_path_works(&e->session, k))
+                quic_lane_suspect_after(e->path[k].lane[i].quic, SESSION_SUSPECT_NS);
+}
+
 /* --- life and events ------------------------------------------------------------------- */
 
 static struct fq_flows *make_flows(const struct quic_endpoint_opts *q)
@@ -86,6 +97,29 @@ static int make_paths(struct edge *e)
     return 0;
 }
 
+/* The hub treats what it sends as we do: it is told by the classes. */
+static int tell_policy(struct edge *e)
+{
+    struct class_table t = {.n = 2,
+                            .v = {{.class = CLASS_TCP,
+                                   .copies = 1,
+                                   .recovery = CLASS_RECOVERY_AGAIN,
+                                   .order = CLASS_ORDER_RECOVER,
+                                   .deadline_ms = 1000},
+                                  {.class = CLASS_OTHER,
+                                   .copies = 1,
+                                   .recovery = CLASS_RECOVERY_AGAIN,
+                                   .order = CLASS_ORDER_REORDER,
+                                   .deadline_ms = 150}}};
+
+    session_set_policy(&e->session, e->opts.policy);
+    if (e->n_paths < 2 || e->opts.policy == BOND_AGGREGATE)
+        return 0;
+    for (unsigned i = 0; i < t.n; i++)
+        t.v[i].treatment = e->opts.policy == BOND_BALANCED ? CLASS_BALANCED : CLASS_FAILOVER;
+    return session_set_classes(&e->session, &t, true);
+}
+
 int edge_new(const struct edge_opts *opts, struct edge **ret)
 {
     struct session_opts so = {.pool = opts->quic.pool, .drops = opts->quic.drops};
@@ -112,6 +146,7 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
     so.receive = opts->events->receive;
     so.deliver_user = opts->user;
     so.kick = on_kick;
+    so.watch = on_watch;
     so.kick_user = e;
     session_init(&e->session, &so);
     e->side = (struct masque_side){.ops = &edge_tunnel_ops,
@@ -124,8 +159,11 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
                                    .lane_failed = edge_on_lane_failed};
     if (!opts->plain)
         offer_session(e);
-    rv = quic_endpoint_new(&opts->quic, &e->ep);
+    rv = tell_policy(e);
+    if (!rv)
+        rv = quic_endpoint_new(&opts->quic, &e->ep);
     if (rv) {
+        session_done(&e->session);
         free_parts(e);
         return rv;
     }
@@ -269,15 +307,19 @@ void edge_path_info(const struct edge *e, unsigned path, struct edge_path_info *
     const struct edge_path *p = &e->path[path];
     const struct edge_path_opts *o = &e->opts.paths[path];
 
-    *ret = (struct edge_path_info){.name = o->name,
-                                   .priority = o->priority,
-                                   .weight = MAX(o->weight, 1u),
-                                   .state = p->state,
-                                   .since_ns = p->since_ns,
-                                   .why = p->why,
-                                   .in_use = p->state == EDGE_UP,
-                                   .local = p->local,
-                                   .remote = p->remote};
+    *ret = (struct edge_path_info){
+        .name = o->name,
+        .priority = o->priority,
+        .weight = MAX(o->weight, 1u),
+        .state = p->state,
+        .since_ns = p->since_ns,
+        .why = p->why,
+        .suspect = p->state == EDGE_UP && e->n_paths > 1 && !session_path_works(&e->session, path),
+        .in_use = e->n_paths > 1 ? session_path_in_use(&e->session, path) : p->state == EDGE_UP,
+        .rate = session_path_rate(&e->session, path),
+        .extra_ns = session_path_extra_ns(&e->session, path),
+        .local = p->local,
+        .remote = p->remote};
 }
 
 /* The lane with the lowest number that is up, or NULL. */

@@ -78,6 +78,8 @@ struct edge {
     enum edge_state state;
     struct ip_addr had[2]; /* that the hub gave us last, IPv4 and IPv6; family 0: none */
     uint64_t now_ns;
+    uint64_t serial;         /* of what the hub was told last of a path */
+    unsigned in_use;         /* failover: the path that the hub was told to use */
     struct edge_failure end; /* of the last path or attempt that ended */
 };
 
@@ -114,6 +116,9 @@ void edge_tell_classes(struct edge *e, struct masque *m);
 
 void edge_on_lane_failed(struct masque_side *side, struct quic_lane *lane,
                          const struct quic_fail_info *why);
+
+/* Tell the hub all paths over that tunnel, if the policy needs it. */
+void edge_tell_paths(struct edge *e, struct masque *m);
 
 /* --- edge_lanes.c --- */
 

@@ -26,6 +26,7 @@
 #define LAST_WORDS_NS NS_PER_S      /* a socket stays open so long after its lane's end */
 #define HUB_WANTS_NS (6 * NS_PER_S) /* what the hub said holds so long */
 #define SUSPECT_NS (5 * NS_PER_S)   /* without answer for so long: try another port */
+#define PROBE_NS (500 * NS_PER_MS)
 #define PAUSE_FIRST_NS NS_PER_S
 #define PAUSE_MAX_NS (60 * NS_PER_S)
 #define HELD_NS (10 * NS_PER_S) /* a lane that held so long was a success */
@@ -266,6 +267,26 @@ static bool has_nothing_to_say(struct edge_lane *l)
     return !l->pack.unit && !flight_oldest(&l->pack.flight);
 }
 
+/* When all lanes of one of several paths are suspect a further one shows that the way is back. It
+ * is begun anew so often, because its first packets go again at growing distances. */
+static uint64_t probe_ns(const struct edge_path *p)
+{
+    const struct session *s = &p->edge->session;
+    uint64_t rtt_ns = 0;
+
+    if (!session_has_paths(s) || session_path_works(s, p->number) || !edge_lanes_up(p))
+        return TIME_NEVER_NS;
+    for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
+        struct quic_lane_stats st;
+
+        if (!edge_lane_is_up(&p->lane[i]))
+            continue;
+        quic_lane_stats(p->lane[i].quic, &st);
+        rtt_ns = MAX(rtt_ns, st.rtt_smoothed_ns);
+    }
+    return PROBE_NS + 3 * rtt_ns;
+}
+
 /* What time alone makes of a lane. */
 static void age(struct edge_path *p, struct edge_lane *l)
 {
@@ -273,6 +294,8 @@ static void age(struct edge_path *p, struct edge_lane *l)
 
     if (l->state == EDGE_LANE_OVER && for_ns >= LAST_WORDS_NS)
         give_back_socket(p, l);
+    else if (l->state == EDGE_LANE_OPENING && for_ns >= probe_ns(p))
+        close_lane(p, l, "no answer");
     else if (l->state == EDGE_LANE_LEAVING && (has_nothing_to_say(l) || for_ns >= LEAVE_NS))
         close_lane(p, l, "the lane is not needed any more");
 }
@@ -329,7 +352,7 @@ void edge_lanes_adapt(struct edge_path *p)
 
 uint64_t edge_lanes_deadline_ns(const struct edge_path *p)
 {
-    for (unsigned i = 1; i < EDGE_LANES_MAX; i++)
+    for (unsigned i = p->edge->n_paths > 1 ? 0 : 1; i < EDGE_LANES_MAX; i++)
         if (p->lane[i].state != EDGE_LANE_NONE)
             return p->look_ns;
     return TIME_NEVER_NS;

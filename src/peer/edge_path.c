@@ -28,6 +28,11 @@
 /* A hub without the session extension has one tunnel of a peer: other paths wait so long. */
 #define PAUSE_PLAIN_NS (5 * NS_PER_S)
 
+/* While another path carries the session, one that is silent is asked again soon, and an attempt
+ * takes no longer than this. */
+#define PAUSE_SPARE_MAX_NS (500 * NS_PER_MS)
+#define ATTEMPT_NS (2500 * NS_PER_MS)
+
 /* One of several paths that no retry is known to help is tried again all the same. */
 #define PAUSE_HOPELESS_NS (60 * NS_PER_S)
 
@@ -158,6 +163,11 @@ static void give_up(struct edge_path *p, const struct edge_failure *end, const c
     e->opts.events->failed(e->opts.user, end);
 }
 
+static uint64_t silent_max_ns(const struct edge_path *p)
+{
+    return others_are_up(p) ? PAUSE_SPARE_MAX_NS : PAUSE_SILENT_MAX_NS;
+}
+
 /* Do what the end of the path asks for: pause, or give up. */
 static void settle(struct edge_path *p)
 {
@@ -183,13 +193,44 @@ static void settle(struct edge_path *p)
     if (held && hub_spoke(&end))
         pause_for(p, 0, PAUSE_SPREAD_NS, text);
     else
-        back_off(p, hub_spoke(&end) ? PAUSE_MAX_NS : PAUSE_SILENT_MAX_NS, text);
+        back_off(p, hub_spoke(&end) ? PAUSE_MAX_NS : silent_max_ns(p), text);
+}
+
+/* An attempt on one of several paths does not take the full time: the way may be back any moment,
+ * and its first packets go again at growing distances. */
+static bool takes_too_long(const struct edge_path *p)
+{
+    return p->state == EDGE_CONNECTING && p->edge->now_ns - p->since_ns >= ATTEMPT_NS &&
+           others_are_up(p);
+}
+
+/* Failover: the hub follows us. */
+static void tell_in_use(struct edge *e)
+{
+    if (e->opts.policy != BOND_FAILOVER || e->n_paths < 2)
+        return;
+    for (unsigned i = 0; i < e->n_paths; i++) {
+        if (!session_path_in_use(&e->session, i) || e->in_use == i + 1)
+            continue;
+        e->in_use = i + 1;
+        for (unsigned k = 0; k < EDGE_LANES_MAX; k++)
+            if (edge_lane_is_up(&e->path[i].lane[k]))
+                edge_tell_paths(e, e->path[i].lane[k].tunnel);
+    }
 }
 
 void edge_settle(struct edge *e)
 {
-    for (unsigned i = 0; i < e->n_paths; i++)
-        settle(&e->path[i]);
+    for (unsigned i = 0; i < e->n_paths; i++) {
+        struct edge_path *p = &e->path[i];
+
+        if (!p->over && takes_too_long(p)) {
+            p->over = true;
+            p->end = (struct edge_failure){.quic.fail = QUIC_FAIL_HANDSHAKE_TIMEOUT};
+        }
+        settle(p);
+    }
+    tell_in_use(e);
 }
 
 static void fail(struct edge_path *p, const struct quic_fail_info *why)
@@ -250,6 +291,9 @@ void edge_path_set_addrs(struct edge_path *p, const struct net_addr *local,
 uint64_t edge_path_deadline_ns(const struct edge_path *p)
 {
     uint64_t at_ns = edge_lanes_deadline_ns(p);
+
+    if (p->state == EDGE_CONNECTING && others_are_up(p))
+        at_ns = MIN(at_ns, p->since_ns + ATTEMPT_NS);
 
     return p->state == EDGE_PAUSE ? MIN(at_ns, p->retry_ns) : at_ns;
 }

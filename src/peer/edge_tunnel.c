@@ -1,4 +1,5 @@
 /* What the tunnel of each lane of an edge reports, and the packets between it and the session. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -57,6 +58,17 @@ static void on_join(struct masque *m, struct masque_join *ret)
     ret->lanes = (uint8_t)(edge_lanes_possible(e) ? e->opts.max_lanes : 1);
 }
 
+static void set_priorities(struct edge *e)
+{
+    for (unsigned i = 0; i < e->n_paths; i++) {
+        const struct edge_path_opts *o = &e->opts.paths[i];
+
+        session_set_path(&e->session, &(struct path_report){.path = (uint8_t)i,
+                                                            .priority = o->priority,
+                                                            .weight = MAX(o->weight, 1u)});
+    }
+}
+
 /* The hub takes part in the session extension or does not; and it may have forgotten us: then the
  * lanes that are up belong to nothing. */
 static int settle_session(struct edge *e, const struct edge_lane *l, const struct masque *m)
@@ -74,7 +86,10 @@ static int settle_session(struct edge *e, const struct edge_lane *l, const struc
     }
     session_begin_anew(&e->session);
     memcpy(e->epoch, epoch, MASQUE_EPOCH);
-    return session_set_packed(&e->session, e->reasm);
+    if (session_set_packed(&e->session, e->reasm))
+        return -ENOMEM;
+    set_priorities(e);
+    return 0;
 }
 
 /* The session is up with its first lane: ask for our addresses. */
@@ -105,6 +120,31 @@ void edge_tell_classes(struct edge *e, struct masque *m)
         masque_send_classes(m, e->session.classes);
 }
 
+/* With failover the hub follows us: the path that we use has the best priority. */
+static struct path_report report_of(struct edge *e, unsigned path)
+{
+    const struct edge_path_opts *o = &e->opts.paths[path];
+    struct path_report r = {.path = (uint8_t)path,
+                            .serial = ++e->serial,
+                            .priority = o->priority,
+                            .weight = MAX(o->weight, 1u)};
+
+    if (e->opts.policy == BOND_FAILOVER)
+        r.priority = session_path_in_use(&e->session, path) ? 0 : path + 1;
+    return r;
+}
+
+void edge_tell_paths(struct edge *e, struct masque *m)
+{
+    if (e->n_paths < 2 || !e->session.pack || e->opts.policy == BOND_AGGREGATE)
+        return;
+    for (unsigned i = 0; i < e->n_paths; i++) {
+        struct path_report r = report_of(e, i);
+
+        masque_send_path(m, &r);
+    }
+}
+
 static void on_open(struct masque *m)
 {
     struct edge *e = of(m);
@@ -117,6 +157,7 @@ static void on_open(struct masque *m)
     masque_set_user(m, l);
     edge_lane_opened(l, m);
     edge_tell_classes(e, m);
+    edge_tell_paths(e, m);
     if (all_lanes_up(e) == 1)
         begin(e, m);
     if (l->path->state == EDGE_UP)
@@ -254,8 +295,16 @@ static void on_suspect(struct masque *m)
 
     if (!l)
         return;
-    session_lane_done(&of(m)->session, &l->pack, quic_lane_now_ns(masque_lane(m)));
-    edge_lane_join_session(l);
+    session_lane_suspect(&of(m)->session, &l->pack, quic_lane_now_ns(masque_lane(m)));
+    lane_rtt_tell(&of(m)->session, &l->pack, l->quic);
+}
+
+static void on_trusted(struct masque *m)
+{
+    struct edge_lane *l = up_lane(m);
+
+    if (l)
+        session_lane_trusted(&of(m)->session, &l->pack);
 }
 
 static void on_mtu(struct masque *m, size_t packet_max, bool known)
@@ -298,6 +347,7 @@ const struct masque_ops edge_tunnel_ops = {
     .acked = on_acked,
     .lost = on_lost,
     .suspect = on_suspect,
+    .trusted = on_trusted,
     .mtu_changed = on_mtu,
     .down = on_down,
 };

@@ -167,6 +167,9 @@ static inline struct hub *hub_of(const struct masque *m)
 /* There is something to pull. */
 void member_kick(void *user);
 
+/* Look which lanes wait too long for an answer while another path works. */
+void member_watch(void *user);
+
 /* From the session: whether a packet of the tunnel may come in. */
 bool member_on_admit(void *user, const struct ip_view *v, enum drop_reason *ret_why);
 

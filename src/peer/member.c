@@ -93,6 +93,7 @@ struct member *member_new(struct hub *h, struct lease_client *client)
     so.receive = h->opts.events->receive;
     so.deliver_user = h->opts.user;
     so.kick = member_kick;
+    so.watch = member_watch;
     so.kick_user = p;
     so.flows = h->flows;
     session_init(&p->session, &so);

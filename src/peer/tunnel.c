@@ -111,9 +111,14 @@ static struct pkt *on_pull(struct masque *m, size_t max)
 
     if (!l)
         return NULL;
-    if (l->member->session.pack)
-        return session_pull_packed(&l->member->session, &l->pack, now_ns, max,
-                                   quic_lane_burst_bytes(quic));
+    if (l->member->session.pack) {
+        struct pkt *pkt = session_pull_packed(&l->member->session, &l->pack, now_ns, max,
+                                              quic_lane_burst_bytes(quic));
+
+        if (!pkt && session_has_paths(&l->member->session))
+            member_rearm(l->member); /* the path may have left it to another one, for a while */
+        return pkt;
+    }
     return session_pull(&l->member->session, now_ns, max, quic_lane_mtu_known(quic));
 }
 
@@ -121,10 +126,13 @@ static void on_sent(struct masque *m, uint64_t id, struct pkt *pkt)
 {
     struct member_lane *l = member_lane_of(m);
 
-    if (l)
-        session_sent(&l->member->session, &l->pack, id, pkt);
-    else
+    if (!l) {
         pkt_free(hub_of(m)->opts.quic.pool, pkt);
+        return;
+    }
+    session_sent(&l->member->session, &l->pack, id, pkt);
+    if (session_has_paths(&l->member->session))
+        member_rearm(l->member);
 }
 
 static void on_unsent(struct masque *m, struct pkt *pkt)
@@ -175,6 +183,8 @@ static void on_acked(struct masque *m, uint64_t id)
         return;
     lane_rtt_tell(&l->member->session, &l->pack, masque_lane(m));
     session_acked(&l->member->session, &l->pack, id);
+    if (session_has_paths(&l->member->session))
+        member_rearm(l->member);
     tell_lanes(l, quic_lane_now_ns(masque_lane(m)));
 }
 
@@ -192,8 +202,33 @@ static void on_suspect(struct masque *m)
 
     if (!l)
         return;
-    session_lane_done(&l->member->session, &l->pack, quic_lane_now_ns(masque_lane(m)));
-    join_session(l);
+    session_lane_suspect(&l->member->session, &l->pack, quic_lane_now_ns(masque_lane(m)));
+    lane_rtt_tell(&l->member->session, &l->pack, masque_lane(m));
+}
+
+static void on_trusted(struct masque *m)
+{
+    struct member_lane *l = member_lane_of(m);
+
+    if (l)
+        session_lane_trusted(&l->member->session, &l->pack);
+}
+
+static void on_path(struct masque *m, const struct path_report *report)
+{
+    struct member_lane *l = member_lane_of(m);
+
+    if (l)
+        session_set_path(&l->member->session, report);
+}
+
+void member_watch(void *user)
+{
+    struct member *p = user;
+
+    for (struct member_lane *l = p->lanes; l; l = l->next)
+        if (l->open && session_other_path_works(&p->session, l->path))
+            quic_lane_suspect_after(masque_lane(l->tunnel), SESSION_SUSPECT_NS);
 }
 
 static void on_mtu(struct masque *m, size_t packet_max, bool known)
@@ -319,6 +354,8 @@ const struct masque_ops member_ops = {
     .acked = on_acked,
     .lost = on_lost,
     .suspect = on_suspect,
+    .trusted = on_trusted,
+    .path = on_path,
     .mtu_changed = on_mtu,
     .down = on_down,
 };

@@ -396,6 +396,7 @@ static void end_round(struct bound *b, uint64_t now_ns)
         end_drain(b, now_ns, queue_ns);
     } else if (b->drain.phase == BOUND_DRAIN_NONE) {
         b->rate = left / seconds(MAX(now_ns - r->since_ns, NS_PER_US));
+        b->best = MAX(b->rate, r->limited ? (3 * b->best + b->rate) / 4 : b->best);
         if (b->mode == BOUND_DELAY)
             delay_round(b, now_ns, queue_ns, lost);
         else if (b->mode == BOUND_COMPETE)
@@ -418,7 +419,7 @@ static void forget(struct bound *b)
     b->base_ns[0] = b->base_ns[1] = UINT64_MAX;
     b->base_since_ns = 0;
     b->rtt_ns = 0;
-    b->rate = b->link = b->loss = b->high = 0;
+    b->rate = b->link = b->best = b->loss = b->high = 0;
     b->bad_rounds = b->grow_steps = b->falls = 0;
     b->grew = false;
     b->drain = (struct bound_drain){0};

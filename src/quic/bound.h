@@ -118,6 +118,7 @@ struct bound {
     uint64_t base_ns[2];     /* least round trip since the last drain, and before it */
     uint64_t base_since_ns;
     double rate, link; /* bytes per second: ours, the bottleneck's (0 = unknown) */
+    double best;       /* the rate when it was last limited, or a higher one since */
     double loss;       /* smoothed share of lost bytes, while in DELAY */
     struct bound_round round;
     struct bound_drain drain;

@@ -169,6 +169,15 @@ static void suspect(struct quic_path *path, struct quic_lane *lane)
         path->ops->lane_suspect(lane);
 }
 
+void quic_lane_suspect_after(struct quic_lane *lane, uint64_t least_ns)
+{
+    uint64_t now_ns = lane->ep->now_ns;
+
+    if (lane->path && !lane->suspect && now_ns > lane->heard_of_ns + least_ns &&
+        is_overdue(lane, now_ns))
+        suspect(lane->path, lane);
+}
+
 void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t number, size_t bytes)
 {
     uint64_t now_ns = path->ep->now_ns;
@@ -200,6 +209,8 @@ void path_on_answer(struct quic_path *path, struct quic_lane *lane)
         lane->suspect = false;
         lane->dgram_work = true;
         endpoint_ready(path->ep, lane);
+        if (lane_listener(lane) && path->ops->lane_trusted)
+            path->ops->lane_trusted(lane);
     }
     if (lane->heard_of_ns != now_ns && path->n_lanes > 1)
         for (unsigned i = 0; i < path->n_lanes; i++)
@@ -317,6 +328,11 @@ unsigned quic_path_lanes(const struct quic_path *path)
 unsigned quic_path_lanes_wanted(const struct quic_path *path, uint64_t now_ns)
 {
     return bound_lanes_wanted(&path->bound, now_ns);
+}
+
+uint64_t quic_path_rate(const struct quic_path *path)
+{
+    return path->bound.on ? (uint64_t)path->bound.best : 0;
 }
 
 void quic_path_set_bound(struct quic_path *path, bool on, uint64_t queue_ns)

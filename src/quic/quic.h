@@ -96,6 +96,9 @@ struct quic_path_ops {
      * gets one, and what it has on its way had better go again over the others. May be NULL. */
     void (*lane_suspect)(struct quic_lane *lane);
 
+    /* One that was suspect has got an answer. May be NULL. */
+    void (*lane_trusted)(struct quic_lane *lane);
+
     /* Fill buf with a DATAGRAM payload of exactly len bytes that the peer will ignore: a path
      * MTU probe. Returns false when none can be made yet. */
     bool (*dgram_probe)(struct quic_lane *lane, uint8_t *buf, size_t len);
@@ -244,6 +247,10 @@ int quic_path_adopt_lane(struct quic_path *path, struct quic_lane *lane);
  * closes them. */
 unsigned quic_path_lanes_wanted(const struct quic_path *path, uint64_t now_ns);
 
+/* What it delivers in a second when it is full, in bytes, as far as seen; 0: not known, or no
+ * bound. */
+uint64_t quic_path_rate(const struct quic_path *path);
+
 /* Limit what the path has in flight by its measured delivery rate and round trip (bound.h), with a
  * queue of queue_ns at most, 0 = the default. Off at first: then congestion control alone decides,
  * which serves a path of one lane better (doc/decisions/0001); a path of several needs it. To be
@@ -286,6 +293,10 @@ void quic_lane_close(struct quic_lane *lane, uint64_t app_error, const char *rea
 
 /* Something to send on a stream of this lane. */
 void quic_lane_kick(struct quic_lane *lane);
+
+/* The lane is suspect from now on, with lane_suspect, if it has been waiting for an answer for more
+ * than least_ns and two probe timeouts: for owners of several paths, of which another one works. */
+void quic_lane_suspect_after(struct quic_lane *lane, uint64_t least_ns);
 
 /* Whether it gets no answers (lane_suspect). */
 bool quic_lane_is_suspect(const struct quic_lane *lane);

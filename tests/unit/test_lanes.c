@@ -146,7 +146,7 @@ static void add_lane(struct fixture *x, uint64_t out_ms, uint64_t back_ms)
 
     x->line[lane] = (struct line){.way_ns = {out_ms * NS_PER_MS, back_ms * NS_PER_MS}};
     for (unsigned i = 0; i < 2; i++) {
-        session_lane_begin(&x->end[i].s, &x->end[i].lane[lane], (uint8_t)(16 * lane));
+        session_lane_begin(&x->end[i].s, &x->end[i].lane[lane], (uint8_t)lane);
         session_lane_rtt(&x->end[i].s, &x->end[i].lane[lane], clock_of(x, i), rtt_ns(x, lane),
                          rtt_ns(x, lane) / 16);
     }

@@ -1,0 +1,152 @@
+#include "bond/sched.h"
+
+#include <math.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+
+/* --- which paths are in use ------------------------------------------------------------------ */
+
+static bool is_spare(const struct sched_path *p)
+{
+    return p->status != PATH_AVAILABLE;
+}
+
+/* The paths that may be used: the first of these kinds of which there is one. */
+static uint16_t candidates(const struct sched *s)
+{
+    uint16_t good = 0, working = 0, up = 0;
+
+    for (unsigned i = 0; i < SCHED_PATHS; i++) {
+        const struct sched_path *p = &s->path[i];
+        uint16_t bit = (uint16_t)(1u << i);
+
+        up |= p->up ? bit : 0;
+        working |= p->up && p->works ? bit : 0;
+        good |= p->up && p->works && !is_spare(p) ? bit : 0;
+    }
+    return good ? good : working ? working : up;
+}
+
+static unsigned best_of(const struct sched *s, uint16_t set)
+{
+    unsigned best = SCHED_PATHS;
+
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (set >> i & 1 && (best == SCHED_PATHS || s->path[i].priority < s->path[best].priority))
+            best = i;
+    return best;
+}
+
+static uint64_t least_extra_ns(const struct sched *s)
+{
+    uint64_t least_ns = TIME_NEVER_NS;
+
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (sched_in_use(s, i))
+            least_ns = MIN(least_ns, s->path[i].extra_ns);
+    return least_ns;
+}
+
+/* Of the slowest path in use from the fastest. */
+static uint64_t difference_ns(const struct sched *s)
+{
+    uint64_t most_ns = 0;
+
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (sched_in_use(s, i))
+            most_ns = MAX(most_ns, s->path[i].extra_ns);
+    return most_ns - MIN(most_ns, least_extra_ns(s));
+}
+
+bool sched_update(struct sched *s)
+{
+    uint16_t before = s->in_use, set = candidates(s);
+
+    s->n_up = 0;
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        s->n_up += s->path[i].up;
+    if (set && (s->policy == BOND_PRIORITY || s->policy == BOND_FAILOVER)) {
+        if (s->policy == BOND_PRIORITY || !(set >> s->current & 1))
+            s->current = (uint8_t)best_of(s, set);
+        set = (uint16_t)(1u << s->current);
+    }
+    s->in_use = set;
+    s->difference_ns = difference_ns(s);
+    return set != before;
+}
+
+/* A slower path takes so much at once, and so much more than it is known to deliver. */
+#define BURST_NS (2 * NS_PER_MS)
+enum { RATE_MIN = 125000 }; /* bytes a second */
+enum { PACE_NUM = 5, PACE_DEN = 4 };
+
+/* --- who takes the next ---------------------------------------------------------------------- */
+
+/* How much longer it takes than the fastest one. */
+static uint64_t later_ns(const struct sched *s, unsigned path)
+{
+    return s->path[path].extra_ns - MIN(s->path[path].extra_ns, least_extra_ns(s));
+}
+
+bool sched_is_slow(const struct sched *s, unsigned path)
+{
+    return s->policy == BOND_AGGREGATE && later_ns(s, path) > SCHED_MARGIN_NS;
+}
+
+void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes)
+{
+    struct sched_path *p = &s->path[path];
+    uint64_t rate = MAX(p->rate * PACE_NUM / PACE_DEN, (uint64_t)RATE_MIN);
+
+    p->free_ns = MAX(p->free_ns, now_ns) + bytes * NS_PER_S / rate;
+}
+
+bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
+                    uint64_t *ret_again_ns)
+{
+    *ret_again_ns = TIME_NEVER_NS;
+    if (!sched_in_use(s, path))
+        return false;
+    if (!sched_is_slow(s, path))
+        return true;
+    if (waited_ns >= later_ns(s, path)) {
+        if (s->path[path].free_ns <= now_ns + BURST_NS)
+            return true;
+        *ret_again_ns = s->path[path].free_ns - BURST_NS;
+        return false;
+    }
+    *ret_again_ns = now_ns + later_ns(s, path) - waited_ns;
+    return false;
+}
+
+/* --- balanced -------------------------------------------------------------------------------- */
+
+/* splitmix64's finalizer: spreads a flow's hash anew for each path. */
+static uint64_t mix(uint64_t x)
+{
+    x ^= x >> 30;
+    x *= UINT64_C(0xbf58476d1ce4e5b9);
+    x ^= x >> 27;
+    x *= UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Weighted rendezvous hashing: the path with the highest -weight / ln(uniform). */
+unsigned sched_path_of(const struct sched *s, uint64_t flow_hash)
+{
+    unsigned best = 0;
+    double most = -1;
+
+    for (unsigned i = 0; i < SCHED_PATHS; i++) {
+        uint64_t h = mix(flow_hash + (i + 1) * UINT64_C(0x9e3779b97f4a7c15));
+        double uniform = ((double)(h >> 11) + 0.5) / 9007199254740992.0;
+        double score = MAX(s->path[i].weight, 1u) / -log(uniform);
+
+        if (sched_in_use(s, i) && score > most) {
+            most = score;
+            best = i;
+        }
+    }
+    return best;
+}

@@ -1,0 +1,84 @@
+/* Which path takes what is to be sent next, of a session that has several (bond/policy.h). Paths
+ * pull when they have room; here it is said whether one that asks may have it.
+ *
+ * Aggregate: a packet goes where it is expected to arrive first. A path that takes longer than the
+ * fastest one, by the measured difference of their one-way delays, leaves the packets to that one,
+ * until the one whose turn it is has waited for as long as the difference: so much is waiting then
+ * that the last of it would arrive over the fast path as late as the first does over the slow one.
+ * So a little traffic has the delay of the fastest path, a lot of it has the rate of all, and what
+ * is waited for to keep the order takes no longer than the queue would.
+ *
+ *      waits     0 ........ difference ........
+ *      fast      takes      takes
+ *      slow      leaves     takes
+ *
+ * What a slower path takes now and then it takes no faster than it delivers, with a little more to
+ * find out what it can: a burst would stand in its line's queue and make it slower still.
+ *
+ * Priority, failover: one path alone, by its priority or because it works still. Balanced: each
+ * flow has a path, by rendezvous hashing: when a path fails or comes back only flows that were or
+ * will be its own move. What is lost goes again over any path that is in use.
+ *
+ * A path *works* while it has a lane that gets answers. When none does, all that are up are tried.
+ * Those that the client calls backup or leaving are used when there is no other. Pure: no clock. */
+#ifndef BOND_SCHED_H
+#define BOND_SCHED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bond/policy.h"
+#include "wire/class.h"
+
+enum { SCHED_PATHS = CLASS_PATHS };
+
+/* So much later than over the fastest path is as soon: their own queues make a difference of about
+ * that (quic/bound.h), and it goes to and fro. */
+#define SCHED_MARGIN_NS (5 * NS_PER_MS)
+
+struct sched_path {
+    bool up, works;
+    uint8_t status; /* enum path_status */
+    uint32_t priority, weight;
+    uint64_t serial;   /* of the client's last word about it */
+    uint64_t rate;     /* bytes a second that it delivers when it is full; 0: not known */
+    uint64_t free_ns;  /* when what it has taken will have left at that rate */
+    uint64_t extra_ns; /* how much longer than the fastest one it takes */
+};
+
+/* Zeroed: no path, aggregate. */
+struct sched {
+    enum bond_policy policy;
+    struct sched_path path[SCHED_PATHS];
+    unsigned n_up;
+    uint16_t in_use;        /* a bit for each path that the policy gives packets */
+    uint8_t current;        /* failover: the path in use last */
+    uint64_t difference_ns; /* of the slowest path in use from the fastest */
+};
+
+/* Something about policy or paths has changed. True when other paths are in use now. */
+bool sched_update(struct sched *s);
+
+static inline bool sched_in_use(const struct sched *s, unsigned path)
+{
+    return s->in_use >> path & 1;
+}
+
+/* Whether the path, which has room, may take what is new, and has waited for so long (which counts
+ * only if sched_is_slow()). If not, *ret_again_ns says when to ask
+ * again, even though nothing else happens; TIME_NEVER_NS: no need. */
+bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
+                    uint64_t *ret_again_ns);
+
+/* The path has taken so many bytes. */
+void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes);
+
+/* Aggregate: whether the path takes longer than another one that is in use: packets of flows that
+ * send seldom are not for it. */
+bool sched_is_slow(const struct sched *s, unsigned path);
+
+/* Balanced: the path of a flow. */
+unsigned sched_path_of(const struct sched *s, uint64_t flow_hash);
+
+#endif

@@ -1,0 +1,399 @@
+/* One session over several lines. */
+#include <stdio.h>
+
+#include "scene.h"
+
+#include "base/util.h"
+
+enum { LINES_MAX = 3, FLOWS_MAX = 16 };
+
+struct bond {
+    struct sim *sim;
+    struct wan wan[LINES_MAX];
+    unsigned n;
+    struct tunnel *t;
+};
+
+static struct tunnel_opts usual(void)
+{
+    return (struct tunnel_opts){
+        .packed = true, .cc = QUIC_CC_BBR, .lanes = 8, .n_pkts = 16384, .n_large = 512};
+}
+
+static void bond_start(struct bond *b, uint64_t seed, const struct link_opts *line, unsigned n,
+                       const struct tunnel_opts *opts)
+{
+    struct tunnel_opts o = *opts;
+    char name[16];
+
+    *b = (struct bond){.sim = sim_new(seed), .n = n};
+    for (unsigned i = 0; i < n; i++) {
+        snprintf(name, sizeof(name), "wan%u", i);
+        wan_init(&b->wan[i], b->sim, name, &line[i], &line[i]);
+        if (i)
+            o.more[i - 1] = &b->wan[i];
+    }
+    o.n_more = n - 1;
+    b->t = tunnel_new(&b->wan[0], &o);
+    assert_true(tunnel_wait_up(b->t, 60 * NS_PER_S));
+    sim_run_for(b->sim, 2 * NS_PER_S);
+}
+
+static void bond_done(struct bond *b)
+{
+    tunnel_free(b->t);
+    for (unsigned i = 0; i < b->n; i++)
+        wan_done(&b->wan[i]);
+    sim_free(b->sim);
+}
+
+static void set_line(struct bond *b, unsigned i, bool on)
+{
+    link_set_on(b->wan[i].up, on);
+    link_set_on(b->wan[i].down, on);
+}
+
+/* Mbit/s of so many flows. */
+static double tcp_rate(struct bond *b, bool up, unsigned flows, unsigned warm, unsigned seconds)
+{
+    struct tcp *tcp[FLOWS_MAX];
+    struct session_stats st;
+    double sum = 0;
+
+    for (unsigned i = 0; i < flows; i++) {
+        tcp[i] = tunnel_tcp(b->t, up, &(struct tcp_opts){.tso = TCP_TSO_WHOLE});
+        tcp_start(tcp[i]);
+    }
+    sim_run_for(b->sim, warm * NS_PER_S);
+    for (unsigned i = 0; i < flows; i++)
+        tcp_stats_reset(tcp[i]);
+    for (unsigned i = 0; i < b->n; i++)
+        link_stats_reset(up ? b->wan[i].up : b->wan[i].down);
+    sim_run_for(b->sim, seconds * NS_PER_S);
+    for (unsigned i = 0; i < flows; i++) {
+        assert_int_equal(tcp[i]->stats.rx_bad, 0);
+        sum += (double)tcp[i]->stats.delivered_bytes * 8 / seconds / 1e6;
+    }
+    session_stats_get(edge_session(b->t->edge), &st);
+    print_message("%u flows %s: %.1f Mbit/s; retransmits %llu, again %llu;", flows,
+                  up ? "up" : "down", sum, (unsigned long long)tcp[0]->stats.retransmits,
+                  (unsigned long long)st.again);
+    for (unsigned i = 0; i < b->n; i++)
+        print_message(" line %u: %.3f of it, queue %.1f ms, %u lanes;", i,
+                      link_utilisation(up ? b->wan[i].up : b->wan[i].down),
+                      link_wait_mean_ms(up ? b->wan[i].up : b->wan[i].down),
+                      edge_lanes(b->t->edge, i));
+    print_message("\n");
+    for (unsigned i = 0; i < flows; i++)
+        tcp_free(tcp[i]);
+    return sum;
+}
+
+static void two_lines_carry(const struct link_opts *line, const double *least, unsigned warm)
+{
+    for (unsigned i = 0; i < 3; i++)
+        for (unsigned up = 0; up < 2; up++) {
+            struct tunnel_opts o = usual();
+            struct bond b;
+
+            bond_start(&b, 1, line, 2, &o);
+            assert_true(tcp_rate(&b, up, 1u << 2 * i, warm, 5) >= least[i]);
+            bond_done(&b);
+        }
+}
+
+/* Without a tunnel 363 Mbit/s of payload go over both. */
+static void two_lines_of_one_delay_carry_as_much_as_both(void **state)
+{
+    static const struct link_opts line[] = {
+        {.rate_bps = 300000000, .delay_ns = 1 * NS_PER_MS, .queue_bytes = 1500000},
+        {.rate_bps = 80000000, .delay_ns = 1 * NS_PER_MS, .queue_bytes = 400000}};
+    static const double least[] = {345, 345, 345};
+
+    two_lines_carry(line, least, 10);
+}
+
+static void two_lines_of_different_delays_carry_more_than_one(void **state)
+{
+    static const struct link_opts line[] = {
+        {.rate_bps = 300000000, .delay_ns = 5 * NS_PER_MS, .queue_bytes = 1500000},
+        {.rate_bps = 80000000, .delay_ns = 15 * NS_PER_MS, .queue_bytes = 400000}};
+    static const double least[] = {270, 325, 335};
+
+    two_lines_carry(line, least, 10);
+}
+
+/* --- what becomes of a call, and of a transfer, when a line goes -------------------------------
+ */
+
+static const struct link_opts twin[] = {
+    {.rate_bps = 50000000, .delay_ns = 15 * NS_PER_MS, .queue_bytes = 250000},
+    {.rate_bps = 50000000, .delay_ns = 15 * NS_PER_MS, .queue_bytes = 250000},
+    {.rate_bps = 50000000, .delay_ns = 15 * NS_PER_MS, .queue_bytes = 250000}};
+
+enum way { HOLE, VANISH };
+
+static void cut(struct bond *b, unsigned i, enum way way, bool on)
+{
+    if (way == VANISH)
+        tunnel_set_path(b->t, i, on);
+    set_line(b, i, on);
+}
+
+static void a_call_survives(enum way way, bool up)
+{
+    for (unsigned gone = 0; gone < 2; gone++) {
+        struct tunnel_opts o = usual();
+        struct cbr *call;
+        struct bond b;
+
+        bond_start(&b, 2, twin, 2, &o);
+        call = tunnel_cbr(b.t, up, NULL);
+        cbr_start(call);
+        sim_run_for(b.sim, 3 * NS_PER_S);
+        cut(&b, gone, way, false);
+        sim_run_for(b.sim, 5 * NS_PER_S);
+        cut(&b, gone, way, true);
+        sim_run_for(b.sim, 5 * NS_PER_S);
+        cut(&b, !gone, way, false);
+        sim_run_for(b.sim, 5 * NS_PER_S);
+        cbr_stop(call);
+        sim_run_for(b.sim, NS_PER_S);
+        print_message("call %s: %llu of %llu, longest gap %.0f ms, duplicated %llu\n",
+                      up ? "up" : "down", (unsigned long long)call->stats.rx,
+                      (unsigned long long)call->stats.tx, (double)call->stats.gap_max_ns / 1e6,
+                      (unsigned long long)call->stats.duplicated);
+        assert_true(call->stats.tx - call->stats.rx <= 2);
+        assert_true(call->stats.gap_max_ns <= 200 * NS_PER_MS);
+        assert_int_equal(call->stats.duplicated, 0);
+        assert_int_equal(b.t->at_edge.downs, 0);
+        cbr_free(call);
+        bond_done(&b);
+    }
+}
+
+static void a_call_survives_a_black_hole(void **state)
+{
+    a_call_survives(HOLE, true);
+    a_call_survives(HOLE, false);
+}
+
+static void a_call_survives_an_interface_that_vanishes(void **state)
+{
+    a_call_survives(VANISH, true);
+    a_call_survives(VANISH, false);
+}
+
+static double rate_for(struct bond *b, struct tcp *const *tcp, unsigned ms)
+{
+    uint64_t before = 0, after = 0;
+
+    for (unsigned i = 0; i < 4; i++)
+        before += tcp[i]->stats.delivered_bytes;
+    sim_run_for(b->sim, ms * NS_PER_MS);
+    for (unsigned i = 0; i < 4; i++)
+        after += tcp[i]->stats.delivered_bytes;
+    return (double)(after - before) * 8 / ms / 1e3;
+}
+
+static void transfers_go_on(void **state)
+{
+    for (unsigned up = 0; up < 2; up++) {
+        struct tunnel_opts o = usual();
+        double both, one, back;
+        struct bond b;
+        struct tcp *tcp[4];
+
+        bond_start(&b, 3, twin, 2, &o);
+        for (unsigned i = 0; i < 4; i++) {
+            tcp[i] = tunnel_tcp(b.t, up, &(struct tcp_opts){.tso = TCP_TSO_WHOLE});
+            tcp_start(tcp[i]);
+        }
+        sim_run_for(b.sim, 15 * NS_PER_S);
+        both = rate_for(&b, tcp, 2000);
+        set_line(&b, 1, false);
+        sim_run_for(b.sim, NS_PER_S);
+        one = rate_for(&b, tcp, 1000);
+        sim_run_for(b.sim, 3 * NS_PER_S);
+        set_line(&b, 1, true);
+        sim_run_for(b.sim, 2 * NS_PER_S);
+        back = rate_for(&b, tcp, 2000);
+        print_message("transfers %s: both %.1f, one %.1f, both again %.1f Mbit/s\n",
+                      up ? "up" : "down", both, one, back);
+        assert_true(both > 88);
+        assert_true(one > 43);
+        assert_true(back > 65);
+        for (unsigned i = 0; i < 4; i++)
+            tcp_free(tcp[i]);
+        bond_done(&b);
+    }
+}
+
+/* --- coming and going --------------------------------------------------------------------------
+ */
+
+static bool passes(struct bond *b, bool up)
+{
+    struct cbr *c = tunnel_cbr(b->t, up, NULL);
+    bool all;
+
+    cbr_start(c);
+    sim_run_for(b->sim, NS_PER_S);
+    cbr_stop(c);
+    sim_run_for(b->sim, NS_PER_S);
+    all = c->stats.rx == c->stats.tx && c->stats.tx;
+    cbr_free(c);
+    return all;
+}
+
+static void it_starts_with_any_subset(void **state)
+{
+    for (unsigned set = 1; set < 8; set++) {
+        struct tunnel_opts o = usual();
+        struct bond b;
+
+        o.off = 7 & ~set;
+        bond_start(&b, set, twin, 3, &o);
+        assert_true(passes(&b, true));
+        assert_true(passes(&b, false));
+        for (unsigned i = 0; i < 3; i++)
+            if (o.off >> i & 1)
+                tunnel_set_path(b.t, i, true);
+        sim_run_for(b.sim, 5 * NS_PER_S);
+        for (unsigned i = 0; i < 3; i++)
+            assert_true(edge_lanes(b.t->edge, i));
+        assert_int_equal(b.t->at_edge.downs, 0);
+        assert_int_equal(b.t->at_hub.ups, 1);
+        bond_done(&b);
+    }
+}
+
+static void a_restarted_hub_gets_the_session_again(void **state)
+{
+    struct tunnel_opts o = usual();
+    struct bond b;
+
+    bond_start(&b, 5, twin, 2, &o);
+    tunnel_kill_hub(b.t);
+    sim_run_for(b.sim, NS_PER_S);
+    tunnel_start_hub(b.t, true);
+    sim_run_for(b.sim, 20 * NS_PER_S);
+    assert_true(passes(&b, true));
+    assert_true(passes(&b, false));
+    for (unsigned i = 0; i < 2; i++)
+        assert_true(edge_lanes(b.t->edge, i));
+    bond_done(&b);
+}
+
+static void a_session_outlives_minutes_without_a_path(void **state)
+{
+    struct tunnel_opts o = usual();
+    struct bond b;
+
+    bond_start(&b, 6, twin, 2, &o);
+    for (unsigned i = 0; i < 2; i++)
+        set_line(&b, i, false);
+    sim_run_for(b.sim, 120 * NS_PER_S);
+    assert_int_not_equal(edge_state(b.t->edge), EDGE_UP);
+    set_line(&b, 1, true);
+    sim_run_for(b.sim, 20 * NS_PER_S);
+    assert_int_equal(edge_state(b.t->edge), EDGE_UP);
+    assert_true(passes(&b, true));
+    assert_true(passes(&b, false));
+    bond_done(&b);
+}
+
+/* --- policies ----------------------------------------------------------------------------------
+ */
+
+static uint64_t carried(struct bond *b, unsigned i, bool up)
+{
+    return link_stats(up ? b->wan[i].up : b->wan[i].down)->out_bytes;
+}
+
+/* Which line carries what is sent that way; -1: not one alone. */
+static int carrier(struct bond *b, bool up)
+{
+    int found = -1;
+    uint64_t before[LINES_MAX];
+    struct cbr *c =
+        tunnel_cbr(b->t, up, &(struct cbr_opts){.interval_ns = NS_PER_MS, .payload_bytes = 1000});
+
+    for (unsigned i = 0; i < b->n; i++)
+        before[i] = carried(b, i, up);
+    cbr_start(c);
+    sim_run_for(b->sim, NS_PER_S);
+    cbr_stop(c);
+    sim_run_for(b->sim, NS_PER_S);
+    for (unsigned i = 0; i < b->n; i++)
+        if (carried(b, i, up) - before[i] > 900000)
+            found = (int)i;
+        else if (carried(b, i, up) - before[i] > 100000)
+            found = -2;
+    cbr_free(c);
+    return found;
+}
+
+static void by_priority_the_best_that_works_carries_all(void **state)
+{
+    struct tunnel_opts o = usual();
+    struct bond b;
+
+    o.policy = BOND_PRIORITY;
+    o.paths[0].priority = 30;
+    o.paths[1].priority = 10;
+    o.paths[2].priority = 20;
+    bond_start(&b, 7, twin, 3, &o);
+    for (unsigned up = 0; up < 2; up++) {
+        assert_int_equal(carrier(&b, up), 1);
+        set_line(&b, 1, false);
+        sim_run_for(b.sim, NS_PER_S);
+        carrier(&b, up);
+        assert_int_equal(carrier(&b, up), 2);
+        set_line(&b, 1, true);
+        sim_run_for(b.sim, 5 * NS_PER_S);
+        assert_int_equal(carrier(&b, up), 1);
+    }
+    bond_done(&b);
+}
+
+static void failover_comes_back_only_when_it_must(void **state)
+{
+    struct tunnel_opts o = usual();
+    struct bond b;
+    int first, second;
+
+    o.policy = BOND_FAILOVER;
+    bond_start(&b, 8, twin, 2, &o);
+    first = carrier(&b, true);
+    assert_true(first >= 0);
+    assert_int_equal(carrier(&b, false), first);
+    tunnel_set_path(b.t, (unsigned)first, false);
+    sim_run_for(b.sim, NS_PER_S);
+    second = carrier(&b, true);
+    assert_int_equal(second, !first);
+    assert_int_equal(carrier(&b, false), second);
+    tunnel_set_path(b.t, (unsigned)first, true);
+    sim_run_for(b.sim, 5 * NS_PER_S);
+    assert_int_equal(carrier(&b, true), second);
+    assert_int_equal(carrier(&b, false), second);
+    bond_done(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_call_survives_a_black_hole),
+        cmocka_unit_test(a_call_survives_an_interface_that_vanishes),
+        cmocka_unit_test(transfers_go_on),
+        cmocka_unit_test(it_starts_with_any_subset),
+        cmocka_unit_test(a_restarted_hub_gets_the_session_again),
+        cmocka_unit_test(a_session_outlives_minutes_without_a_path),
+        cmocka_unit_test(by_priority_the_best_that_works_carries_all),
+        cmocka_unit_test(failover_comes_back_only_when_it_must),
+        cmocka_unit_test(two_lines_of_one_delay_carry_as_much_as_both),
+        cmocka_unit_test(two_lines_of_different_delays_carry_more_than_one),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,171 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/util.h"
+#include "bond/sched.h"
+
+#define MS NS_PER_MS
+#define NOW (1000 * NS_PER_S)
+
+static struct sched of(enum bond_policy policy, unsigned n)
+{
+    struct sched s = {.policy = policy};
+
+    for (unsigned i = 0; i < n; i++) {
+        s.path[i].up = s.path[i].works = true;
+        s.path[i].weight = 1;
+    }
+    sched_update(&s);
+    return s;
+}
+
+static bool takes(const struct sched *s, unsigned path, uint64_t waited_ns)
+{
+    uint64_t again_ns;
+
+    return sched_may_take(s, path, NOW, waited_ns, &again_ns);
+}
+
+static void paths_of_about_the_same_delay_all_take(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 3);
+
+    s.path[1].extra_ns = SCHED_MARGIN_NS;
+    assert_true(takes(&s, 0, 0));
+    assert_true(takes(&s, 1, 0));
+    assert_true(takes(&s, 2, 0));
+    assert_false(takes(&s, 3, 0));
+}
+
+static void a_slower_path_takes_what_has_waited_as_long(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 2);
+    uint64_t again_ns;
+
+    s.path[0].extra_ns = 3 * MS; /* only differences count */
+    s.path[1].extra_ns = 23 * MS;
+    assert_true(takes(&s, 0, 0));
+    assert_true(sched_is_slow(&s, 1));
+    assert_false(sched_is_slow(&s, 0));
+    assert_false(sched_may_take(&s, 1, NOW, 5 * MS, &again_ns));
+    assert_int_equal(again_ns, NOW + 15 * MS);
+    assert_true(takes(&s, 1, 20 * MS));
+    s.path[0].works = false;
+    assert_true(sched_update(&s));
+    assert_true(takes(&s, 1, 0));
+}
+
+static void a_slower_path_takes_no_faster_than_it_delivers(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 2);
+    uint64_t again_ns, bytes = 0, now_ns = NOW;
+
+    s.path[1].extra_ns = 20 * MS;
+    s.path[1].rate = 1000000;
+    while (now_ns < NOW + NS_PER_S) {
+        if (sched_may_take(&s, 1, now_ns, 20 * MS, &again_ns)) {
+            sched_took(&s, 1, now_ns, 1000);
+            bytes += 1000;
+        } else {
+            assert_true(again_ns > now_ns);
+            now_ns = again_ns;
+        }
+    }
+    assert_true(bytes > 1200000 && bytes < 1300000);
+}
+
+static void by_priority_one_path_is_in_use(void **state)
+{
+    struct sched s = of(BOND_PRIORITY, 3);
+
+    s.path[0].priority = 2;
+    s.path[1].priority = s.path[2].priority = 1;
+    assert_true(sched_update(&s));
+    assert_int_equal(s.in_use, 1 << 1);
+    s.path[1].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 2);
+    s.path[2].up = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 0);
+    s.path[1].works = true;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1);
+    assert_false(takes(&s, 0, NS_PER_S));
+    assert_true(takes(&s, 1, 0));
+}
+
+static void failover_stays_where_it_is(void **state)
+{
+    struct sched s = of(BOND_FAILOVER, 2);
+
+    assert_int_equal(s.in_use, 1 << 0);
+    s.path[0].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1);
+    s.path[0].works = true;
+    assert_false(sched_update(&s));
+    assert_int_equal(s.in_use, 1 << 1);
+}
+
+static void backup_paths_are_used_when_there_is_no_other(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 3);
+
+    s.path[2].status = PATH_BACKUP;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 3);
+    s.path[0].works = s.path[1].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 2);
+    s.path[2].works = false; /* nobody answers: try all */
+    sched_update(&s);
+    assert_int_equal(s.in_use, 7);
+    for (unsigned i = 0; i < 3; i++)
+        s.path[i].up = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 0);
+}
+
+static void flows_are_spread_by_weight_and_stay(void **state)
+{
+    enum { FLOWS = 20000 };
+    struct sched s = of(BOND_BALANCED, 3), less;
+    unsigned n[3] = {0}, moved = 0;
+
+    s.path[2].weight = 2;
+    less = s;
+    less.path[0].works = false;
+    sched_update(&less);
+    for (uint64_t flow = 0; flow < FLOWS; flow++) {
+        unsigned path = sched_path_of(&s, flow), then = sched_path_of(&less, flow);
+
+        n[path]++;
+        assert_int_not_equal(then, 0);
+        moved += path != 0 && path != then;
+    }
+    assert_int_equal(moved, 0);
+    assert_in_range(n[0], FLOWS / 4 - 400, FLOWS / 4 + 400);
+    assert_in_range(n[1], FLOWS / 4 - 400, FLOWS / 4 + 400);
+    assert_in_range(n[2], FLOWS / 2 - 400, FLOWS / 2 + 400);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(paths_of_about_the_same_delay_all_take),
+        cmocka_unit_test(a_slower_path_takes_what_has_waited_as_long),
+        cmocka_unit_test(a_slower_path_takes_no_faster_than_it_delivers),
+        cmocka_unit_test(by_priority_one_path_is_in_use),
+        cmocka_unit_test(failover_stays_where_it_is),
+        cmocka_unit_test(backup_paths_are_used_when_there_is_no_other),
+        cmocka_unit_test(flows_are_spread_by_weight_and_stay),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -536,6 +536,10 @@ static void test_rules(void **state)
 
     assert_int_equal(netlink_rule_each(f->nl, on_rule, &seen), 0);
     assert_int_equal(seen.n, 0);
+    if (getenv("MPQUIC_TEST_EMULATED")) { /* it passes no rules on to the kernel, and says so */
+        assert_int_equal(netlink_rule_add(f->nl, &want[0]), -EOPNOTSUPP);
+        return;
+    }
     for (size_t i = 0; i < ARRAY_LEN(want); i++) {
         assert_int_equal(netlink_rule_add(f->nl, &want[i]), 0);
         assert_int_equal(netlink_rule_add(f->nl, &want[i]), -EEXIST);

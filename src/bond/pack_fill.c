@@ -61,7 +61,7 @@ struct pkt *pack_end(struct pack *p, struct pack_filling *d)
 /* A lender is kept until the last datagram with bytes of it is: not where its kind runs short. */
 static bool may_lend(const struct pack *p, const struct pkt *lender, uint32_t len)
 {
-    return lender && len >= BORROW_MIN && pkt_pool_spare(p->opts.pool, lender->pool_class);
+    return len >= BORROW_MIN && pkt_pool_spare(p->opts.pool, lender->pool_class);
 }
 
 uint32_t pack_put_data(struct pack *p, struct pack_filling *d, const struct packed_frame *f,
@@ -85,7 +85,7 @@ uint32_t pack_put_data(struct pack *p, struct pack_filling *d, const struct pack
     d->out->len += (uint32_t)n;
     d->out->flow |= f->has_seq ? pack_flow_bit(f->flow) : 0;
     d->empty = false;
-    if (ends && may_lend(p, lender, len)) {
+    if (ends && lender && may_lend(p, lender, len)) {
         pkt_borrow(d->out, lender, (uint32_t)(f->data - lender->data), len);
         return len;
     }
@@ -218,18 +218,24 @@ static bool put_new(struct pack *p, struct pack_lane *lane, struct pack_filling 
 
 /* Packets of flows that send seldom do not wait for the rest of a unit: they go before it, whole,
  * into the same datagram or, where their class is another, into one of their own. */
-static void fill_sparse(struct pack *p, struct pack_lane *lane, struct pack_filling *d,
-                        uint64_t now_ns)
+static void fill_sparse(struct pack *p, struct pack_filling *d, uint64_t now_ns)
 {
     struct pkt *first;
 
     while ((first = fq_front(p->opts.fq, now_ns)) && fq_front_is_sparse(p->opts.fq) &&
            first->gso == PKT_GSO_NONE && first->len + PACKED_PACKET_HEAD_MAX <= pack_room(d)) {
         struct pack_flow *flow = pack_number_of(p, now_ns, first);
+        uint32_t len = first->len;
 
         if (!pack_class_fits(d, flow ? flow->class : CLASS_NONE))
             return;
-        put_new(p, lane, d, fq_take(p->opts.fq, now_ns), flow);
+        first = fq_take(p->opts.fq, now_ns);
+        if (!put_packet(p, d, first, flow)) {
+            fq_unpop(p->opts.fq, now_ns, first);
+            return;
+        }
+        p->stats.packets++;
+        p->stats.bytes += len;
     }
 }
 
@@ -240,7 +246,7 @@ void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *
 
     if (lane->unit) {
         if (p->may == PACK_MAY_ALL)
-            fill_sparse(p, lane, d, now_ns);
+            fill_sparse(p, d, now_ns);
         if (!pack_class_fits(d, lane->class) || !pack_put_unit(p, lane, d))
             return;
     }

@@ -218,8 +218,10 @@ void table_unclaim(struct table *t, struct table_owner *o)
 
 void table_unlearn(struct table *t, struct table_owner *o)
 {
-    while (o->newest)
-        entry_delete(t, o->newest);
+    for (struct table_entry *e = o->newest, *next; e; e = next) {
+        next = e->next;
+        entry_delete(t, e);
+    }
 }
 
 /* --- fixed ----------------------------------------------------------------------------- */

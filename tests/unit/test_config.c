@@ -918,7 +918,7 @@ static void thousands_of_keys(void **state)
     p += sprintf(p, "multipath_paths:\n");
     for (int i = 0; i < 3; i++)
         p += sprintf(p, "  - name: p%d\n    bind_ip: if:w%d\n", i, i);
-    p += sprintf(p, "    name: p9\n");
+    sprintf(p, "    name: p9\n");
     expect_client(text, "", "f:8:5: error: duplicate key 'name'; it stands in line 6 already\n");
     free(text);
 }

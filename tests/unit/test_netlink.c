@@ -6,6 +6,7 @@
 #include <linux/rtnetlink.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include "netns.h"
 #include "tun/tun.h"

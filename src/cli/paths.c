@@ -104,8 +104,9 @@ const struct cli_verb cli_paths = {
         "for each path: its state and for how long, whether the policy uses it now, the interface "
         "or address that it sends from, its connections (lanes), smoothed round-trip time, the "
         "least one and its variance, how much longer a packet takes than over the fastest path, "
-        "the share of datagrams that were lost, the rate that it delivers when it is full, the UDP "
-        "bytes that came and went, and its share of them. Below are the last states of each path "
+        "the share of datagrams that were lost, the rate at which it delivered what was sent when "
+        "that was measured last (as much as it can only while it is full), the UDP bytes that came "
+        "and went, and its share of them. Below are the last states of each path "
         "with their reasons.\n\n"
         "Bytes, losses and shares are those since the path was made; with --watch, from the "
         "second table on, rates, losses and shares of the time since the table before.",

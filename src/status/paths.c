@@ -164,7 +164,7 @@ static const struct column {
     {"JITTER", cell_jitter, true},
     {"DELAY", cell_delay, true, true},
     {"LOST", cell_lost, true},
-    {"CAN", cell_rate, true, true},
+    {"RATE", cell_rate, true, true},
     {"IN", cell_in, true},
     {"OUT", cell_out, true},
     {"SHARE", cell_share, true},

@@ -162,7 +162,8 @@ static const struct field path[] = {
     UINT(struct status_path, priority, "its priority"),
     UINT(struct status_path, weight, "its weight"),
     UINT(struct status_path, rate_bps,
-         "bits a second that it delivers when it is full; 0: not known"),
+         "bits a second that it delivered when that was measured last, outwards: what it could, "
+         "while it was full; 0: not known"),
     UINT(struct status_path, extra_delay_us,
          "how much longer a packet takes than over the fastest path"),
     UINT(struct status_path, taken_over, "datagrams that other paths have taken over from it"),

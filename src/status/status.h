@@ -93,7 +93,7 @@ struct status_path {
     uint64_t state_age_s;
     bool in_use; /* the policy gives it packets now */
     uint64_t priority, weight;
-    uint64_t rate_bps;           /* that it delivers when it is full; 0: not known */
+    uint64_t rate_bps;           /* that it delivered lately, outwards; 0: not known */
     uint64_t extra_delay_us;     /* longer than over the fastest path */
     uint64_t taken_over;         /* datagrams that other paths have taken over from it */
     struct status_step *history; /* the last one first */

@@ -749,9 +749,8 @@ static void paths_are_a_table(void **state)
     assert_string_equal(
         text,
         "bond: up for 0s\n"
-        "  PATH  STATE     FOR  USED  OVER    LANES      RTT   MIN  JITTER    LOST          CAN    "
-        " "
-        "  "
+        "  PATH  STATE     FOR  USED  OVER    LANES      RTT   MIN  JITTER    LOST         RATE    "
+        "   "
         "IN  OUT  SHARE  REASON\n"
         "  wan1  up     1m 10s  yes   enp7s3      2  12.3 ms  10.0     0.5  0.50 %  80.0 Mbit/s  "
         "3.0 "

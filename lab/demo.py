@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Show the tunnel at work: laboratory up, edge and hub joined over one WAN, real traffic from a
-host on the LAN to a host on the Internet, what is seen where, and a table of what was measured.
+host on the LAN to a host on the Internet, what is seen where, and a table of what was measured. Then
+one session over three WANs, one of them unplugged and plugged in again under traffic.
 
 usage: demo.py [--build DIR] [--wan 1|2|3] [--keep]
 """
@@ -13,6 +14,7 @@ import time
 
 import packets
 import traffic
+from demo_bond import BondDemo
 from lab import PROFILES, SITE, Lab, LabError
 from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_config
 
@@ -72,7 +74,7 @@ class Demo:
     def tunnel_up(self):
         title("The tunnel")
         lab, i = self.lab, self.wan
-        site = Site(lab)
+        self.site = site = Site(lab)
         server = write_config(lab.state / "server.yaml", **server_keys(i))
         client = write_config(lab.state / "client.yaml", **client_keys(i, lab.hub4))
         self.hub = Tunnel(lab, "hub", server, site.etc["hub"]).start()
@@ -175,8 +177,17 @@ class Demo:
             self.lan, lab.inet6, seconds=3, udp_rate=UDP_RATE, reverse=True))
         server.stop()
 
+    def three_wans(self):
+        title("One session over three WANs, and one of them unplugged under traffic")
+        for end in (self.edge, self.hub):
+            end.stop()
+        self.bond = BondDemo(self.lab, self.site, say)
+        self.bond.up()
+        self.bond.run()
+        self.bond.report()
+
     def table(self):
-        title("Measured")
+        title("Measured over one WAN")
         wan = self.lab.wan(self.wan).get()
         late = max(wan[d]["late_max_us"] for d in ("up", "down")) / 1000
         rows = [
@@ -201,7 +212,7 @@ class Demo:
 
     def verdict(self):
         """What must be true for the demo to have worked."""
-        problems = []
+        problems = self.bond.verdict()
         if self.strange:
             problems.append(f"packets on the WAN that are not the tunnel's: {self.strange[0]}")
         if self.leaks:
@@ -216,17 +227,17 @@ class Demo:
 
 
 def look_around(lab, wan):
-    lan, mpquic = f"lan{wan}", os.path.relpath(lab.build / "mpquic")
+    lan, mpquic = "lan1", os.path.relpath(lab.build / "mpquic")
     tool = os.path.relpath(os.path.join(os.path.dirname(__file__), "lab.py"))
     hints = [
         (f"{tool} exec demo {lan} ping {lab.inet4}", "LAN to Internet, in the tunnel"),
         (f"{tool} exec demo edge tcpdump -ni {lab.wan_interface(wan)}", "what the WAN sees"),
-        (f"{tool} exec demo edge tcpdump -ni mpq{wan}", "what the tunnel carries"),
+        (f"{tool} exec demo edge tcpdump -ni mpqb", "what the tunnel carries"),
         (f"{tool} exec demo NODE COMMAND", f"nodes: {' '.join(lab.nodes())}"),
         (f"{tool} wan demo {wan}", "the link's counters"),
         (f"{tool} wan demo {wan} set both delay=80ms loss=2%", "change the link while it runs"),
-        (f"tail -f {lab.state}/edge-client.log", "what the edge says"),
-        (f"{tool} exec demo edge {mpquic} status", "how the edge does"),
+        (f"tail -f {lab.state}/edge-bond.log", "what the edge says"),
+        (f"{tool} exec demo edge {mpquic} paths --watch", "how its paths do"),
         (f"{tool} exec demo hub {mpquic} peers", "who is at the hub"),
     ]
     say("\nThe laboratory stays up. To look around:")
@@ -257,6 +268,7 @@ def main():
         demo.seen_on_the_wan()
         demo.bulk()
         demo.table()
+        demo.three_wans()
         problems = demo.verdict()
         for problem in problems:
             say(f"demo: FAILED: {problem}")

@@ -1,15 +1,17 @@
-"""One session over three WANs: it starts with any of them, and takes the others when they come. What
-is said is counted in packets; the speed of this machine decides nothing."""
+"""One session over three WANs: it starts with any of them, goes on over the rest when one is
+unplugged or says nothing any more, and takes it back; beside it, single-path instances over the same
+WANs. What is said is counted in packets; the speed of this machine decides nothing."""
 import contextlib
 import json
 import re
+import threading
 
 import ends
 import pytest
 from bond import HUB, Bond, path, plug, write_bond
 from lab import Lab
 from traffic import ping
-from tunnel import Site, reachable
+from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_config
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,24 @@ def all_up(bond):
 
 def works(lab):
     assert ping(lab, "edge", HUB, 20, 0.02).received == 20
+
+
+class Stream:
+    """Pings through the tunnel, 50 a second, while the block runs; then how many were lost."""
+
+    def __init__(self, lab, seconds):
+        self.thread = threading.Thread(
+            target=lambda: setattr(self, "result", ping(lab, "edge", HUB, seconds * 50, 0.02)))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join()
+
+    def lost(self):
+        return self.result.sent - self.result.received
 
 
 def test_each_path_is_told_of(lab):
@@ -86,6 +106,43 @@ def test_any_of_them_is_enough_to_start(lab, there):
         works(lab)
 
 
+def test_without_any_it_waits_and_the_service_stays(lab):
+    with running(lab) as bond:
+        all_up(bond)
+        address = lab.exec("edge", "ip", "-br", "address", "show", "dev", "mpqb").stdout
+        for i in lab.each_wan():
+            plug(lab, i, False)
+        bond.wait_states(wan1="idle", wan2="idle", wan3="idle")
+        assert bond.edge.status()["state"] == "idle"
+        assert lab.exec("edge", "ip", "-br", "address", "show", "dev", "mpqb").stdout == address
+        plug(lab, 2)
+        bond.wait_states(wan1="idle", wan2="up", wan3="idle")
+        reachable(lab, "edge", HUB, 30, (bond.edge, bond.hub))
+        works(lab)
+
+
+def black_hole(lab, i, there):
+    lab.wan(i).cut(not there)
+
+
+@pytest.mark.parametrize("what", [plug, black_hole])
+@pytest.mark.parametrize("policy", ["bond", "balanced", "priority", "failover"])
+def test_the_flow_goes_on_over_the_rest(lab, policy, what):
+    entries = [path(lab, i, priority=i) for i in lab.each_wan()]
+    with running(lab, entries, multipath_policy=policy) as bond:
+        all_up(bond)
+        with Stream(lab, 8) as stream:
+            what(lab, 1, False)
+            bond.wait_states(wan1="(?!up).*", wan2="up", wan3="up")
+        assert stream.lost() <= 50, stream.result.text + bond.said()
+        works(lab)
+        what(lab, 1, True)
+        all_up(bond)
+        works(lab)
+        assert bond.edge.status()["state"] == "up"
+        assert "tunnel: pause" not in bond.edge.text()
+
+
 def test_a_vanished_interface_is_bound_again(lab):
     """Another interface of the same name takes its place; the others never stop."""
     with running(lab, [path(lab, 1), dict(name="lte", bind_ip="if:lte0")]) as bond:
@@ -98,6 +155,31 @@ def test_a_vanished_interface_is_bound_again(lab):
             lab.exec("edge", "ip", "link", "del", "lte0")
             bond.wait_states(wan1="up", lte="idle")
             works(lab)
+
+
+def test_single_paths_beside_a_bond(lab):
+    """Each WAN carries an instance of its own too, which hears nothing of the bond's troubles."""
+    with contextlib.ExitStack() as stack:
+        bond = stack.enter_context(running(lab))
+        singles = []
+        for i in lab.each_wan():
+            for node, keys in (("hub", server_keys(i)), ("edge", client_keys(i, lab.hub4))):
+                file = write_config(lab.state / f"{node}{i}.yaml", **keys)
+                singles.append(stack.enter_context(
+                    Tunnel(lab, node, file, lab.certificates.etc[node])))
+        for i in lab.each_wan():
+            reachable(lab, "edge", f"10.200.{i}.2", 60, singles)
+        all_up(bond)
+        plug(lab, 1, False)
+        bond.wait_states(wan1="idle", wan2="up", wan3="up")
+        for i in (2, 3):
+            assert ping(lab, "edge", f"10.200.{i}.2", 20, 0.02).received == 20
+        works(lab)
+        plug(lab, 1)
+        reachable(lab, "edge", "10.200.1.2", 60, singles)
+        all_up(bond)
+        for end in singles:
+            assert len(re.findall("tunnel: (?:pause|idle)", end.text())) <= 1
 
 
 def test_reload_names_what_it_cannot_change(lab):

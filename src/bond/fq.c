@@ -46,6 +46,17 @@ static void list_remove(struct fq_list *l, struct fq_flow *f)
     f->next = f->prev = NULL;
 }
 
+static void list_prepend(struct fq_list *l, struct fq_flow *f)
+{
+    f->prev = NULL;
+    f->next = l->head;
+    if (l->head)
+        l->head->prev = f;
+    else
+        l->tail = f;
+    l->head = f;
+}
+
 /* --- leases ---------------------------------------------------------------------------- */
 
 struct fq_flows *fq_flows_new(unsigned n, const struct siphash_key *key)
@@ -473,12 +484,27 @@ void fq_age(struct fq *q, uint64_t now_ns)
         q->drain_since_ns = 0;
 }
 
+/* The flow whose turn it is among those that may be given out becomes the first of all. */
+static struct fq_flow *first_of_mine(struct fq *q)
+{
+    for (int i = 0; i < 2; i++)
+        for (struct fq_flow *f = i ? q->old.head : q->fresh.head; f; f = f->next) {
+            if (!f->head || !q->mine(q->mine_user, f->head->flow))
+                continue;
+            list_remove(list_of(q, f), f);
+            f->place = PLACE_NEW;
+            list_prepend(&q->fresh, f);
+            return f;
+        }
+    return NULL;
+}
+
 struct pkt *fq_front(struct fq *q, uint64_t now_ns)
 {
     struct fq_flow *f;
     struct pkt *pkt;
 
-    while ((f = first_flow(q))) {
+    while ((f = q->mine ? first_of_mine(q) : first_flow(q))) {
         if (f->deficit <= 0) {
             f->deficit += FQ_QUANTUM;
             to_end_of_old(q, f);
@@ -489,6 +515,8 @@ struct pkt *fq_front(struct fq *q, uint64_t now_ns)
             return pkt;
         on_empty(q, f, now_ns);
     }
+    if (q->mine)
+        return NULL;
     q->drain_since_ns = 0;
     return NULL;
 }

@@ -116,6 +116,10 @@ struct fq {
     uint64_t left_bytes;
 
     uint64_t target_ns;
+    /* For the caller to set: only flows of which it says yes are given out (by packet/flow.h);
+     * NULL: all. */
+    bool (*mine)(void *user, uint64_t flow);
+    void *mine_user;
     uint64_t
         more_ns; /* above the target, for the caller to set: what waiting for a path is worth */
     uint64_t drain_since_ns; /* start of the measurement, 0 = none: the queue was empty */

@@ -91,6 +91,7 @@ struct pack {
     struct pack_lane *lanes;           /* that are up, */
     unsigned n_lanes;                  /* so many */
     struct sched sched;                /* of their paths */
+    unsigned asking;                   /* balanced: the path that pulls */
     enum pack_may may;                 /* for the caller to set before each pull */
     uint64_t kick_ns; /* when a lane that left what was lost to a better one is to be asked
                        * again; TIME_NEVER_NS: none did */

@@ -32,6 +32,14 @@ bool session_paths_update(struct session *s)
     return changed;
 }
 
+/* Balanced: whether a flow is one of the path that asks. */
+static bool is_of_path(void *user, uint64_t flow)
+{
+    const struct pack *p = user;
+
+    return sched_path_of(&p->sched, flow) == p->asking;
+}
+
 void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t now_ns)
 {
     struct sched *sched = &s->pack->sched;
@@ -43,6 +51,11 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
     s->pack->may = PACK_MAY_ALL;
     if (!session_has_paths(s))
         return;
+    if (sched->policy == BOND_BALANCED) {
+        s->pack->asking = path;
+        s->queue.mine = is_of_path;
+        s->queue.mine_user = s->pack;
+    }
     slow = sched_is_slow(sched, path);
     if (slow && s->queue.n && (first = fq_front(&s->queue, now_ns)))
         waited_ns = now_ns - first->queued_ns;
@@ -59,6 +72,7 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
 void session_paths_pulled(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
                           const struct pkt *out)
 {
+    s->queue.mine = NULL;
     if (!session_has_paths(s))
         return;
     if (out)

@@ -380,6 +380,33 @@ static void failover_comes_back_only_when_it_must(void **state)
     bond_done(&b);
 }
 
+/* Each flow over one line, in its order; the flows over all. */
+static void balanced_flows_keep_to_a_line(void **state)
+{
+    for (unsigned up = 0; up < 2; up++) {
+        struct tunnel_opts o = usual();
+        unsigned used = 0;
+        struct bond b;
+
+        o.policy = BOND_BALANCED;
+        bond_start(&b, 9, twin, 3, &o);
+        for (unsigned i = 0; i < 12; i++) {
+            int line = carrier(&b, up);
+
+            assert_true(line >= 0);
+            used |= 1u << line;
+        }
+        assert_int_equal(used, 7);
+        set_line(&b, 1, false);
+        assert_true(carrier(&b, up) != 1);
+        for (unsigned i = 0; i < 6; i++)
+            assert_true(passes(&b, up));
+        set_line(&b, 1, true);
+        assert_true(tcp_rate(&b, up, 16, 5, 5) > 110);
+        bond_done(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +418,7 @@ int main(void)
         cmocka_unit_test(a_session_outlives_minutes_without_a_path),
         cmocka_unit_test(by_priority_the_best_that_works_carries_all),
         cmocka_unit_test(failover_comes_back_only_when_it_must),
+        cmocka_unit_test(balanced_flows_keep_to_a_line),
         cmocka_unit_test(two_lines_of_one_delay_carry_as_much_as_both),
         cmocka_unit_test(two_lines_of_different_delays_carry_more_than_one),
     };

@@ -210,6 +210,13 @@ static void grow_cubic(struct bound *b, uint64_t now_ns)
     b->target = MAX((uint64_t)w, b->target);
 }
 
+/* Though the window held nothing back: a sender whose own limit is little below it makes a queue
+ * as well, and its rate then is the link's. */
+static bool used_most(const struct bound *b)
+{
+    return 2 * (b->left - b->round.left) > b->window;
+}
+
 static void compete_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns)
 {
     struct bound_compete *c = &b->compete;
@@ -231,7 +238,8 @@ static void compete_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns)
     c->calm_rounds = queue_ns <= allowed_ns(b) ? c->calm_rounds + 1 : 0;
     if (c->calm_rounds >= CALM_ROUNDS)
         found_empty(b, now_ns);
-    else if (b->round.limited && (since_ns > c->test_ns || (jumped && since_ns > c->test_ns / 4)))
+    else if ((b->round.limited || used_most(b)) &&
+             (since_ns > c->test_ns || (jumped && since_ns > c->test_ns / 4)))
         begin_drain(b, test_share, b->target);
 }
 
@@ -279,13 +287,6 @@ static void watch(struct bound *b, uint64_t now_ns, bool bad)
     } else if (now_ns - b->base_since_ns > BOUND_BASE_NS) {
         begin_drain(b, drain_share, b->window);
     }
-}
-
-/* Though the window held nothing back: a sender whose own limit is little below it makes a queue
- * as well, and its rate then is the link's. */
-static bool used_most(const struct bound *b)
-{
-    return 2 * (b->left - b->round.left) > b->window;
 }
 
 /* On a slow link the least round trip of the dozen packets of a round may well be a small packet's

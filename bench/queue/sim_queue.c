@@ -31,7 +31,7 @@ struct scene {
 
 struct result {
     double goodput, fairness, idle_ms, mean_ms, p50_ms, p95_ms, p99_ms, lost, tcp_rtt_ms, line_ms,
-        retransmits;
+        line_use, retransmits;
 };
 
 static bool parse_options(int argc, char **argv, struct options *o)
@@ -227,6 +227,7 @@ static struct result run(const struct options *o, uint64_t seed)
     r.p99_ms = quantile_ms(s.ping, 0.99);
     r.lost = 1 - (double)s.ping->stats.rx / (double)s.ping->stats.tx;
     r.line_ms = link_wait_mean_ms(there(&s, o));
+    r.line_use = link_utilisation(there(&s, o));
     count_flows(&s, o, &r);
     scene_done(&s);
     return r;
@@ -248,10 +249,10 @@ int main(int argc, char **argv)
 
         printf("%-5s %5.1f Mbit/s %3.0f ms loss %.3f %u flows: goodput %.3f fair %.2f | ping idle "
                "%.1f, +mean %.1f +p50 %.1f +p95 %.1f +p99 %.1f lost %.3f | tcp rtt %.0f line "
-               "%.1f rexmit %.0f\n",
+               "%.1f use %.3f rexmit %.0f\n",
                o.carrier, o.rate_mbps, o.rtt_ms, o.loss, o.flows, r.goodput, r.fairness, r.idle_ms,
                r.mean_ms - r.idle_ms, r.p50_ms - r.idle_ms, r.p95_ms - r.idle_ms,
-               r.p99_ms - r.idle_ms, r.lost, r.tcp_rtt_ms, r.line_ms, r.retransmits);
+               r.p99_ms - r.idle_ms, r.lost, r.tcp_rtt_ms, r.line_ms, r.line_use, r.retransmits);
     }
     return 0;
 }

@@ -6,10 +6,11 @@
  *                 +--------------- again <-------------------+
  *
  * A datagram holds whole packets and ranges of units, all of one class; a unit that does not fit
- * goes on in the next datagram of the same lane. What was lost goes before what is new, in the
- * datagram that it was in, or cut anew where that is too large now. When its deadline has passed it
- * is not sent again: GONE says so, and the receiver waits no longer. No more is kept than buffers
- * of that size are left for all others, the newest before the oldest.
+ * goes on in the next datagram of the same lane, and lets packets of flows that have just begun to
+ * send in between. What was lost goes before what is new, in the datagram that it was in, or cut
+ * anew where that is too large now. When its deadline has passed it is not sent again: GONE says
+ * so, and the receiver waits no longer. No more is kept than buffers of that size are left for all
+ * others, the newest before the oldest.
  *
  * No system call, no clock, no allocation per packet. */
 #ifndef BOND_PACK_H

@@ -76,6 +76,13 @@ enum pack_may {
     PACK_MAY_END    /* only the rest of what the lane is in the middle of */
 };
 
+/* Units in a row that are not sent again, to be told. */
+struct pack_gone {
+    uint32_t seq, count;
+    uint16_t flow;
+    uint8_t class;
+};
+
 struct pack {
     struct pack_opts opts;
     struct pack_class class[PACKED_CLASSES];
@@ -97,8 +104,7 @@ struct pack {
     uint64_t kick_ns; /* when a lane that left what was lost to a better one is to be asked
                        * again; TIME_NEVER_NS: none did */
     uint64_t look_ns; /* up to when the looking for what a report names is paid for */
-    struct packed_frame gone[PACK_GONE_MAX];
-    uint8_t gone_class[PACK_GONE_MAX];
+    struct pack_gone gone[PACK_GONE_MAX];
     unsigned n_gone;
     size_t kept;     /* bytes of whole buffers in all flights and in again */
     unsigned n_kept; /* ... and how many */

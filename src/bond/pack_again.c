@@ -55,7 +55,7 @@ static void say_gone(struct pack *p, uint8_t class, struct packed_reader *r)
 
     p->stats.gone += p->class[class].again;
     while (packed_next(r, &f) > 0) {
-        struct packed_frame *last = p->n_gone ? &p->gone[p->n_gone - 1] : NULL;
+        struct pack_gone *last = p->n_gone ? &p->gone[p->n_gone - 1] : NULL;
 
         if ((f.type != PACKED_PACKET && f.type != PACKED_RANGE) || !f.has_seq)
             continue;
@@ -63,11 +63,9 @@ static void say_gone(struct pack *p, uint8_t class, struct packed_reader *r)
             last->count++;
         else if (last && last->flow == f.flow && last->seq + last->count == f.seq + 1)
             continue; /* another range of the same unit */
-        else if (p->n_gone < PACK_GONE_MAX) {
-            p->gone_class[p->n_gone] = class;
-            p->gone[p->n_gone++] = (struct packed_frame){
-                .type = PACKED_GONE, .has_seq = true, .flow = f.flow, .seq = f.seq, .count = 1};
-        }
+        else if (p->n_gone < PACK_GONE_MAX)
+            p->gone[p->n_gone++] =
+                (struct pack_gone){.seq = f.seq, .count = 1, .flow = f.flow, .class = class};
     }
 }
 
@@ -165,9 +163,14 @@ void pack_fill_recut(struct pack *p, struct pack_filling *d, struct pkt *dgram)
 
 void pack_put_gone(struct pack *p, struct pack_filling *d)
 {
-    while (p->n_gone && pack_class_fits(d, p->gone_class[p->n_gone - 1])) {
-        size_t n =
-            packed_put_gone(d->out->data + d->out->len, pack_room(d), &p->gone[p->n_gone - 1]);
+    while (p->n_gone && pack_class_fits(d, p->gone[p->n_gone - 1].class)) {
+        const struct pack_gone *gone = &p->gone[p->n_gone - 1];
+        const struct packed_frame f = {.type = PACKED_GONE,
+                                       .has_seq = true,
+                                       .flow = gone->flow,
+                                       .seq = gone->seq,
+                                       .count = gone->count};
+        size_t n = packed_put_gone(d->out->data + d->out->len, pack_room(d), &f);
 
         if (!n)
             return;

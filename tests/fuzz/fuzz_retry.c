@@ -16,7 +16,7 @@
             abort(); \
     } while (0)
 
-enum { PACKET_BYTES = 1200, TOKEN_MAX = 256, RETRY_TAG_BYTES = 16 };
+enum { PACKET_BYTES = 1200, TOKEN_MAX = 256, RETRY_TAG_BYTES = 16, STEPS_MAX = 16 };
 
 struct world {
     struct rng rng;
@@ -101,16 +101,18 @@ static unsigned receive(struct world *w, const struct net_addr *remote, const ui
     return (unsigned)(stats(w).junk + stats(w).begun - taken);
 }
 
-/* Let the server send, and keep the last Retry. */
+/* Let the server send, and keep the last Retry to our address. */
 static void take_answers(struct world *w)
 {
     while (quic_endpoint_tx(w->ep, w->now_ns, &w->tx)) {
         const uint8_t *p = w->tx.buf;
-        size_t at = 5 + 1 + 8; /* our ID has 8 bytes */
+        size_t at;
 
         CHECK(w->tx.len <= 3 * PACKET_BYTES);
-        if (p[0] >> 4 != 0xf || w->tx.len < at + 9 + RETRY_TAG_BYTES + 1)
+        if (p[0] >> 4 != 0xf || !load_be32(p + 1) || !net_addr_equal(&w->tx.remote, &w->remote))
             continue;
+        at = 5 + 1 + (size_t)p[5]; /* our ID, which the input may have changed */
+        CHECK(w->tx.len >= at + 9 + RETRY_TAG_BYTES + 1 && p[at] == 8);
         memcpy(w->cid, p + at + 1, 8);
         at += 9;
         w->token_len = w->tx.len - at - RETRY_TAG_BYTES;
@@ -199,7 +201,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     memset(&w, 0, sizeof(w));
     start(&w);
-    for (unsigned i = 0; i < 100 && size >= 2; i++) {
+    for (unsigned i = 0; i < STEPS_MAX && size >= 2; i++) {
         size_t len = data[0] & 0x80 ? 0 : MIN((size_t)data[1], size - 2);
 
         if (data[0] & 0x80)

@@ -40,7 +40,7 @@ static void flow_init(struct reasm_flow *f, uint64_t now_ns, unsigned number, ui
 {
     memset(f, 0, offsetof(struct reasm_flow, unit)); /* the index is looked at where a bit is set */
     f->number = number;
-    f->top = base;
+    f->top = f->passed = base;
     for (unsigned i = 0; i < REASM_LOOKS; i++)
         f->seen[i] = base;
     f->used_ns = now_ns;

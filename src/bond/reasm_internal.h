@@ -42,6 +42,8 @@ struct reasm_flow {
     uint64_t held[REASM_WORDS];  /* held, */
     uint64_t ready[REASM_WORDS]; /* held and complete */
     uint32_t top;                /* behind the highest that has come */
+    uint32_t passed; /* reorder: what is missing below is not waited for any longer; at most the
+                      * base of its place: nothing */
     uint32_t number;
     uint32_t seen[REASM_LOOKS]; /* top at the last calls of reasm_gaps(), the last one first */
     uint8_t class;              /* of what came last */

@@ -103,20 +103,39 @@ static bool let_wait(struct reasm *r, uint64_t now_ns, struct reasm_unit *u)
     return true;
 }
 
+/* What is complete from seq on, without a hole, goes on; nothing before it is waited for. */
+static void pass(struct reasm *r, uint64_t now_ns, struct reasm_flow *f, uint32_t seq)
+{
+    for (; reasm_bit(f->ready, seq); seq = reasm_seq_add(seq, 1)) {
+        struct reasm_unit *u = reasm_unit_find(r, f, seq);
+
+        r->stats.waited++;
+        r->stats.wait_ns += now_ns - u->since_ns;
+        hand_over(r, reasm_unit_take(r, u));
+        reasm_bit_set(f->done, seq);
+    }
+    f->passed = seq;
+    if (f->n_waiting)
+        f->hole_ns = reasm_unit_first_ready(r, f)->since_ns;
+}
+
 void reasm_on_complete(struct reasm *r, uint64_t now_ns, struct reasm_unit *u)
 {
     const struct reasm_class *c = reasm_class_of(r, u);
     struct reasm_flow *f = u->flow;
     uint32_t seq = u->seq;
+    bool next = seq == f->passed;
 
     u->since_ns = now_ns;
     u->pkt->gso = u->kind;
     u->pkt->gso_size = u->segment;
-    if (seq == r->place[f->number].base || !reasm_wait_ns(r, c))
+    if (seq == r->place[f->number].base || next || !reasm_wait_ns(r, c))
         reasm_deliver(r, reasm_unit_take(r, u));
     else if (let_wait(r, now_ns, u))
         return;
     reasm_bit_set(f->done, seq);
+    if (next)
+        pass(r, now_ns, f, reasm_seq_add(seq, 1));
 }
 
 void reasm_abandon(struct reasm *r, struct reasm_unit *u)
@@ -163,23 +182,12 @@ void reasm_skip_to(struct reasm *r, uint64_t now_ns, struct reasm_flow *f, uint3
     reasm_advance(r, now_ns, f);
 }
 
-/* What waits behind the first hole goes on without it, out of order: what is missing is welcome
- * when it comes all the same. */
+/* What waits behind the first hole goes on without it, out of order, and so does what comes next:
+ * what is missing is welcome when it comes all the same. */
 static void overtake(struct reasm *r, uint64_t now_ns, struct reasm_flow *f)
 {
-    struct reasm_unit *u = reasm_unit_first_ready(r, f);
-    uint32_t seq = u->seq;
-
-    for (; u; u = reasm_bit(f->ready, seq) ? reasm_unit_find(r, f, seq) : NULL) {
-        r->stats.waited++;
-        r->stats.wait_ns += now_ns - u->since_ns;
-        hand_over(r, reasm_unit_take(r, u));
-        reasm_bit_set(f->done, seq);
-        seq = reasm_seq_add(seq, 1);
-    }
+    pass(r, now_ns, f, reasm_unit_first_ready(r, f)->seq);
     r->stats.holes++;
-    if (f->n_waiting)
-        f->hole_ns = reasm_unit_first_ready(r, f)->since_ns;
     reasm_advance(r, now_ns, f);
 }
 

@@ -274,7 +274,9 @@ static void fill_edge(struct tunnel *t, const struct tunnel_opts *o)
     e->n_want = 1;
     e->max_lanes = o->lanes ? o->lanes : 1;
     e->n_paths = t->n_paths;
-    e->policy = o->policy;
+    e->treatment = o->treatment;
+    if (o->policy)
+        e->treatment.policy = o->policy;
     memcpy(e->paths, o->paths, sizeof(o->paths));
     e->lane_socket = on_lane_socket;
     e->lane_socket_done = on_lane_socket_done;

@@ -29,7 +29,8 @@ struct tunnel_opts {
     /* Further paths, one over each of these lines; their ends have addresses of their own. */
     struct wan *more[TUNNEL_PATHS_MAX - 1];
     unsigned n_more;
-    enum bond_policy policy;
+    struct treatment treatment;
+    enum bond_policy policy; /* that of the treatment, unless 0 */
     struct edge_path_opts paths[TUNNEL_PATHS_MAX];
     unsigned off;     /* a bit for each path that has no address at first */
     unsigned n_pkts;  /* buffers of each host; 0 = 2048 */

@@ -52,12 +52,50 @@ static const struct class_spec *default_spec(uint8_t class)
     return &specs[MIN(class, ARRAY_LEN(specs) - 1)];
 }
 
-static const struct class_spec *spec_of(const struct class_table *table, uint8_t class)
+/* NULL: the table says nothing of it. */
+static const struct class_spec *named(const struct class_table *table, uint8_t class)
 {
     for (unsigned i = 0; table && i < table->n; i++)
         if (table->v[i].class == class)
             return &table->v[i];
-    return default_spec(class);
+    return NULL;
+}
+
+static const struct class_spec *spec_of(const struct class_table *table, uint8_t class)
+{
+    const struct class_spec *s = named(table, class);
+
+    return s ? s : default_spec(class);
+}
+
+bool class_is_used(const struct class_table *table, uint8_t class)
+{
+    return class == CLASS_TCP || class == CLASS_OTHER || named(table, class);
+}
+
+/* An edge tells failover and priority in the same way, by the priorities of its paths; which of
+ * them it does it knows itself. */
+static enum bond_policy policy_of(const struct class_spec *s, enum bond_policy usual)
+{
+    static const enum bond_policy of[CLASS_TREATMENTS] = {
+        [CLASS_BOND] = BOND_AGGREGATE,      [CLASS_BALANCED] = BOND_BALANCED,
+        [CLASS_FAILOVER] = BOND_PRIORITY,   [CLASS_PIN] = BOND_PIN,
+        [CLASS_DUPLICATE] = BOND_DUPLICATE, [CLASS_LOWEST_LATENCY] = BOND_LOWEST_LATENCY,
+    };
+
+    if (s->treatment == CLASS_FAILOVER && usual == BOND_FAILOVER)
+        return BOND_FAILOVER;
+    return of[s->treatment];
+}
+
+void class_spread(const struct class_table *table, uint8_t class, enum bond_policy usual,
+                  struct sched *ret)
+{
+    const struct class_spec *s = named(table, class);
+
+    ret->policy = s ? policy_of(s, usual) : usual;
+    ret->pin = s ? s->path : 0;
+    ret->copies = s ? s->copies : 1;
 }
 
 void class_meaning(const struct class_table *table, uint8_t class, struct pack_class *ret_tx,
@@ -80,5 +118,6 @@ void class_meaning(const struct class_table *table, uint8_t class, struct pack_c
         .order = orders[s->order],
         .wait_ns = s->order == CLASS_ORDER_RECOVER ? deadline_ns : REORDER_MAX_NS,
         .deadline_ns = MAX(deadline_ns, INCOMPLETE_MIN_NS),
+        .once = !ret_tx->again,
     };
 }

@@ -1,6 +1,5 @@
 /* Which class a packet is of, and what the classes of a table mean for a session
- * (doc/protocol.md, "Classes"). Of the treatments only *bond* is there: all lanes carry all
- * classes; recovery, order and deadline are heeded. */
+ * (doc/protocol.md, "Classes"). */
 #ifndef BOND_CLASS_H
 #define BOND_CLASS_H
 
@@ -9,6 +8,7 @@
 
 #include "bond/pack.h"
 #include "bond/reasm.h"
+#include "bond/sched.h"
 #include "packet/ip.h"
 #include "wire/class.h"
 
@@ -20,5 +20,12 @@ uint8_t class_of(const struct class_table *table, bool from_client, const struct
  */
 void class_meaning(const struct class_table *table, uint8_t class, struct pack_class *ret_tx,
                    struct reasm_class *ret_rx);
+
+/* How a class uses the paths: by the table, or as usual if that says nothing of it. */
+void class_spread(const struct class_table *table, uint8_t class, enum bond_policy usual,
+                  struct sched *ret);
+
+/* Whether the table says something of that class; without one, whether packets may be of it. */
+bool class_is_used(const struct class_table *table, uint8_t class);
 
 #endif

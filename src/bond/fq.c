@@ -46,17 +46,6 @@ static void list_remove(struct fq_list *l, struct fq_flow *f)
     f->next = f->prev = NULL;
 }
 
-static void list_prepend(struct fq_list *l, struct fq_flow *f)
-{
-    f->prev = NULL;
-    f->next = l->head;
-    if (l->head)
-        l->head->prev = f;
-    else
-        l->tail = f;
-    l->head = f;
-}
-
 /* --- leases ---------------------------------------------------------------------------- */
 
 struct fq_flows *fq_flows_new(unsigned n, const struct siphash_key *key)
@@ -484,18 +473,13 @@ void fq_age(struct fq *q, uint64_t now_ns)
         q->drain_since_ns = 0;
 }
 
-/* The flow whose turn it is among those that may be given out becomes the first of all. */
-static struct fq_flow *first_of_mine(struct fq *q)
+/* The flow whose turn it is among those that may be given out. */
+static struct fq_flow *first_of_mine(const struct fq *q)
 {
     for (int i = 0; i < 2; i++)
-        for (struct fq_flow *f = i ? q->old.head : q->fresh.head; f; f = f->next) {
-            if (!f->head || !q->mine(q->mine_user, f->head->flow))
-                continue;
-            list_remove(list_of(q, f), f);
-            f->place = PLACE_NEW;
-            list_prepend(&q->fresh, f);
-            return f;
-        }
+        for (struct fq_flow *f = i ? q->old.head : q->fresh.head; f; f = f->next)
+            if (f->head && q->mine(q->mine_user, f->head, !i))
+                return f;
     return NULL;
 }
 
@@ -511,10 +495,13 @@ struct pkt *fq_front(struct fq *q, uint64_t now_ns)
             continue;
         }
         pkt = first_good(q, f, now_ns);
-        if (pkt)
+        if (pkt) {
+            q->front = f;
             return pkt;
+        }
         on_empty(q, f, now_ns);
     }
+    q->front = NULL;
     if (q->mine)
         return NULL;
     q->drain_since_ns = 0;
@@ -523,7 +510,7 @@ struct pkt *fq_front(struct fq *q, uint64_t now_ns)
 
 bool fq_front_is_sparse(const struct fq *q)
 {
-    return q->fresh.head && q->fresh.head->head;
+    return q->front && q->front->place == PLACE_NEW;
 }
 
 static void account_gone(struct fq *q, struct fq_flow *f, uint64_t now_ns, uint64_t queued_ns,
@@ -541,7 +528,7 @@ static void account_gone(struct fq *q, struct fq_flow *f, uint64_t now_ns, uint6
 
 struct pkt *fq_take(struct fq *q, uint64_t now_ns)
 {
-    struct fq_flow *f = first_flow(q);
+    struct fq_flow *f = q->front;
     struct pkt *pkt = take_first(q, f);
 
     account_gone(q, f, now_ns, pkt->queued_ns, waiting(pkt));
@@ -550,7 +537,7 @@ struct pkt *fq_take(struct fq *q, uint64_t now_ns)
 
 void fq_took(struct fq *q, uint64_t now_ns, uint32_t payload, uint32_t bytes)
 {
-    struct fq_flow *f = first_flow(q);
+    struct fq_flow *f = q->front;
     struct pkt *pkt = f->head;
     uint64_t queued_ns = pkt->queued_ns;
 

@@ -116,9 +116,10 @@ struct fq {
     uint64_t left_bytes;
 
     uint64_t target_ns;
-    /* For the caller to set: only flows of which it says yes are given out (by packet/flow.h);
-     * NULL: all. */
-    bool (*mine)(void *user, uint64_t flow);
+    struct fq_flow *front; /* of fq_front() */
+    /* For the caller to set: only flows of which it says yes are given out, by the first packet of
+     * each, and whether it has just begun to send; NULL: all. */
+    bool (*mine)(void *user, const struct pkt *first, bool sparse);
     void *mine_user;
     uint64_t
         more_ns; /* above the target, for the caller to set: what waiting for a path is worth */

@@ -23,21 +23,26 @@ static bool leaves(struct pack *p, const struct pack_lane *lane, uint64_t now_ns
     return true;
 }
 
-/* Send a lost datagram as it was. */
-static struct pkt *repeat(struct pack *p, uint64_t now_ns, struct pkt *dgram)
+void pack_stamp(struct pkt *dgram, uint64_t now_ns)
 {
     struct packed_reader r;
     struct packed_head head;
 
+    dgram->taken = pack_clock(now_ns);
+    if (packed_open(&r, dgram->data, dgram->len, &head) || !head.has_time)
+        return;
+    head.time = delay_stamp(now_ns);
+    packed_put_head(dgram->data, PACKED_HEAD_MAX, &head);
+}
+
+/* Send a lost datagram as it was. */
+static struct pkt *repeat(struct pack *p, uint64_t now_ns, struct pkt *dgram)
+{
     queue_pop(&p->again);
     pack_keep_not(p, dgram);
     p->stats.again++;
     dgram->mark = true;
-    dgram->taken = pack_clock(now_ns);
-    if (packed_open(&r, dgram->data, dgram->len, &head) || !head.has_time)
-        return dgram;
-    head.time = delay_stamp(now_ns);
-    packed_put_head(dgram->data, PACKED_HEAD_MAX, &head);
+    pack_stamp(dgram, now_ns);
     return dgram;
 }
 
@@ -47,10 +52,10 @@ static bool has_something(const struct pack *p, const struct pack_lane *lane)
            (p->may <= PACK_MAY_BULK && p->opts.fq->n);
 }
 
-struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, size_t max,
-                      size_t run_max)
+static struct pkt *pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, size_t max,
+                        size_t run_max)
 {
-    struct pkt *again = p->may == PACK_MAY_END ? NULL : pack_next_again(p, now_ns);
+    struct pkt *again = p->may == PACK_MAY_END ? NULL : pack_next_again_for(p, lane, now_ns);
     struct pack_filling d;
 
     if (again && leaves(p, lane, now_ns, again))
@@ -69,6 +74,21 @@ struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, s
         pack_fill_new(p, lane, &d, now_ns, run_max);
     }
     return pack_end(p, &d);
+}
+
+/* A copy goes first: others have had what is in it for some time. */
+struct pkt *pack_pull(struct pack *p, struct pack_lane *lane, uint64_t now_ns, size_t max,
+                      size_t run_max)
+{
+    struct pkt *out = p->may == PACK_MAY_END ? NULL : pack_take_copy(p, lane, now_ns, max);
+
+    lane->max = max;
+    if (out)
+        return out;
+    out = pull(p, lane, now_ns, max, run_max);
+    if (out && p->duplicated)
+        pack_copy(p, lane, now_ns, out);
+    return out;
 }
 
 /* Whether the datagram holds something that its class sends again. */
@@ -102,18 +122,29 @@ void pack_unsent(struct pack *p, uint64_t now_ns, struct pkt *dgram)
     pack_send_again(p, now_ns, dgram);
 }
 
+static void learn_loss(struct pack_lane *lane, bool lost)
+{
+    enum { MEMORY = 64 };
+
+    lane->loss += (lost - lane->loss) / MEMORY;
+}
+
 void pack_acked(struct pack *p, struct pack_lane *lane, uint64_t id)
 {
     struct pkt *dgram = flight_take(&lane->flight, id);
 
-    if (dgram)
-        pack_forget(p, dgram);
+    learn_loss(lane, false);
+    if (!dgram)
+        return;
+    pack_copy_arrived(p, dgram);
+    pack_forget(p, dgram);
 }
 
 bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t id)
 {
     struct pkt *dgram = flight_take(&lane->flight, id);
 
+    learn_loss(lane, true);
     if (dgram)
         pack_send_again(p, now_ns, dgram);
     return p->again.n || p->n_gone;
@@ -143,7 +174,8 @@ static void lane_down(struct pack *p, struct pack_lane *lane)
     p->n_lanes--;
     lane->up = lane->suspect = false;
     lane->rtt_ns = lane->rtt_var_ns = lane->rtt_min_ns = lane->rtt_due_ns = lane->extra_ns =
-        lane->stamp_ns = 0;
+        lane->stamp_ns = lane->max = 0;
+    lane->loss = 0;
     lane->in = (struct delay_in){0};
     lane->out = (struct delay_out){0};
 }
@@ -163,7 +195,7 @@ void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns)
             pkt_free(p->opts.pool, lane->unit);
             break;
         }
-        pack_class_fits(&d, lane->class);
+        pack_class_fits(p, &d, lane->class);
         pack_put_unit(p, lane, &d);
         dgram = pack_end(p, &d);
         if (dgram)
@@ -203,6 +235,8 @@ void pack_set_rules(struct pack *p, const struct class_table *table, bool from_c
 int pack_init(struct pack *p, const struct pack_opts *opts)
 {
     *p = (struct pack){.opts = *opts, .kick_ns = TIME_NEVER_NS};
+    for (unsigned i = 0; i < PACKED_CLASSES; i++)
+        p->sched[i].path = p->path;
     queue_init(&p->again, PACK_AGAIN_BYTES);
     return hmap_init(&p->by_hash);
 }
@@ -215,6 +249,7 @@ void pack_reset(struct pack *p)
         pack_forget(p, dgram);
     p->recut = (struct packed_reader){0};
     p->n_gone = 0;
+    pack_copies_done(p);
     pack_numbers_reset(p);
 }
 

@@ -12,6 +12,9 @@
  * so, and the receiver waits no longer. No more is kept than buffers of that size are left for all
  * others, the newest before the oldest.
  *
+ * Of a datagram whose class is duplicated each other path gets a copy (pack_copies.c), as soon as
+ * it has room.
+ *
  * No system call, no clock, no allocation per packet. */
 #ifndef BOND_PACK_H
 #define BOND_PACK_H
@@ -63,9 +66,12 @@ struct pack_stats {
     uint64_t gone;       /* not sent again because it was too late */
     uint64_t forgotten;  /* not kept for want of room */
     uint64_t unnumbered; /* packets of flows that got no number */
+    uint64_t copies;     /* datagrams given to a further path */
+    uint64_t uncopied;   /* copies that were not: no room, or their time had passed */
 };
 
 struct pack_flow;
+struct pack_copies;
 struct class_table;
 
 /* What the next pull may take. */
@@ -96,11 +102,17 @@ struct pack {
     struct queue again;                /* lost datagrams, the oldest first */
     struct packed_reader recut;        /* where the first of them is being cut anew; p NULL: not */
     struct packed_frame recut_frame;   /* what is left of its present frame; len 0: nothing */
+    struct pack_copies *copies;        /* NULL: there were none yet */
+    bool copied;                       /* for the caller to clear: another path has something new */
     struct pack_lane *lanes;           /* that are up, */
     unsigned n_lanes;                  /* so many */
-    struct sched sched;                /* of their paths */
-    unsigned asking;                   /* balanced: the path that pulls */
-    enum pack_may may;                 /* for the caller to set before each pull */
+    struct sched_path path[SCHED_PATHS];
+    struct sched sched[PACKED_CLASSES]; /* how each class uses the paths */
+    bool apart;                         /* not all classes in the same way */
+    bool pinned, duplicated;            /* some class is; the latter also now and then */
+    unsigned asking;                    /* the path that pulls, */
+    uint64_t asking_ns;                 /* and when */
+    enum pack_may may;                  /* for the caller to set before each pull */
     uint64_t kick_ns; /* when a lane that left what was lost to a better one is to be asked
                        * again; TIME_NEVER_NS: none did */
     uint64_t look_ns; /* up to when the looking for what a report names is paid for */
@@ -114,6 +126,12 @@ struct pack {
 static inline unsigned pack_lane_path(uint8_t number)
 {
     return number / 16;
+}
+
+/* Paths that are up. */
+static inline unsigned pack_paths_up(const struct pack *p)
+{
+    return p->sched[0].n_up;
 }
 
 /* What a lane is in the middle of, and what is known of it. Zeroed: nothing. */
@@ -134,6 +152,8 @@ struct pack_lane {
     uint64_t rtt_due_ns;         /* when to measure again */
     uint64_t stamp_ns;           /* when the next datagram bears a timestamp */
     uint64_t extra_ns;    /* how much longer it takes than the fastest one, as far as known */
+    size_t max;           /* of the last pull: what a datagram of it holds */
+    double loss;          /* the share that it has lost of the last few dozen datagrams */
     struct delay_in in;   /* of what comes in over it, */
     struct delay_out out; /* and of what goes out */
 };
@@ -152,6 +172,12 @@ void pack_set_class(struct pack *p, unsigned class, const struct pack_class *c);
 /* The rules by which packets are given to classes (class.h), borrowed until they are set anew;
  * NULL: none. A flow is of the class of its first packet, and of the first one after this call. */
 void pack_set_rules(struct pack *p, const struct class_table *table, bool from_client);
+
+/* The class of a packet of the queue: that of its flow. */
+uint8_t pack_class_of_packet(const struct pack *p, const struct pkt *pkt);
+
+/* The path is in use no longer: it gets no copies of what has been sent. */
+void pack_copies_drop(struct pack *p, unsigned path);
 
 /* The lane is up under that number. */
 void pack_lane_begin(struct pack *p, struct pack_lane *lane, uint8_t number);

@@ -1,6 +1,11 @@
 /* What the sender keeps until its fate is known, and what becomes of it when it was lost: it goes
  * again, as it was or cut anew, or, too late, GONE says that it will not come. */
 #include "base/util.h"
+#include "wire/class.h"
+
+/* Among so many of those to be sent again one is looked for that a path may have. */
+enum { LOOK_MAX = 64 };
+
 #include "bond/pack_internal.h"
 
 void pack_keep_not(struct pack *p, const struct pkt *dgram)
@@ -81,6 +86,10 @@ void pack_send_again(struct pack *p, uint64_t now_ns, struct pkt *dgram)
     struct packed_reader r;
     struct packed_head head;
 
+    if (pack_copy_settled(p, dgram)) {
+        pack_forget(p, dgram);
+        return;
+    }
     pkt_settle(p->opts.pool, dgram);
     dgram->taken = pack_clock(now_ns);
     if (!pack_too_late(p, now_ns, dgram) && !queue_push(&p->again, dgram))
@@ -94,11 +103,35 @@ struct pkt *pack_next_again(struct pack *p, uint64_t now_ns)
 {
     struct pkt *dgram;
 
-    while ((dgram = queue_peek(&p->again)) && !p->recut.p && pack_too_late(p, now_ns, dgram)) {
+    while ((dgram = queue_peek(&p->again)) && pack_too_late(p, now_ns, dgram)) {
+        p->recut = (struct packed_reader){0};
         queue_pop(&p->again);
         pack_send_again(p, now_ns, dgram);
     }
     return dgram;
+}
+
+static bool may_have(const struct pack *p, const struct pack_lane *lane, const struct pkt *dgram)
+{
+    const struct sched *s = &p->sched[pack_class_of_dgram(dgram)];
+
+    return !p->apart || sched_in_use(s, pack_lane_path(lane->number));
+}
+
+struct pkt *pack_next_again_for(struct pack *p, const struct pack_lane *lane, uint64_t now_ns)
+{
+    struct pkt *first = pack_next_again(p, now_ns), *before = first;
+
+    if (!first || may_have(p, lane, first))
+        return first;
+    if (p->recut.p)
+        return NULL;
+    for (unsigned n = 0; n < LOOK_MAX && before->next; n++, before = before->next)
+        if (may_have(p, lane, before->next)) {
+            queue_to_front(&p->again, before);
+            return queue_peek(&p->again);
+        }
+    return NULL;
 }
 
 /* The next frame to be cut anew is in p->recut_frame. False at the end of the datagram. */
@@ -136,7 +169,7 @@ void pack_fill_recut(struct pack *p, struct pack_filling *d, struct pkt *dgram)
         p->recut_frame.len = 0;
         p->stats.again++;
     }
-    pack_class_fits(d, pack_class_of_dgram(dgram));
+    pack_class_fits(p, d, pack_class_of_dgram(dgram));
     while (recut_next(p)) {
         struct packed_frame *f = &p->recut_frame;
 
@@ -163,7 +196,7 @@ void pack_fill_recut(struct pack *p, struct pack_filling *d, struct pkt *dgram)
 
 void pack_put_gone(struct pack *p, struct pack_filling *d)
 {
-    while (p->n_gone && pack_class_fits(d, p->gone[p->n_gone - 1].class)) {
+    while (p->n_gone && pack_class_fits(p, d, p->gone[p->n_gone - 1].class)) {
         const struct pack_gone *gone = &p->gone[p->n_gone - 1];
         const struct packed_frame f = {.type = PACKED_GONE,
                                        .has_seq = true,

@@ -35,13 +35,16 @@ bool pack_begin(struct pack *p, struct pack_lane *lane, struct pack_filling *d, 
     d->out->flow = 0;
     d->out->mark = false;
     d->out->gso_size = 0;
+    d->out->hdr_len = 0;
     return true;
 }
 
-bool pack_class_fits(struct pack_filling *d, uint8_t class)
+bool pack_class_fits(const struct pack *p, struct pack_filling *d, uint8_t class)
 {
-    if (d->empty)
+    if (d->empty) {
         d->class = class;
+        d->max = pack_copy_max(p, class, d->max);
+    }
     return d->class == class;
 }
 
@@ -227,7 +230,7 @@ static void fill_sparse(struct pack *p, struct pack_filling *d, uint64_t now_ns)
         struct pack_flow *flow = pack_number_of(p, now_ns, first);
         uint32_t len = first->len;
 
-        if (!pack_class_fits(d, flow ? flow->class : CLASS_NONE))
+        if (!pack_class_fits(p, d, flow ? flow->class : CLASS_NONE))
             return;
         first = fq_take(p->opts.fq, now_ns);
         if (!put_packet(p, d, first, flow)) {
@@ -247,7 +250,7 @@ void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *
     if (lane->unit) {
         if (p->may == PACK_MAY_ALL)
             fill_sparse(p, d, now_ns);
-        if (!pack_class_fits(d, lane->class) || !pack_put_unit(p, lane, d))
+        if (!pack_class_fits(p, d, lane->class) || !pack_put_unit(p, lane, d))
             return;
     }
     if (p->may > PACK_MAY_BULK)
@@ -259,7 +262,7 @@ void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *
             return;
         flow = pack_number_of(p, now_ns, first);
 
-        if (!pack_class_fits(d, flow ? flow->class : CLASS_NONE))
+        if (!pack_class_fits(p, d, flow ? flow->class : CLASS_NONE))
             return;
         if (!d->empty && !may_follow(p, d, first, flow))
             return;

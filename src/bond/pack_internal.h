@@ -4,6 +4,7 @@
  *   pack_fill.c    a datagram that is being filled; what is new
  *   pack_again.c   what is kept, what was lost
  *   pack_gaps.c    what the receiver says that it misses
+ *   pack_copies.c  what goes over several paths
  *   pack_number.c  flow numbers
  *
  * Of a datagram's struct pkt these fields have a meaning of their own, from pack_begin() on:
@@ -12,7 +13,8 @@
  *   flow        a bit for each flow that it holds something of, by number modulo 64
  *   taken       pack_clock() of when it was sent last, or, while it waits to go again, lost
  *   mark        it has been sent again
- *   gso_size    1 more than the number of the lane that may have swallowed it; 0: none has */
+ *   gso_size    1 more than the number of the lane that may have swallowed it; 0: none has
+ *   hdr_len     the number of what it is one of several copies of; 0: it is the only one */
 #ifndef BOND_PACK_INTERNAL_H
 #define BOND_PACK_INTERNAL_H
 
@@ -60,6 +62,30 @@ static inline size_t pack_room(const struct pack_filling *d)
     return d->max - pkt_total(d->out);
 }
 
+/* --- pack_copies.c ----------------------------------------------------------------------- */
+
+/* The next copy for the lane's path, of at most max bytes; NULL: none. */
+struct pkt *pack_take_copy(struct pack *p, const struct pack_lane *lane, uint64_t now_ns,
+                           size_t max);
+
+/* A datagram is about to go over the lane: the other paths of its class get copies, if any. */
+void pack_copy(struct pack *p, const struct pack_lane *lane, uint64_t now_ns, struct pkt *dgram);
+
+/* One of the copies has arrived. */
+void pack_copy_arrived(struct pack *p, const struct pkt *dgram);
+
+/* One was lost: whether another one has arrived, or has gone again already. If not, this one is to
+ * go again, and is the only one from now on. */
+bool pack_copy_settled(struct pack *p, struct pkt *dgram);
+
+/* What a datagram of that class may hold, of at most max: every path that gets one carries it. */
+size_t pack_copy_max(const struct pack *p, uint8_t class, size_t max);
+
+void pack_copies_done(struct pack *p);
+
+/* It goes now: its timestamp says so. */
+void pack_stamp(struct pkt *dgram, uint64_t now_ns);
+
 /* --- pack_number.c ----------------------------------------------------------------------- */
 
 /* The number of the flow that a packet of the queue is of, lent to it if it has none, and its
@@ -74,7 +100,7 @@ bool pack_begin(struct pack *p, struct pack_lane *lane, struct pack_filling *d, 
                 size_t max);
 
 /* True when a frame of that class may go into the datagram. */
-bool pack_class_fits(struct pack_filling *d, uint8_t class);
+bool pack_class_fits(const struct pack *p, struct pack_filling *d, uint8_t class);
 
 /* Write a frame and as many of its data as fit: all of them, or, of a range, what fills the
  * datagram. Data that end the datagram are borrowed from the lender, if any and it can be spared;
@@ -114,6 +140,9 @@ void pack_send_again(struct pack *p, uint64_t now_ns, struct pkt *dgram);
 
 /* The first of those to be sent again that is not too late; it stays where it is. */
 struct pkt *pack_next_again(struct pack *p, uint64_t now_ns);
+
+/* The first of them that the lane's path may have, which is in front then; NULL: none. */
+struct pkt *pack_next_again_for(struct pack *p, const struct pack_lane *lane, uint64_t now_ns);
 
 /* Write what fits of that one, which is larger than datagrams are now; consumes it in the end. */
 void pack_fill_recut(struct pack *p, struct pack_filling *d, struct pkt *dgram);

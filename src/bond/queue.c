@@ -55,6 +55,17 @@ struct pkt *queue_pop(struct queue *q)
     return pkt;
 }
 
+void queue_to_front(struct queue *q, struct pkt *before)
+{
+    struct pkt *pkt = before->next;
+
+    before->next = pkt->next;
+    if (!before->next)
+        q->tail = before;
+    pkt->next = q->head;
+    q->head = pkt;
+}
+
 void queue_flush(struct queue *q, struct pkt_pool *pool)
 {
     struct pkt *pkt;

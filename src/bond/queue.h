@@ -26,6 +26,9 @@ void queue_push_front(struct queue *q, struct pkt *pkt);
 struct pkt *queue_peek(const struct queue *q);
 struct pkt *queue_pop(struct queue *q);
 
+/* The one behind `before` goes to the front. */
+void queue_to_front(struct queue *q, struct pkt *before);
+
 /* Give all packets back. */
 void queue_flush(struct queue *q, struct pkt_pool *pool);
 

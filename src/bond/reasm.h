@@ -43,6 +43,7 @@ struct reasm_class {
     enum reasm_order order;
     uint64_t wait_ns;     /* at most so long a unit waits for the hole before it; none: 0 */
     uint64_t deadline_ns; /* how long one may stay incomplete */
+    bool once;            /* nothing is sent again: what is missing is not named */
 };
 
 /* How long waiting for a hole makes sense, by what the paths do; the class bounds it. */
@@ -116,7 +117,7 @@ void reasm_set_patience(struct reasm *r, const struct reasm_patience *patience);
 
 /* What has been missing since the last call or longer although later units of its flow have come:
  * at most max entries, the number of which is returned. Each is named by at most REASM_NAMED_MAX
- * calls. Flows whose class wants no order are left out: nobody sends again for them. */
+ * calls. Flows whose class sends nothing again are left out. */
 unsigned reasm_gaps(struct reasm *r, struct packed_gap *ret, unsigned max);
 
 /* A PACKET, RANGE or GONE frame of that class. Other types are not for us. */

@@ -63,7 +63,7 @@ unsigned reasm_gaps(struct reasm *r, struct packed_gap *ret, unsigned max)
 
         struct reasm_flow *f = container_of(node, struct reasm_flow, timer);
 
-        if (r->class[f->class].order == REASM_ORDER_NONE)
+        if (r->class[f->class].once)
             continue;
         n += look(r, f, ret + n, max - n);
         if (n == max)

@@ -7,6 +7,8 @@
 
 /* --- which paths are in use ------------------------------------------------------------------ */
 
+#define QUICKER_NS (2 * NS_PER_MS)
+
 static bool is_spare(const struct sched_path *p)
 {
     return p->status != PATH_AVAILABLE;
@@ -38,6 +40,34 @@ static unsigned best_of(const struct sched *s, uint16_t set)
     return best;
 }
 
+/* The n quickest of them. Those that were chosen before stay until another one is quicker by more
+ * than a margin: what is measured goes to and fro. */
+static uint16_t quickest_of(const struct sched *s, uint16_t set, unsigned n, uint16_t before)
+{
+    uint16_t taken = 0;
+
+    while (n-- && taken != set) {
+        uint64_t least_ns = TIME_NEVER_NS;
+        unsigned best = 0;
+
+        for (unsigned i = 0; i < SCHED_PATHS; i++) {
+            uint64_t ns = s->path[i].extra_ns + (before >> i & 1 ? 0 : QUICKER_NS);
+
+            if ((set & ~taken) >> i & 1 && ns < least_ns) {
+                least_ns = ns;
+                best = i;
+            }
+        }
+        taken |= (uint16_t)(1u << best);
+    }
+    return taken;
+}
+
+static unsigned number_of(uint16_t bit)
+{
+    return (unsigned)__builtin_ctz(bit);
+}
+
 static uint64_t least_extra_ns(const struct sched *s)
 {
     uint64_t least_ns = TIME_NEVER_NS;
@@ -59,21 +89,40 @@ static uint64_t difference_ns(const struct sched *s)
     return most_ns - MIN(most_ns, least_extra_ns(s));
 }
 
+/* Of these paths, of which there is one, those that the policy gives packets. */
+static uint16_t chosen(struct sched *s, uint16_t set)
+{
+    switch (s->policy) {
+    case BOND_PRIORITY:
+    case BOND_FAILOVER:
+        if (s->policy == BOND_PRIORITY || !(set >> s->current & 1))
+            s->current = (uint8_t)best_of(s, set);
+        return (uint16_t)(1u << s->current);
+    case BOND_DUPLICATE:
+        return quickest_of(s, set, MAX(s->copies, 1u), s->in_use);
+    case BOND_LOWEST_LATENCY:
+        s->current = (uint8_t)number_of(quickest_of(s, set, 1, (uint16_t)(1u << s->current)));
+        return set;
+    default:
+        return set;
+    }
+}
+
 bool sched_update(struct sched *s)
 {
     uint16_t before = s->in_use, set = candidates(s);
+    unsigned current = s->current;
 
     s->n_up = 0;
     for (unsigned i = 0; i < SCHED_PATHS; i++)
         s->n_up += s->path[i].up;
-    if (set && (s->policy == BOND_PRIORITY || s->policy == BOND_FAILOVER)) {
-        if (s->policy == BOND_PRIORITY || !(set >> s->current & 1))
-            s->current = (uint8_t)best_of(s, set);
-        set = (uint16_t)(1u << s->current);
-    }
+    if (s->policy == BOND_PIN)
+        set = (uint16_t)(s->path[s->pin].up ? 1u << s->pin : 0);
+    else if (set)
+        set = chosen(s, set);
     s->in_use = set;
     s->difference_ns = difference_ns(s);
-    return set != before;
+    return set != before || (s->policy == BOND_LOWEST_LATENCY && s->current != current);
 }
 
 /* A slower path takes so much at once, and so much more than it is known to deliver. */
@@ -94,6 +143,11 @@ bool sched_is_slow(const struct sched *s, unsigned path)
     return s->policy == BOND_AGGREGATE && later_ns(s, path) > SCHED_MARGIN_NS;
 }
 
+bool sched_minds_wait(const struct sched *s, unsigned path)
+{
+    return sched_is_slow(s, path) || (s->policy == BOND_LOWEST_LATENCY && path != s->current);
+}
+
 void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes)
 {
     struct sched_path *p = &s->path[path];
@@ -102,12 +156,26 @@ void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes)
     p->free_ns = MAX(p->free_ns, now_ns) + bytes * NS_PER_S / rate;
 }
 
+/* Lowest latency: what has waited for the quickest path longer than this one takes more. */
+static bool is_sooner(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
+                      uint64_t *ret_again_ns)
+{
+    uint64_t until_ns = later_ns(s, path) + SCHED_MARGIN_NS;
+
+    if (waited_ns >= until_ns)
+        return true;
+    *ret_again_ns = now_ns + until_ns - waited_ns;
+    return false;
+}
+
 bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
                     uint64_t *ret_again_ns)
 {
     *ret_again_ns = TIME_NEVER_NS;
     if (!sched_in_use(s, path))
         return false;
+    if (s->policy == BOND_LOWEST_LATENCY && path != s->current)
+        return is_sooner(s, path, now_ns, waited_ns, ret_again_ns);
     if (!sched_is_slow(s, path))
         return true;
     if (waited_ns >= later_ns(s, path)) {

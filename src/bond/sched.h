@@ -15,9 +15,13 @@
  * What a slower path takes now and then it takes no faster than it delivers, with a little more to
  * find out what it can: a burst would stand in its line's queue and make it slower still.
  *
- * Priority, failover: one path alone, by its priority or because it works still. Balanced: each
- * flow has a path, by rendezvous hashing: when a path fails or comes back only flows that were or
- * will be its own move. What is lost goes again over any path that is in use.
+ * Priority, failover: one path alone, by its priority or because it works still. Pin: one path
+ * whether it works or not. Balanced: each flow has a path, by rendezvous hashing: when a path fails
+ * or comes back only flows that were or will be its own move. Duplicate: the quickest of those that
+ * work, as many as there are to be copies; whichever has room takes what is new, and the others get
+ * copies of that (pack_copies.c). Lowest latency: the quickest path takes all; another one what has
+ * waited so long that it comes sooner that way. What is lost goes again over any path that is in
+ * use.
  *
  * A path *works* while it has a lane that gets answers. When none does, all that are up are tried.
  * Those that the client calls backup or leaving are used when there is no other. Pure: no clock. */
@@ -47,13 +51,15 @@ struct sched_path {
     uint64_t extra_ns; /* how much longer than the fastest one it takes */
 };
 
-/* Zeroed: no path, aggregate. */
+/* How the packets of one class are spread. */
 struct sched {
+    struct sched_path *path; /* SCHED_PATHS of them, borrowed: all classes have the same */
     enum bond_policy policy;
-    struct sched_path path[SCHED_PATHS];
+    uint8_t pin;    /* pin: the path */
+    uint8_t copies; /* duplicate: on so many paths */
     unsigned n_up;
     uint16_t in_use;        /* a bit for each path that the policy gives packets */
-    uint8_t current;        /* failover: the path in use last */
+    uint8_t current;        /* failover: the path in use last; lowest latency: the quickest */
     uint64_t difference_ns; /* of the slowest path in use from the fastest */
 };
 
@@ -66,7 +72,7 @@ static inline bool sched_in_use(const struct sched *s, unsigned path)
 }
 
 /* Whether the path, which has room, may take what is new, and has waited for so long (which counts
- * only if sched_is_slow()). If not, *ret_again_ns says when to ask
+ * only if sched_minds_wait()). If not, *ret_again_ns says when to ask
  * again, even though nothing else happens; TIME_NEVER_NS: no need. */
 bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
                     uint64_t *ret_again_ns);
@@ -77,6 +83,9 @@ void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes);
 /* Aggregate: whether the path takes longer than another one that is in use: packets of flows that
  * send seldom are not for it. */
 bool sched_is_slow(const struct sched *s, unsigned path);
+
+/* Whether it makes a difference for that path how long a packet has waited. */
+bool sched_minds_wait(const struct sched *s, unsigned path);
 
 /* Balanced: the path of a flow. */
 unsigned sched_path_of(const struct sched *s, uint64_t flow_hash);

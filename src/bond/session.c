@@ -85,6 +85,7 @@ void session_stats_get(const struct session *s, struct session_stats *ret)
     ret->tx_bytes += s->pack->stats.bytes;
     ret->again += s->pack->stats.again;
     ret->gone += s->pack->stats.gone;
+    ret->copies += s->pack->stats.copies;
 }
 
 void session_stats_add(struct session_stats *sum, const struct session_stats *s)
@@ -96,6 +97,7 @@ void session_stats_add(struct session_stats *sum, const struct session_stats *s)
     sum->too_big_answers += s->too_big_answers;
     sum->again += s->again;
     sum->gone += s->gone;
+    sum->copies += s->copies;
 }
 
 unsigned session_queued(const struct session *s)

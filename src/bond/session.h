@@ -93,8 +93,9 @@ struct session_stats {
     uint64_t tx_packets, tx_bytes; /* given to the path */
     uint64_t rx_packets, rx_bytes; /* delivered */
     uint64_t too_big_answers;
-    uint64_t again; /* packed: datagrams sent again */
-    uint64_t gone;  /* packed: lost, and too late to be sent again */
+    uint64_t again;  /* packed: datagrams sent again */
+    uint64_t gone;   /* packed: lost, and too late to be sent again */
+    uint64_t copies; /* packed: datagrams that went over one path more */
 };
 
 struct session {
@@ -111,7 +112,7 @@ struct session {
     struct session_stats stats; /* but what pack counts: session_stats_get() */
     uint64_t too_big_ns;        /* when the next packet-too-big may go */
     uint64_t watch_ns;          /* packed, several paths: when to look at their lanes */
-    enum bond_policy policy;    /* when the classes say nothing of it */
+    enum bond_policy policy;    /* of classes that the table says nothing of */
 };
 
 void session_init(struct session *s, const struct session_opts *opts);
@@ -197,7 +198,8 @@ void session_lane_trusted(struct session *s, struct pack_lane *lane);
 /* What the client says of a path: its status, priority and weight. */
 void session_set_path(struct session *s, const struct path_report *report);
 
-/* How packets are spread over the paths, unless the classes say so. */
+/* How packets are spread over the paths, unless the table of classes says so. BOND_FAILOVER also
+ * says that failover in that table is meant, not priority. */
 void session_set_policy(struct session *s, enum bond_policy policy);
 
 /* A lane of a session with several paths is suspect after this time without an answer. A call over
@@ -207,7 +209,7 @@ void session_set_policy(struct session *s, enum bond_policy policy);
 /* Whether several paths are up. */
 static inline bool session_has_paths(const struct session *s)
 {
-    return s->pack && s->pack->sched.n_up > 1;
+    return s->pack && pack_paths_up(s->pack) > 1;
 }
 
 /* Whether the path has a lane that is not suspect; whether another one has; whether the policy

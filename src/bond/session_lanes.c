@@ -108,7 +108,7 @@ static const struct pack_lane *fastest_out(const struct pack *p)
 static bool is_stale(const struct pack *p, const struct pack_lane *lane,
                      const struct pack_lane *best)
 {
-    return p->sched.n_up > 1 && best->out.at_ns > lane->out.at_ns + STALE_NS;
+    return pack_paths_up(p) > 1 && best->out.at_ns > lane->out.at_ns + STALE_NS;
 }
 
 /* By the peer's reports; until there are any, and when the last one is old because little goes over

@@ -1,6 +1,9 @@
 /* A session over several paths: what is known of each, who may take what, and when to look for one
  * that has fallen silent. With one path nothing of this costs anything. */
+#include <string.h>
+
 #include "base/util.h"
+#include "bond/class.h"
 #include "bond/session_internal.h"
 
 /* How often the lanes of several paths are looked at while they carry. */
@@ -11,56 +14,95 @@
 #define MORE_MAX_NS (100 * NS_PER_MS)
 #define WATCH_NS (10 * NS_PER_MS)
 
+static void learn_of_lanes(struct pack *p)
+{
+    for (unsigned i = 0; i < SCHED_PATHS; i++) {
+        p->path[i].up = p->path[i].works = false;
+        p->path[i].extra_ns = TIME_NEVER_NS;
+    }
+    for (const struct pack_lane *l = p->lanes; l; l = l->next) {
+        struct sched_path *path = &p->path[pack_lane_path(l->number)];
+
+        path->up = true;
+        path->works |= !l->suspect;
+        path->extra_ns = MIN(path->extra_ns, l->extra_ns);
+    }
+}
+
+/* A bit for each path that some class gives packets. */
+static uint16_t in_use(const struct session *s)
+{
+    uint16_t set = 0;
+
+    for (unsigned i = 0; i < PACKED_CLASSES; i++)
+        if (class_is_used(s->classes, (uint8_t)i))
+            set |= s->pack->sched[i].in_use;
+    return set;
+}
+
 bool session_paths_update(struct session *s)
 {
-    struct sched *sched = &s->pack->sched;
-    bool changed;
+    struct pack *p = s->pack;
+    bool changed = false;
+    uint16_t now;
 
-    for (unsigned i = 0; i < SCHED_PATHS; i++) {
-        sched->path[i].up = sched->path[i].works = false;
-        sched->path[i].extra_ns = TIME_NEVER_NS;
-    }
-    for (const struct pack_lane *l = s->pack->lanes; l; l = l->next) {
-        struct sched_path *p = &sched->path[pack_lane_path(l->number)];
-
-        p->up = true;
-        p->works |= !l->suspect;
-        p->extra_ns = MIN(p->extra_ns, l->extra_ns);
-    }
-    changed = sched_update(sched);
-    s->queue.more_ns = MIN(sched->difference_ns, MORE_MAX_NS);
+    learn_of_lanes(p);
+    for (unsigned i = 0; i < PACKED_CLASSES; i++)
+        changed |= sched_update(&p->sched[i]);
+    now = in_use(s);
+    for (unsigned i = 0; p->copies && i < SCHED_PATHS; i++)
+        if (!(now >> i & 1))
+            pack_copies_drop(p, i);
+    s->queue.more_ns = MIN(p->sched[CLASS_TCP].difference_ns, MORE_MAX_NS);
     return changed;
 }
 
-/* Balanced: whether a flow is one of the path that asks. */
-static bool is_of_path(void *user, uint64_t flow)
+/* Whether the path that asks may have what is first of a flow: balanced, and when classes use the
+ * paths in different ways. */
+static bool is_for_path(void *user, const struct pkt *first, bool sparse)
 {
-    const struct pack *p = user;
+    struct pack *p = user;
+    const struct sched *sched = &p->sched[p->apart ? pack_class_of_packet(p, first) : CLASS_TCP];
+    uint64_t now_ns = p->asking_ns, again_ns = now_ns + LEFT_NS;
+    bool may = false;
 
-    return sched_path_of(&p->sched, flow) == p->asking;
+    if (sched->policy == BOND_BALANCED)
+        return sched_path_of(sched, first->flow) == p->asking;
+    if (!sparse || !sched_is_slow(sched, p->asking))
+        may = sched_may_take(sched, p->asking, now_ns, now_ns - first->queued_ns, &again_ns);
+    if (!may)
+        p->kick_ns = MIN(p->kick_ns, again_ns);
+    return may;
+}
+
+static void ask_for_each_flow(struct session *s, unsigned path, uint64_t now_ns)
+{
+    s->pack->asking = path;
+    s->pack->asking_ns = now_ns;
+    s->queue.mine = is_for_path;
+    s->queue.mine_user = s->pack;
 }
 
 void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t now_ns)
 {
-    struct sched *sched = &s->pack->sched;
+    struct sched *sched = &s->pack->sched[CLASS_TCP];
     unsigned path = pack_lane_path(lane->number);
     uint64_t again_ns, waited_ns = 0;
     const struct pkt *first;
-    bool slow;
 
     s->pack->may = PACK_MAY_ALL;
-    if (!session_has_paths(s))
+    if (!session_has_paths(s) && !s->pack->pinned)
         return;
-    if (sched->policy == BOND_BALANCED) {
-        s->pack->asking = path;
-        s->queue.mine = is_of_path;
-        s->queue.mine_user = s->pack;
+    if (s->pack->apart || sched->policy == BOND_BALANCED)
+        ask_for_each_flow(s, path, now_ns);
+    if (s->pack->apart) {
+        s->pack->may = in_use(s) >> path & 1 ? PACK_MAY_ALL : PACK_MAY_END;
+        return;
     }
-    slow = sched_is_slow(sched, path);
-    if (slow && s->queue.n && (first = fq_front(&s->queue, now_ns)))
+    if (sched_minds_wait(sched, path) && s->queue.n && (first = fq_front(&s->queue, now_ns)))
         waited_ns = now_ns - first->queued_ns;
     if (sched_may_take(sched, path, now_ns, waited_ns, &again_ns)) {
-        if (slow)
+        if (sched_is_slow(sched, path))
             s->pack->may = PACK_MAY_BULK;
         return;
     }
@@ -76,7 +118,12 @@ void session_paths_pulled(struct session *s, const struct pack_lane *lane, uint6
     if (!session_has_paths(s))
         return;
     if (out)
-        sched_took(&s->pack->sched, pack_lane_path(lane->number), now_ns, pkt_total(out));
+        sched_took(&s->pack->sched[CLASS_TCP], pack_lane_path(lane->number), now_ns,
+                   pkt_total(out));
+    if (s->pack->copied) {
+        s->pack->copied = false;
+        session_kick(s);
+    }
     if (!out && s->pack->may == PACK_MAY_BULK && s->queue.n)
         s->pack->kick_ns = MIN(s->pack->kick_ns, now_ns + LEFT_NS);
 }
@@ -84,18 +131,26 @@ void session_paths_pulled(struct session *s, const struct pack_lane *lane, uint6
 /* --- policy ------------------------------------------------------------------------------------
  */
 
-static enum bond_policy policy_of(const struct session *s)
+static bool is_spread_alike(const struct sched *a, const struct sched *b)
 {
-    for (unsigned i = 0; s->classes && i < s->classes->n; i++) {
-        if (s->classes->v[i].class != CLASS_TCP)
+    return a->policy == b->policy && (a->policy != BOND_PIN || a->pin == b->pin) &&
+           (a->policy != BOND_DUPLICATE || a->copies == b->copies);
+}
+
+static void spread(struct session *s)
+{
+    struct pack *p = s->pack;
+
+    p->apart = p->pinned = p->duplicated = false;
+    for (unsigned i = 0; i < PACKED_CLASSES; i++) {
+        class_spread(s->classes, (uint8_t)i, s->policy, &p->sched[i]);
+        if (!class_is_used(s->classes, (uint8_t)i))
             continue;
-        if (s->classes->v[i].treatment == CLASS_BALANCED)
-            return BOND_BALANCED;
-        if (s->classes->v[i].treatment == CLASS_FAILOVER)
-            return s->policy == BOND_FAILOVER ? BOND_FAILOVER : BOND_PRIORITY;
-        return BOND_AGGREGATE;
+        p->apart |= !is_spread_alike(&p->sched[i], &p->sched[CLASS_TCP]);
+        p->pinned |= p->sched[i].policy == BOND_PIN;
+        p->duplicated |=
+            p->sched[i].policy == BOND_DUPLICATE || p->sched[i].policy == BOND_LOWEST_LATENCY;
     }
-    return s->policy;
 }
 
 static void update_and_kick(struct session *s)
@@ -106,7 +161,7 @@ static void update_and_kick(struct session *s)
 
 void session_paths_set_policy(struct session *s)
 {
-    s->pack->sched.policy = policy_of(s);
+    spread(s);
     update_and_kick(s);
 }
 
@@ -119,12 +174,15 @@ void session_set_policy(struct session *s, enum bond_policy policy)
 
 void session_paths_reset(struct session *s)
 {
-    s->pack->sched = (struct sched){.policy = policy_of(s)};
+    memset(s->pack->path, 0, sizeof(s->pack->path));
+    for (unsigned i = 0; i < PACKED_CLASSES; i++)
+        s->pack->sched[i] = (struct sched){.path = s->pack->path};
+    spread(s);
 }
 
 void session_set_path(struct session *s, const struct path_report *r)
 {
-    struct sched_path *p = s->pack ? &s->pack->sched.path[r->path] : NULL;
+    struct sched_path *p = s->pack ? &s->pack->path[r->path] : NULL;
 
     if (!p || r->serial < p->serial)
         return;
@@ -160,7 +218,7 @@ void session_lane_trusted(struct session *s, struct pack_lane *lane)
 
 bool session_path_works(const struct session *s, unsigned path)
 {
-    return s->pack && s->pack->sched.path[path].works;
+    return s->pack && s->pack->path[path].works;
 }
 
 bool session_other_path_works(const struct session *s, unsigned path)
@@ -173,24 +231,24 @@ bool session_other_path_works(const struct session *s, unsigned path)
 
 bool session_path_in_use(const struct session *s, unsigned path)
 {
-    return s->pack && sched_in_use(&s->pack->sched, path);
+    return s->pack && in_use(s) >> path & 1;
 }
 
 void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns, uint64_t rate)
 {
     lane->rtt_min_ns = rtt_min_ns;
     if (s->pack)
-        s->pack->sched.path[pack_lane_path(lane->number)].rate = rate;
+        s->pack->path[pack_lane_path(lane->number)].rate = rate;
 }
 
 uint64_t session_path_rate(const struct session *s, unsigned path)
 {
-    return s->pack ? s->pack->sched.path[path].rate : 0;
+    return s->pack ? s->pack->path[path].rate : 0;
 }
 
 uint64_t session_path_extra_ns(const struct session *s, unsigned path)
 {
-    return s->pack && s->pack->sched.path[path].up ? s->pack->sched.path[path].extra_ns : 0;
+    return s->pack && s->pack->path[path].up ? s->pack->path[path].extra_ns : 0;
 }
 
 static bool is_sending(const struct session *s)

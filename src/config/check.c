@@ -348,6 +348,69 @@ static void check_path(const struct check_input *in, unsigned i, struct config_r
                    "this bind_ip ties the path to no WAN");
 }
 
+static bool is_path(const struct tunnel_config *c, const char *name)
+{
+    for (unsigned i = 0; i < c->n_paths; i++)
+        if (!strcmp(c->paths[i].name, name))
+            return true;
+    return false;
+}
+
+/* "'wan1', 'wan2'" */
+static void path_names(const struct tunnel_config *c, char *buf, size_t size)
+{
+    size_t at = 0;
+
+    buf[0] = 0;
+    for (unsigned i = 0; i < c->n_paths && at < size; i++)
+        at += (size_t)snprintf(buf + at, size - at, "%s'%s'", i ? ", " : "", c->paths[i].name);
+}
+
+static void check_pin(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+    const struct key_place *pin = place(in, CONFIG_KEY_MULTIPATH_PIN);
+    char names[160], hint[192];
+
+    path_names(c, names, sizeof(names));
+    snprintf(hint, sizeof(hint), "name one of %s", names);
+    if (c->multipath_policy != CONFIG_MP_PIN) {
+        if (pin->state == KEY_GOOD)
+            report_add(report, false, pin->at, "set multipath_policy to pin, or remove it",
+                       "multipath_pin has no effect with this multipath_policy");
+        return;
+    }
+    if (pin->state == KEY_ABSENT)
+        report_add(report, true, place(in, CONFIG_KEY_MULTIPATH_POLICY)->at,
+                   "name the path in multipath_pin", "multipath_policy pin names no path");
+    else if (pin->state == KEY_GOOD && c->n_paths && !is_path(c, c->multipath_pin))
+        report_add(report, true, pin->at, hint, "multipath_pin: no path is called '%s'",
+                   c->multipath_pin);
+}
+
+static void check_treatment(const struct check_input *in, struct config_report *report)
+{
+    const struct tunnel_config *c = in->config;
+
+    check_pin(in, report);
+    if (good(in, CONFIG_KEY_MULTIPATH_COPIES) && c->multipath_policy != CONFIG_MP_DUPLICATE)
+        report_add(report, false, place(in, CONFIG_KEY_MULTIPATH_COPIES)->at,
+                   "set multipath_policy to duplicate, or remove it",
+                   "multipath_copies has no effect with this multipath_policy");
+    else if (c->multipath_policy == CONFIG_MP_DUPLICATE && c->multipath_copies > c->n_paths)
+        report_add(report, false,
+                   place(in, good(in, CONFIG_KEY_MULTIPATH_COPIES) ? CONFIG_KEY_MULTIPATH_COPIES
+                                                                   : CONFIG_KEY_MULTIPATH_POLICY)
+                       ->at,
+                   "add paths to multipath_paths, or ask for fewer copies",
+                   "%u copies of each packet, but %u path%s", c->multipath_copies, c->n_paths,
+                   c->n_paths == 1 ? "" : "s");
+    if (good(in, CONFIG_KEY_MULTIPATH_DEADLINE) && c->multipath_recovery == CONFIG_RECOVERY_NONE)
+        report_add(report, false, place(in, CONFIG_KEY_MULTIPATH_DEADLINE)->at,
+                   "set multipath_recovery to resend, or remove it",
+                   "multipath_deadline has no effect: nothing is sent again");
+}
+
 static void check_paths(const struct check_input *in, struct config_report *report)
 {
     const struct tunnel_config *c = in->config;
@@ -367,6 +430,7 @@ static void check_paths(const struct check_input *in, struct config_report *repo
     if (!c->session_extension)
         report_add(report, true, enabled_at, "set session_extension to true",
                    "multipath_enabled needs the session extension");
+    check_treatment(in, report);
 }
 
 /* A relative name depends on the directory that the program happens to be started in. */

@@ -39,7 +39,17 @@ enum config_mp_policy {
     CONFIG_MP_PRIORITY,
     CONFIG_MP_FAILOVER,
     CONFIG_MP_BALANCED,
-    CONFIG_MP_BOND
+    CONFIG_MP_BOND,
+    CONFIG_MP_PIN,
+    CONFIG_MP_DUPLICATE,
+    CONFIG_MP_LOWEST_LATENCY
+};
+enum config_mp_recovery { CONFIG_RECOVERY_RESEND, CONFIG_RECOVERY_NONE };
+enum config_mp_order {
+    CONFIG_ORDER_AUTO,
+    CONFIG_ORDER_NONE,
+    CONFIG_ORDER_REORDER,
+    CONFIG_ORDER_RECOVER
 };
 
 /* Where the UDP socket is bound: to an address, or to an interface and whatever address it has
@@ -130,6 +140,11 @@ struct tunnel_config {
 
     bool multipath_enabled;
     enum config_mp_policy multipath_policy;
+    char multipath_pin[CONFIG_PATH_NAME_MAX]; /* pin: the name of the path */
+    uint32_t multipath_copies;                /* duplicate */
+    enum config_mp_recovery multipath_recovery;
+    enum config_mp_order multipath_order;
+    uint32_t multipath_deadline_ms; /* 0 = as doc/protocol.md says of each class */
     struct config_path paths[CONFIG_PATHS_MAX];
     unsigned n_paths;
 };

@@ -8,7 +8,10 @@
 
 static const char *const role_names[] = {"client", "server", NULL};
 static const char *const cc_names[] = {"cubic", "bbr", NULL};
-static const char *const policy_names[] = {"priority", "failover", "balanced", "bond", NULL};
+static const char *const policy_names[] = {"priority", "failover",  "balanced",       "bond",
+                                           "pin",      "duplicate", "lowest-latency", NULL};
+static const char *const recovery_names[] = {"resend", "none", NULL};
+static const char *const order_names[] = {"auto", "none", "reorder", "recover", NULL};
 static const char *const level_names[] = {"error", "info", "debug", NULL};
 
 #define FIELD(type, field) \
@@ -673,7 +676,78 @@ static const struct config_key keys[] = {
                 "first, so that a single flow can have all of them. balanced keeps each flow on "
                 "one path and shares the flows by weight. priority uses the path with the lowest "
                 "priority among those that work. failover uses one path until it fails, then the "
-                "next one in the order of the list that works, and stays there.",
+                "next one in the order of the list that works, and stays there. duplicate sends "
+                "each packet over several paths at once, the quickest that work, and the other end "
+                "delivers it once. lowest-latency uses the path that takes the least time now, and "
+                "another one only for what would wait longer than that takes more. pin uses the "
+                "path of multipath_pin and no other.",
+        },
+    [CONFIG_KEY_MULTIPATH_PIN] =
+        {
+            .name = "multipath_pin",
+            .type = CONFIG_TYPE_LABEL,
+            .roles = CONFIG_FOR_CLIENT,
+            FIELD(tunnel_config, multipath_pin),
+            .unset = "no path: the policy pin needs one",
+            .example = "wan1",
+            .help = "the path that carries all, by its name",
+            .man = "For the policy pin. While that path does not work nothing passes, whatever "
+                   "the others do.",
+        },
+    [CONFIG_KEY_MULTIPATH_COPIES] =
+        {
+            .name = "multipath_copies",
+            .type = CONFIG_TYPE_UINT,
+            .roles = CONFIG_FOR_CLIENT,
+            FIELD(tunnel_config, multipath_copies),
+            .min = 2,
+            .max = CONFIG_PATHS_MAX,
+            .def = "2",
+            .example = "2",
+            .help = "over how many paths each packet goes",
+            .man = "For the policy duplicate. With fewer paths that work there are fewer copies; a "
+                   "path that has no room gets none, and holds up nobody.",
+        },
+    [CONFIG_KEY_MULTIPATH_RECOVERY] =
+        {
+            .name = "multipath_recovery",
+            .type = CONFIG_TYPE_ENUM,
+            .roles = CONFIG_FOR_CLIENT,
+            FIELD(tunnel_config, multipath_recovery),
+            .names = recovery_names,
+            .def = "resend",
+            .example = "resend",
+            .help = "what becomes of lost packets",
+            .man =
+                "resend sends what was lost once more, over any path that the policy uses, until "
+                "multipath_deadline has passed. none leaves that to what is inside the tunnel.",
+        },
+    [CONFIG_KEY_MULTIPATH_DEADLINE] =
+        {
+            .name = "multipath_deadline",
+            .type = CONFIG_TYPE_UINT,
+            .roles = CONFIG_FOR_CLIENT,
+            FIELD(tunnel_config, multipath_deadline_ms),
+            .min = 1,
+            .max = 60000,
+            .unset = "1000 for TCP, 150 for all else",
+            .example = "300",
+            .help = "milliseconds for which a lost packet is sent again",
+            .man = "Counted from when it was sent first. Later it is of no use to anybody.",
+        },
+    [CONFIG_KEY_MULTIPATH_ORDER] =
+        {
+            .name = "multipath_order",
+            .type = CONFIG_TYPE_ENUM,
+            .roles = CONFIG_FOR_CLIENT,
+            FIELD(tunnel_config, multipath_order),
+            .names = order_names,
+            .def = "auto",
+            .example = "auto",
+            .help = "whether the packets of a flow keep their order",
+            .man = "none delivers each as it comes. reorder lets a packet wait for earlier ones as "
+                   "long as another path may still bring them. recover lets it wait for what is "
+                   "sent again, too. auto is recover for TCP and reorder for all else.",
         },
     [CONFIG_KEY_MULTIPATH_PATHS] =
         {

@@ -174,15 +174,11 @@ static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
 /* A session over several paths: who they are, and how they share the traffic. */
 static void fill_paths(const struct instance *inst, struct edge_opts *o)
 {
-    static const enum bond_policy policies[] = {[CONFIG_MP_PRIORITY] = BOND_PRIORITY,
-                                                [CONFIG_MP_FAILOVER] = BOND_FAILOVER,
-                                                [CONFIG_MP_BALANCED] = BOND_BALANCED,
-                                                [CONFIG_MP_BOND] = BOND_AGGREGATE};
     const struct tunnel_config *c = inst->config;
 
     if (!c->multipath_enabled)
         return;
-    o->policy = policies[c->multipath_policy];
+    o->treatment = instance_treatment(c);
     o->n_paths = inst->n_paths;
     for (unsigned i = 0; i < o->n_paths; i++) {
         struct edge_path_opts *p = &o->paths[i];

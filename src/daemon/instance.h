@@ -195,6 +195,11 @@ void instance_look_at_expiry(struct instance *inst);
 /* warnings.c: what someone should look at, into s->warnings. Returns 0 or -ENOMEM. */
 int instance_warn(const struct instance *inst, struct status *s);
 
+/* treatment.c: how all packets of a session over several paths are treated, as the configuration
+ * says; and the same for people, in a buffer of at least STATUS_TEXT_MAX bytes. */
+struct treatment instance_treatment(const struct tunnel_config *c);
+void instance_treatment_str(const struct tunnel_config *c, char *buf, size_t size);
+
 /* policy.c: what the configuration allows, in *ret, which borrows from c, tokens and the list of
  * rules that is returned: free() it when *ret is done with. NULL when out of memory. */
 struct hub_rule *instance_hub_policy(const struct tunnel_config *c, const struct hub_token *tokens,

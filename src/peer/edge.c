@@ -76,7 +76,7 @@ static bool are_valid(const struct edge_opts *o)
         if (o->paths[i].priority > PATH_PRIORITY_MAX || o->paths[i].weight > PATH_WEIGHT_MAX)
             return false;
     return o->max_lanes <= EDGE_LANES_MAX && o->n_paths <= EDGE_PATHS_MAX &&
-           (unsigned)o->policy < BOND_POLICIES;
+           treatment_is_valid(&o->treatment, o->n_paths);
 }
 
 static int make_paths(struct edge *e)
@@ -98,26 +98,15 @@ static int make_paths(struct edge *e)
 }
 
 /* The hub treats what it sends as we do: it is told by the classes. */
-static int tell_policy(struct edge *e)
+static int tell_treatment(struct edge *e)
 {
-    struct class_table t = {.n = 2,
-                            .v = {{.class = CLASS_TCP,
-                                   .copies = 1,
-                                   .recovery = CLASS_RECOVERY_AGAIN,
-                                   .order = CLASS_ORDER_RECOVER,
-                                   .deadline_ms = 1000},
-                                  {.class = CLASS_OTHER,
-                                   .copies = 1,
-                                   .recovery = CLASS_RECOVERY_AGAIN,
-                                   .order = CLASS_ORDER_REORDER,
-                                   .deadline_ms = 150}}};
+    struct treatment *t = &e->opts.treatment;
+    struct class_table table = {.n = 0};
 
-    session_set_policy(&e->session, e->opts.policy);
-    if (e->n_paths < 2 || e->opts.policy == BOND_AGGREGATE)
-        return 0;
-    for (unsigned i = 0; i < t.n; i++)
-        t.v[i].treatment = e->opts.policy == BOND_BALANCED ? CLASS_BALANCED : CLASS_FAILOVER;
-    return session_set_classes(&e->session, &t, true);
+    if (e->n_paths < 2)
+        t->policy = BOND_AGGREGATE;
+    session_set_policy(&e->session, t->policy);
+    return treatment_table(t, &table) ? session_set_classes(&e->session, &table, true) : 0;
 }
 
 int edge_new(const struct edge_opts *opts, struct edge **ret)
@@ -159,7 +148,7 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
                                    .lane_failed = edge_on_lane_failed};
     if (!opts->plain)
         offer_session(e);
-    rv = tell_policy(e);
+    rv = tell_treatment(e);
     if (!rv)
         rv = quic_endpoint_new(&opts->quic, &e->ep);
     if (rv) {

@@ -17,8 +17,8 @@
 
 #include "base/addr.h"
 #include "base/drop.h"
-#include "bond/policy.h"
 #include "bond/session.h"
+#include "bond/treatment.h"
 #include "masque/masque.h"
 #include "quic/quic.h"
 
@@ -85,11 +85,11 @@ struct edge_opts {
     bool no_addresses;              /* ask for none at all: only see whether the tunnel opens */
     bool plain;                     /* do not offer the session extension */
 
-    /* The paths of the session, at most EDGE_PATHS_MAX, and how packets are spread over them. 0 or
-     * 1: there is one, number 0. */
+    /* The paths of the session, at most EDGE_PATHS_MAX, and how packets are treated on them, both
+     * ways. 0 or 1: there is one, number 0, and the policy says nothing. */
     struct edge_path_opts paths[EDGE_PATHS_MAX];
     unsigned n_paths;
-    enum bond_policy policy;
+    struct treatment treatment;
 
     /* Sockets for further lanes of a path (doc/protocol.md, "The session extension"); lane 0 has
      * that of edge_set_addrs(). NULL: each path has one lane. Neither may call the edge.
@@ -113,7 +113,7 @@ struct edge_opts {
 
 struct edge;
 
-/* Returns 0, -ENOMEM or -EINVAL (max_lanes, n_paths, policy, priorities and weights). */
+/* Returns 0, -ENOMEM or -EINVAL (max_lanes, n_paths, treatment, priorities and weights). */
 int edge_new(const struct edge_opts *opts, struct edge **ret);
 void edge_free(struct edge *e);
 

@@ -117,7 +117,7 @@ void edge_tell_classes(struct edge *e, struct masque *m);
 void edge_on_lane_failed(struct masque_side *side, struct quic_lane *lane,
                          const struct quic_fail_info *why);
 
-/* Tell the hub all paths over that tunnel, if the policy needs it. */
+/* Tell the hub all paths over that tunnel, if our classes may need it. */
 void edge_tell_paths(struct edge *e, struct masque *m);
 
 /* --- edge_lanes.c --- */

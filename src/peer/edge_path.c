@@ -207,7 +207,7 @@ static bool takes_too_long(const struct edge_path *p)
 /* Failover: the hub follows us. */
 static void tell_in_use(struct edge *e)
 {
-    if (e->opts.policy != BOND_FAILOVER || e->n_paths < 2)
+    if (e->opts.treatment.policy != BOND_FAILOVER || e->n_paths < 2)
         return;
     for (unsigned i = 0; i < e->n_paths; i++) {
         if (!session_path_in_use(&e->session, i) || e->in_use == i + 1)

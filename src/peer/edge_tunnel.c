@@ -129,14 +129,14 @@ static struct path_report report_of(struct edge *e, unsigned path)
                             .priority = o->priority,
                             .weight = MAX(o->weight, 1u)};
 
-    if (e->opts.policy == BOND_FAILOVER)
+    if (e->opts.treatment.policy == BOND_FAILOVER)
         r.priority = session_path_in_use(&e->session, path) ? 0 : path + 1;
     return r;
 }
 
 void edge_tell_paths(struct edge *e, struct masque *m)
 {
-    if (e->n_paths < 2 || !e->session.pack || e->opts.policy == BOND_AGGREGATE)
+    if (e->n_paths < 2 || !e->session.pack || !e->session.classes)
         return;
     for (unsigned i = 0; i < e->n_paths; i++) {
         struct path_report r = report_of(e, i);

@@ -277,7 +277,7 @@ static void client_values(void **state)
         {"multipath_policy", "bond", NULL},
         {"multipath_policy", "ballanced",
          "'ballanced' is not one of the values; did you mean 'balanced'? Values: priority, "
-         "failover, balanced or bond"},
+         "failover, balanced, bond, pin, duplicate or lowest-latency"},
         {"congestion_control", "cubic", NULL},
         {"congestion_control", "bbr", NULL},
         {"congestion_control", "reno", "'reno' is not one of the values; values: cubic or bbr"},

@@ -79,6 +79,11 @@ static void print_is_exact(void **state)
                         "telemetry_interval: 60\n"
                         "multipath_enabled: false\n"
                         "multipath_policy: bond\n"
+                        "# multipath_pin: not set (no path: the policy pin needs one)\n"
+                        "multipath_copies: 2\n"
+                        "multipath_recovery: resend\n"
+                        "# multipath_deadline: not set (1000 for TCP, 150 for all else)\n"
+                        "multipath_order: auto\n"
                         "multipath_paths:\n"
                         "  - name: w1\n"
                         "    bind_ip: 192.0.2.1\n"
@@ -339,8 +344,14 @@ static void random_client(struct rng *r, struct tunnel_config *c)
         c->route_table = 256 + (uint32_t)rng_below(r, UINT32_MAX - 256);
     if (chance(r))
         c->source_table = 256 + (uint32_t)rng_below(r, UINT32_MAX - 256);
-    c->multipath_policy = (enum config_mp_policy)rng_below(r, 4);
+    c->multipath_recovery = (enum config_mp_recovery)rng_below(r, 2);
+    c->multipath_order = (enum config_mp_order)rng_below(r, 4);
+    c->multipath_copies = 2 + (uint32_t)rng_below(r, CONFIG_PATHS_MAX - 1);
+    c->multipath_deadline_ms = chance(r) ? 1 + (uint32_t)rng_below(r, 60000) : 0;
     random_paths(r, c);
+    c->multipath_policy = (enum config_mp_policy)rng_below(r, c->n_paths ? 7 : 4);
+    if (c->multipath_policy == CONFIG_MP_PIN)
+        snprintf(c->multipath_pin, sizeof(c->multipath_pin), "%s", c->paths[0].name);
 }
 
 static void random_server(struct rng *r, struct tunnel_config *c)
@@ -488,6 +499,11 @@ static void each_key_counts(void **state)
         [CONFIG_KEY_MULTI_CONN_ENABLED] = "true",
         [CONFIG_KEY_MULTIPATH_ENABLED] = "true",
         [CONFIG_KEY_MULTIPATH_POLICY] = "balanced",
+        [CONFIG_KEY_MULTIPATH_PIN] = "other",
+        [CONFIG_KEY_MULTIPATH_COPIES] = "3",
+        [CONFIG_KEY_MULTIPATH_RECOVERY] = "none",
+        [CONFIG_KEY_MULTIPATH_DEADLINE] = "5",
+        [CONFIG_KEY_MULTIPATH_ORDER] = "none",
         [CONFIG_KEY_INSTANCE_ID] = "other",
         [CONFIG_KEY_ROUTES] = "10.9.0.0/16",
         [CONFIG_KEY_ROUTE_TABLE] = "9",

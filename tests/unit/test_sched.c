@@ -5,6 +5,8 @@
 
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/util.h"
 #include "bond/sched.h"
@@ -12,10 +14,13 @@
 #define MS NS_PER_MS
 #define NOW (1000 * NS_PER_S)
 
+static struct sched_path paths[SCHED_PATHS];
+
 static struct sched of(enum bond_policy policy, unsigned n)
 {
-    struct sched s = {.policy = policy};
+    struct sched s = {.path = paths, .policy = policy};
 
+    memset(paths, 0, sizeof(paths));
     for (unsigned i = 0; i < n; i++) {
         s.path[i].up = s.path[i].works = true;
         s.path[i].weight = 1;
@@ -135,13 +140,12 @@ static void backup_paths_are_used_when_there_is_no_other(void **state)
 static void flows_are_spread_by_weight_and_stay(void **state)
 {
     enum { FLOWS = 20000 };
-    struct sched s = of(BOND_BALANCED, 3), less;
+    struct sched s = of(BOND_BALANCED, 3), less = s;
     unsigned n[3] = {0}, moved = 0;
 
     s.path[2].weight = 2;
-    less = s;
-    less.path[0].works = false;
-    sched_update(&less);
+    s.path[0].works = false;
+    sched_update(&less); /* s does not know it yet */
     for (uint64_t flow = 0; flow < FLOWS; flow++) {
         unsigned path = sched_path_of(&s, flow), then = sched_path_of(&less, flow);
 
@@ -155,6 +159,73 @@ static void flows_are_spread_by_weight_and_stay(void **state)
     assert_in_range(n[2], FLOWS / 2 - 400, FLOWS / 2 + 400);
 }
 
+static void pinned_packets_have_one_path_or_none(void **state)
+{
+    struct sched s = of(BOND_PIN, 3);
+
+    s.pin = 1;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1);
+    s.path[1].works = false; /* it may work again: nobody else knows */
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1);
+    assert_false(takes(&s, 0, NS_PER_S));
+    s.path[1].up = false;
+    assert_true(sched_update(&s));
+    assert_int_equal(s.in_use, 0);
+    assert_false(takes(&s, 0, NS_PER_S));
+}
+
+static void copies_go_over_the_quickest_that_work(void **state)
+{
+    struct sched s = of(BOND_DUPLICATE, 4);
+
+    s.copies = 2;
+    s.path[0].extra_ns = 40 * MS;
+    s.path[1].extra_ns = 20 * MS;
+    s.path[3].extra_ns = 30 * MS;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1 | 1 << 2);
+    assert_true(takes(&s, 1, 0));
+    assert_true(takes(&s, 2, 0));
+    assert_false(takes(&s, 3, NS_PER_S));
+    s.path[3].extra_ns = 19 * MS; /* hardly quicker */
+    assert_false(sched_update(&s));
+    s.path[3].extra_ns = 10 * MS;
+    assert_true(sched_update(&s));
+    assert_int_equal(s.in_use, 1 << 2 | 1 << 3);
+    s.path[2].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1 | 1 << 3);
+    s.copies = 16;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 0 | 1 << 1 | 1 << 3);
+}
+
+static void the_quickest_takes_what_another_would_not_bring_sooner(void **state)
+{
+    struct sched s = of(BOND_LOWEST_LATENCY, 2);
+    uint64_t again_ns;
+
+    s.path[0].extra_ns = 30 * MS;
+    sched_update(&s);
+    assert_int_equal(s.current, 1);
+    assert_true(takes(&s, 1, 0));
+    assert_false(sched_may_take(&s, 0, NOW, 10 * MS, &again_ns));
+    assert_int_equal(again_ns, NOW + 20 * MS + SCHED_MARGIN_NS);
+    assert_true(takes(&s, 0, 30 * MS + SCHED_MARGIN_NS));
+    s.path[0].extra_ns = 0;
+    s.path[1].extra_ns = 1 * MS;
+    assert_false(sched_update(&s));
+    assert_int_equal(s.current, 1);
+    s.path[1].extra_ns = 30 * MS;
+    assert_true(sched_update(&s));
+    assert_int_equal(s.current, 0);
+    s.path[0].works = false;
+    sched_update(&s);
+    assert_int_equal(s.current, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -165,6 +236,9 @@ int main(void)
         cmocka_unit_test(failover_stays_where_it_is),
         cmocka_unit_test(backup_paths_are_used_when_there_is_no_other),
         cmocka_unit_test(flows_are_spread_by_weight_and_stay),
+        cmocka_unit_test(pinned_packets_have_one_path_or_none),
+        cmocka_unit_test(copies_go_over_the_quickest_that_work),
+        cmocka_unit_test(the_quickest_takes_what_another_would_not_bring_sooner),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

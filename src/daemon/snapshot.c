@@ -276,6 +276,8 @@ static int fill_edge(struct instance *inst, struct status *s)
     status_set_text(s->state, sizeof(s->state), edge_state_name(state));
     set_reason(inst, state, s);
     fill_server(inst, &s->server);
+    if (inst->config->multipath_enabled)
+        instance_treatment_str(inst->config, s->treatment, sizeof(s->treatment));
     session_stats_get(session, &stats);
     s->traffic = counts_of(&stats);
     s->queue.packets = session_queued(session);

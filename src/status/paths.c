@@ -272,8 +272,9 @@ void status_write_paths(const struct status *s, const struct status *before, uin
 {
     char age[STATUS_WORD_MAX];
 
-    fprintf(out, "%s: %s%s%s for %s\n", s->instance, s->state, *s->reason ? ": " : "", s->reason,
-            status_duration_str(s->state_age_s, age));
+    fprintf(out, "%s: %s%s%s for %s%s%s\n", s->instance, s->state, *s->reason ? ": " : "",
+            s->reason, status_duration_str(s->state_age_s, age), *s->treatment ? "; policy: " : "",
+            s->treatment);
     if (s->n_paths)
         write_table(s, before, (double)ago_ns / NS_PER_S, out);
     for (size_t i = 0; i < s->n_paths; i++)

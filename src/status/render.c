@@ -447,6 +447,10 @@ void status_write_text(const struct status *s, FILE *out)
     fprintf(out, "%llu packet%s, %s of %s\n", (unsigned long long)s->queue.packets,
             plural(s->queue.packets), status_bytes_str(s->queue.bytes, used),
             status_bytes_str(s->queue.max_bytes, bound));
+    if (*s->treatment) {
+        label(out, 2, "policy");
+        fprintf(out, "%s\n", s->treatment);
+    }
     for (size_t i = 0; i < s->n_paths; i++)
         write_path(&s->paths[i], out);
     if (!strcmp(s->role, "server"))

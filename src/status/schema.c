@@ -275,6 +275,8 @@ const struct field schema_status[] = {
           "client: since when the tunnel is not up; null: it is up"),
     UINT(struct status, down_s, "the same in seconds ago"),
     STRINGS(struct status, warnings, "what someone should look at"),
+    TEXT(struct status, treatment,
+         "client with several paths: their policy, and what else holds for packets; else empty"),
     STRINGS(struct status, listen, "server: addresses and UDP ports that it listens on"),
     OPTIONAL(struct status, server, server, "client: the server"),
     OBJECT(struct status, tunnel, tunnel, "our end of the tunnel"),

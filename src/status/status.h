@@ -193,8 +193,9 @@ struct status {
     int64_t down_since_s; /* client: since when the tunnel is not up; 0: it is */
     uint64_t down_s;
     struct status_strings warnings;
-    struct status_strings listen; /* server */
-    struct status_server server;  /* client */
+    char treatment[STATUS_TEXT_MAX]; /* client with several paths: of its packets; else "" */
+    struct status_strings listen;    /* server */
+    struct status_server server;     /* client */
     struct status_tunnel tunnel;
     struct status_offloads offloads;
     struct status_counts traffic;

@@ -9,7 +9,7 @@ import threading
 import ends
 import pytest
 from bond import HUB, Bond, path, plug, write_bond
-from lab import Lab
+from lab import Lab, wait_until
 from traffic import ping
 from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_config
 
@@ -141,6 +141,71 @@ def test_the_flow_goes_on_over_the_rest(lab, policy, what):
         works(lab)
         assert bond.edge.status()["state"] == "up"
         assert "tunnel: pause" not in bond.edge.text()
+
+
+def carried(lab, i):
+    """Bytes that the edge has sent over WAN i."""
+    said = lab.exec("edge", "ip", "-j", "-s", "link", "show", "dev", lab.wan_interface(i)).stdout
+    return json.loads(said)[0]["stats64"]["tx"]["bytes"]
+
+
+def sent_meanwhile(lab, seconds):
+    before = [carried(lab, i) for i in lab.each_wan()]
+    with Stream(lab, seconds) as stream:
+        pass
+    assert stream.lost() == 0, stream.result.text
+    return [carried(lab, i) - b for i, b in zip(lab.each_wan(), before)]
+
+
+@pytest.mark.parametrize("what", [plug, black_hole])
+def test_copies_lose_nothing(lab, what):
+    with running(lab, [path(lab, i) for i in (1, 2)], multipath_policy="duplicate") as bond:
+        all_up(bond)
+        sent = sent_meanwhile(lab, 4)
+        assert min(sent[:2]) > 0.8 * max(sent[:2]), sent
+        with Stream(lab, 10) as stream:
+            for there in (False, True):
+                what(lab, 1, there)
+                bond.wait_states(wan1="up" if there else "(?!up).*", wan2="up")
+        assert stream.lost() == 0, stream.result.text + bond.said()
+        assert "DUP!" not in stream.result.text
+
+
+def test_a_pinned_session_uses_one_path(lab):
+    with running(lab, multipath_policy="pin", multipath_pin="wan2") as bond:
+        all_up(bond)
+        sent = sent_meanwhile(lab, 4)
+        assert sent[1] > 5 * max(sent[0], sent[2]), sent
+        used = {name for name, p in bond.paths().items() if p["in_use"]}
+        assert used == {"wan2"}
+        plug(lab, 2, False)
+        bond.wait_states(wan1="up", wan2="idle", wan3="up")
+        assert ping(lab, "edge", HUB, 10, 0.02).received == 0
+        plug(lab, 2)
+        all_up(bond)
+        reachable(lab, "edge", HUB, 30, (bond.edge, bond.hub))
+
+
+def test_the_quickest_path_carries(lab):
+    """Of two, one takes longer; then the other one does."""
+    def slow_down(slow):
+        for i in (1, 2):
+            lab.wan(i).set("both", f"delay={40 if i == slow else 0}ms")
+        works(lab)
+        wait_until(lambda: bond.paths()[f"wan{slow}"]["extra_delay_us"] > 20000 or works(lab), 60,
+                   f"WAN {slow} is known to be slow:\n{bond.said()}", interval=0.2)
+
+    try:
+        with running(lab, [path(lab, i) for i in (1, 2)],
+                     multipath_policy="lowest-latency") as bond:
+            all_up(bond)
+            for slow, quick in ((1, 2), (2, 1)):
+                slow_down(slow)
+                sent = sent_meanwhile(lab, 4)
+                assert sent[quick - 1] > 4 * sent[slow - 1], (slow, sent)
+    finally:
+        for i in (1, 2):
+            lab.wan(i).reset()
 
 
 def test_a_vanished_interface_is_bound_again(lab):

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "netlink/fib.h"
 #include "netlink/parse.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -10,6 +11,33 @@ static void check(bool ok)
 {
     if (!ok)
         abort();
+}
+
+static void on_route(void *user, const struct fib_route *r)
+{
+    check(r->dst.len <= ip_addr_bits(&r->dst.addr));
+    check((unsigned)r->type < FIB_TYPE_COUNT && (r->type == FIB_TYPE_UNICAST || !r->via.family));
+}
+
+static void check_prefix(const struct ip_prefix *p, uint8_t family)
+{
+    check(!p->addr.family || (p->addr.family == family && p->len <= ip_addr_bits(&p->addr)));
+}
+
+static void parse_fib(const struct nlmsghdr *h)
+{
+    char text[FIB_TEXT_MAX];
+    struct fib_rule r;
+
+    fib_parse_route(h, on_route, NULL);
+    if (fib_parse_rule(h, &r))
+        return;
+    check(memchr(r.iif, 0, sizeof(r.iif)) && memchr(r.oif, 0, sizeof(r.oif)));
+    check_prefix(&r.from, r.family);
+    check_prefix(&r.to, r.family);
+    check((r.family == 4 || r.family == 6) && (unsigned)r.action < FIB_ACTION_COUNT);
+    check(fib_rule_equal(&r, &r));
+    fib_rule_str(&r, text);
 }
 
 static void parse(const struct nlmsghdr *h)
@@ -21,6 +49,7 @@ static void parse(const struct nlmsghdr *h)
     static const struct ip_addr hops[] = {{.family = 4, .b = {10}}, {.family = 6, .b = {0xfe}}};
     struct ip_addr source;
 
+    parse_fib(h);
     if (parse_link(h, &link) == 0) {
         check(link.index > 0);
         check(memchr(link.name, 0, sizeof(link.name)));

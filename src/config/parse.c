@@ -1,12 +1,11 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "base/util.h"
 #include "config/check.h"
+#include "config/input.h"
 #include "config/nearest.h"
 #include "config/report.h"
 #include "config/schema.h"
@@ -16,8 +15,6 @@
 /* From the tree to the struct: every key of a map is looked up in the schema, its value read by
  * its type into the field that the schema names. What cannot be read is reported and leaves the
  * default, and reading goes on. The rules between keys come last (check.c). */
-
-enum { FILE_MAX_BYTES = 1 << 20 };
 
 struct reader {
     struct config_report *report;
@@ -81,33 +78,6 @@ static bool refuse_role(struct reader *r, const struct config_key *k, const stru
 
 /* ---- values ---- */
 
-static bool read_scalar(struct reader *r, const struct config_key *k, const struct yaml_value *v,
-                        void *field)
-{
-    struct value_error err;
-
-    if (v->bad)
-        return false;
-    if (v->kind != YAML_KIND_SCALAR) {
-        report_add(r->report, true, v->at, NULL, "%s: %s where one value is expected", k->name,
-                   v->kind == YAML_KIND_LIST ? "a list" : "a mapping");
-        return false;
-    }
-    if (yaml_value_is_null(v)) {
-        report_add(r->report, true, v->at, "write one, or remove the line", "%s has no value",
-                   k->name);
-        return false;
-    }
-    if (strlen(v->text) != v->len) {
-        report_add(r->report, true, v->at, NULL, "%s: the value has a NUL character", k->name);
-        return false;
-    }
-    if (value_read(k, v->text, field, &err))
-        return true;
-    report_add(r->report, true, v->at, err.hint, "%s: %s", k->name, err.text);
-    return false;
-}
-
 static bool read_entry(struct reader *r, const struct config_key *list, const struct yaml_value *v,
                        unsigned index, void *entry);
 
@@ -143,7 +113,7 @@ static bool read_element(struct reader *r, const struct config_key *k, const str
         return read_entry(r, k, v, i, field);
     if (at)
         at[i] = v->at;
-    return read_scalar(r, k, v, field);
+    return input_read_scalar(k, v, field, r->report);
 }
 
 /* Where the elements of a list go. Those of a list on the heap are made here, n of them, and
@@ -232,7 +202,7 @@ static void read_map(struct reader *r, const struct config_section *s, const str
             continue;
         }
         ok = k->list_max ? read_list(r, k, v, object)
-                         : read_scalar(r, k, v, (char *)object + k->offset);
+                         : input_read_scalar(k, v, (char *)object + k->offset, r->report);
         place->state = ok ? KEY_GOOD : KEY_BAD;
     }
 }
@@ -341,44 +311,6 @@ int config_parse(const char *text, size_t len, struct tunnel_config *ret,
     return 0;
 }
 
-/* Read all that is left of fd into buf, at most size bytes. Returns the number, or -errno; -EFBIG
- * when there is more. */
-static ssize_t read_all(int fd, char *buf, size_t size)
-{
-    size_t len = 0;
-    char more;
-
-    for (;;) {
-        ssize_t n = len < size ? read(fd, buf + len, size - len) : read(fd, &more, 1);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (!n)
-            return (ssize_t)len;
-        if (len == size)
-            return -EFBIG;
-        len += (size_t)n;
-    }
-}
-
-/* The same of a file by its name. */
-static ssize_t read_file(const char *file, char *buf, size_t size)
-{
-    bool is_stdin = !strcmp(file, "-");
-    /* O_NONBLOCK: nobody waits for the writer of a FIFO */
-    _cleanup_close_ int fd = is_stdin ? fcntl(0, F_DUPFD_CLOEXEC, 3)
-                                      : open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-
-    if (fd < 0 || fstat(fd, &st))
-        return -errno;
-    if (!is_stdin && !S_ISREG(st.st_mode))
-        return -EINVAL;
-    return read_all(fd, buf, size);
-}
-
 void config_report_unreadable(struct config_report *report, int err)
 {
     const struct config_where nowhere = {0};
@@ -395,8 +327,8 @@ void config_report_unreadable(struct config_report *report, int err)
 
 int config_load(const char *file, struct tunnel_config *ret, struct config_report *report)
 {
-    char *text = malloc(FILE_MAX_BYTES);
-    ssize_t n = text ? read_file(file, text, FILE_MAX_BYTES) : -ENOMEM;
+    char *text = malloc(INPUT_BYTES_MAX);
+    ssize_t n = text ? input_read_file(file, text, INPUT_BYTES_MAX) : -ENOMEM;
     int err = (int)n;
 
     if (n >= 0)

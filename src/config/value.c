@@ -175,7 +175,7 @@ static bool read_range(const struct config_key *k, const char *s, void *field,
         hi = leading_number(last, &m);
     if (!form || !m || last[m] || (*s == '0' && n > 1) || (*last == '0' && m > 1)) {
         refuse(err, s, "is neither a number nor MIN..MAX");
-        set_hint(err, "write for example %s", k->def);
+        set_hint(err, "write for example %s", k->def ? k->def : k->example);
         return false;
     }
     if (lo < k->min || hi < k->min || lo > k->max || hi > k->max) {

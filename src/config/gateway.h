@@ -1,0 +1,77 @@
+/* The configuration of the gateway, as plain structs: which links this machine has, what comes from
+ * which interface leaves by which of them, and the firewall around that.
+ *
+ * YAML text -> (gateway_schema.c, positions kept) -> struct gateway_config. Pure: looks at nothing
+ * but the text. */
+#ifndef CONFIG_GATEWAY_H
+#define CONFIG_GATEWAY_H
+
+#include "config/config.h"
+
+enum {
+    GATEWAY_LINKS_MAX = 64,
+    GATEWAY_POLICIES_MAX = 64,
+    GATEWAY_PREFIXES_MAX = 16, /* of a link, and of what a policy lets through */
+    GATEWAY_PORTS_MAX = 16
+};
+
+enum gateway_link_type { GATEWAY_LINK_WAN, GATEWAY_LINK_TUNNEL };
+
+/* What becomes of a packet that has no way. */
+enum gateway_closed { GATEWAY_CLOSED_BLACKHOLE, GATEWAY_CLOSED_UNREACHABLE };
+
+enum gateway_forward { GATEWAY_FORWARD_ACCEPT, GATEWAY_FORWARD_DROP };
+
+struct gateway_link {
+    char name[CONFIG_PATH_NAME_MAX];
+    enum gateway_link_type type;
+    char device[16];
+    uint32_t table;                  /* 0: none; nothing can be pinned to it */
+    struct ip_addr gateway;          /* of a WAN, where the kernel names none; family 0: none */
+    char over[CONFIG_PATH_NAME_MAX]; /* of a tunnel: the WAN that carries it; "" = not known */
+    struct ip_addr hub;              /* of a tunnel: its far end, reached over that WAN */
+    bool masquerade;
+    struct ip_prefix prefixes[GATEWAY_PREFIXES_MAX]; /* networks behind it */
+    unsigned n_prefixes;
+};
+
+/* What comes from the interface leaves by the link, or not at all. */
+struct gateway_policy {
+    char ingress[16];
+    char pin[CONFIG_PATH_NAME_MAX];
+    uint32_t priority;
+    struct ip_prefix reach[GATEWAY_PREFIXES_MAX]; /* by the routes of the table main all the same */
+    unsigned n_reach;
+};
+
+struct gateway_config {
+    uint32_t first_priority, last_priority; /* every rule is within */
+    uint32_t mark, mark_mask;               /* of what may leave by a link that masquerades */
+    enum gateway_closed closed;
+    enum gateway_forward forward; /* what no policy speaks of */
+    bool ipv6;                    /* false: no IPv6 from a policed interface goes anywhere */
+    enum log_level log_level;
+    struct gateway_link links[GATEWAY_LINKS_MAX];
+    unsigned n_links;
+    struct gateway_policy policies[GATEWAY_POLICIES_MAX];
+    unsigned n_policies;
+    struct config_range open_udp[GATEWAY_PORTS_MAX];
+    unsigned n_open_udp;
+};
+
+/* Read and check FILE ("-" is standard input). Everything as of config_load(); the struct owns
+ * nothing. */
+int gateway_config_load(const char *file, struct gateway_config *ret, struct config_report *report);
+
+/* The same from memory. */
+int gateway_config_parse(const char *text, size_t len, struct gateway_config *ret,
+                         struct config_report *report);
+
+/* The link of that name: its index, or -1. */
+int gateway_config_link(const struct gateway_config *c, const char *name);
+
+/* Sections of the schema, for the manual page. */
+struct config_section;
+extern const struct config_section gateway_schema, gateway_link_schema, gateway_policy_schema;
+
+#endif

@@ -1,0 +1,62 @@
+/* Keys of the gateway's configuration, in the order of gateway_schema.c. */
+#ifndef CONFIG_GATEWAY_SCHEMA_H
+#define CONFIG_GATEWAY_SCHEMA_H
+
+#include "config/gateway.h"
+#include "config/schema.h"
+
+enum gateway_key_id {
+    GATEWAY_KEY_LINKS,
+    GATEWAY_KEY_POLICIES,
+    GATEWAY_KEY_OPEN_UDP,
+    GATEWAY_KEY_FORWARD,
+    GATEWAY_KEY_CLOSED,
+    GATEWAY_KEY_IPV6,
+    GATEWAY_KEY_FIRST_PRIORITY,
+    GATEWAY_KEY_LAST_PRIORITY,
+    GATEWAY_KEY_MARK,
+    GATEWAY_KEY_MARK_MASK,
+    GATEWAY_KEY_LOG_LEVEL,
+    GATEWAY_KEY_COUNT
+};
+
+enum gateway_link_key_id {
+    GATEWAY_LINK_KEY_NAME,
+    GATEWAY_LINK_KEY_TYPE,
+    GATEWAY_LINK_KEY_DEVICE,
+    GATEWAY_LINK_KEY_TABLE,
+    GATEWAY_LINK_KEY_GATEWAY,
+    GATEWAY_LINK_KEY_OVER,
+    GATEWAY_LINK_KEY_HUB,
+    GATEWAY_LINK_KEY_MASQUERADE,
+    GATEWAY_LINK_KEY_PREFIXES,
+    GATEWAY_LINK_KEY_COUNT
+};
+
+enum gateway_policy_key_id {
+    GATEWAY_POLICY_KEY_INGRESS,
+    GATEWAY_POLICY_KEY_PIN,
+    GATEWAY_POLICY_KEY_PRIORITY,
+    GATEWAY_POLICY_KEY_REACH,
+    GATEWAY_POLICY_KEY_COUNT
+};
+
+/* Where the values of one entry stand: line 0 when the key is not there. */
+struct gateway_places {
+    struct config_where at;                            /* the entry */
+    struct config_where key[GATEWAY_LINK_KEY_COUNT];   /* its values */
+    struct config_where element[GATEWAY_PREFIXES_MAX]; /* of its list of prefixes */
+    bool bad;                                          /* one of its values could not be read */
+};
+_Static_assert((int)GATEWAY_POLICY_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT, "key[] is too small");
+
+struct gateway_input {
+    const struct gateway_config *config;
+    struct config_where key[GATEWAY_KEY_COUNT];
+    struct gateway_places link[GATEWAY_LINKS_MAX], policy[GATEWAY_POLICIES_MAX];
+};
+
+/* The rules between keys; each violation is reported. */
+void gateway_check_rules(const struct gateway_input *in, struct config_report *report);
+
+#endif

@@ -3,6 +3,7 @@
  *
  *      genman mpquic.8
  *      genman mpquic.yaml.5 CLIENT-EXAMPLE SERVER-EXAMPLE
+ *      genman mpquic-gateway.yaml.5 EDGE-EXAMPLE HUB-EXAMPLE
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "base/exitcode.h"
 #include "base/util.h"
 #include "cli/cli.h"
+#include "config/gateway_schema.h"
 #include "config/schema.h"
 
 enum { WRAP_COLUMN = 78 };
@@ -208,6 +210,32 @@ static int write_page_yaml(const char *client_example, const char *server_exampl
     return 0;
 }
 
+static int write_page_gateway(const char *edge_example, const char *hub_example)
+{
+    write_head("mpquic-gateway.yaml", "MPQUIC-GATEWAY.YAML", "5",
+               "configuration of the mpquic gateway");
+    printf(".Sh DESCRIPTION\n");
+    write_text("The configuration says which links the machine has, WANs and tunnels, and what "
+               "comes from which interface leaves by which of them. It is a YAML mapping of the "
+               "keys below, as of");
+    printf(".Xr mpquic.yaml 5 .\n.Pp\n.Dl mpquic gateway check -c FILE\n.Pp\n");
+    write_text("checks a file, and what others have on this machine.");
+    printf(".Sh KEYS\n");
+    write_keys(&gateway_schema);
+    printf(".Ss Keys of a link\nEach entry of\n.Ic links\nis a mapping of these keys.\n");
+    write_keys(&gateway_link_schema);
+    printf(".Ss Keys of a policy\nEach entry of\n.Ic policies\nis a mapping of these keys.\n");
+    write_keys(&gateway_policy_schema);
+    printf(".Sh EXAMPLES\n");
+    if (write_example(edge_example, "An edge"))
+        return 1;
+    printf(".Pp\n");
+    if (write_example(hub_example, "Its hub"))
+        return 1;
+    printf(".Sh SEE ALSO\n.Xr mpquic.yaml 5 ,\n.Xr mpquic 8\n");
+    return 0;
+}
+
 /* ---- mpquic(8) ---- */
 
 static void write_option_synopsis(const struct cli_verb *v)
@@ -328,6 +356,10 @@ static void write_files(void)
     write_text("The time that an instance knew last, for machines whose clock stops.");
     printf(".It Pa /var/lib/mpquic/NAME.reset\n");
     write_text("A secret of a hub, from which it tells edges that it was restarted.");
+    printf(".It Pa /run/mpquic/gateway.lock\n");
+    write_text("Held by whoever changes what the gateway has in the kernel.");
+    printf(".It Pa /var/lib/mpquic/gateway.settings\n");
+    write_text("Settings of the kernel that the gateway has changed, with their former values.");
     printf(".It Pa /usr/share/doc/mpquic/\n");
     write_text("tutorial.md: from two fresh machines to the first packet. install.md: running "
                "tunnels as services. security.md: what is promised. Examples.");
@@ -368,7 +400,7 @@ static int write_page_mpquic(void)
            ".Pp\n.Dl mpquic join edge1.mpquic\n"
            ".Pp\nCheck every configuration of a machine:\n"
            ".Pp\n.Dl mpquic check /etc/mpquic/*.yaml\n"
-           ".Sh SEE ALSO\n.Xr mpquic.yaml 5\n.Sh STANDARDS\n"
+           ".Sh SEE ALSO\n.Xr mpquic-gateway.yaml 5 ,\n.Xr mpquic.yaml 5\n.Sh STANDARDS\n"
            "RFC 9484, Proxying IP in HTTP;\n"
            "RFC 9221, An Unreliable Datagram Extension to QUIC;\n"
            "RFC 9297, HTTP Datagrams and the Capsule Protocol.\n");
@@ -381,6 +413,9 @@ int main(int argc, char **argv)
         return write_page_mpquic();
     if (argc == 4 && !strcmp(argv[1], "mpquic.yaml.5"))
         return write_page_yaml(argv[2], argv[3]);
-    fprintf(stderr, "usage: genman mpquic.8 | genman mpquic.yaml.5 CLIENT SERVER\n");
+    if (argc == 4 && !strcmp(argv[1], "mpquic-gateway.yaml.5"))
+        return write_page_gateway(argv[2], argv[3]);
+    fprintf(stderr, "usage: genman mpquic.8 | genman mpquic.yaml.5 CLIENT SERVER |"
+                    " genman mpquic-gateway.yaml.5 EDGE HUB\n");
     return 2;
 }

@@ -31,7 +31,8 @@ struct cli_verb {
 };
 
 extern const struct cli_verb cli_tunnel, cli_init, cli_join, cli_leave, cli_check, cli_print,
-    cli_pki, cli_status, cli_peers, cli_paths, cli_reload, cli_tun, cli_help, cli_version;
+    cli_pki, cli_status, cli_peers, cli_paths, cli_reload, cli_tun, cli_gateway, cli_help,
+    cli_version;
 
 /* In the order in which help lists them, NULL at the end. */
 extern const struct cli_verb *const cli_verbs[];

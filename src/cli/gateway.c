@@ -1,0 +1,168 @@
+#include "cli/gateway.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/place.h"
+#include "base/util.h"
+
+enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
+                                  const char **ret_file)
+{
+    int c;
+
+    while ((c = cli_getopt(verb, argc, argv)) != -1) {
+        if (c != 'c')
+            return EXIT_CODE_USAGE;
+        *ret_file = optarg;
+    }
+    if (optind < argc) {
+        cli_usage_error(verb, "unexpected argument '%s'", argv[optind]);
+        return EXIT_CODE_USAGE;
+    }
+    if (verb->options && !*ret_file) {
+        cli_usage_error(verb, "option -c FILE is missing");
+        return EXIT_CODE_USAGE;
+    }
+    return EXIT_CODE_OK;
+}
+
+enum exit_code gatewaycli_load(const char *file, struct gateway_config *ret, FILE *out)
+{
+    struct config_report report = {0};
+    int rv = gateway_config_load(file, ret, &report);
+
+    config_report_write(&report, file, out);
+    config_report_done(&report);
+    return rv ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+}
+
+int gatewaycli_state_file(char *buf, size_t size)
+{
+    char dir[PLACE_PATH_MAX];
+    int rv = place_state_dir(dir, sizeof(dir));
+
+    if (rv)
+        return rv;
+    if (mkdir(dir, 0755) && errno != EEXIST)
+        return -errno;
+    return snprintf(buf, size, "%s/gateway.settings", dir) < (int)size ? 0 : -ENAMETOOLONG;
+}
+
+struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c)
+{
+    char state[PLACE_PATH_MAX + 32];
+    struct gateway *g = NULL;
+    int rv = gatewaycli_state_file(state, sizeof(state));
+
+    if (!rv)
+        rv = gateway_open(c, state, &g);
+    if (rv)
+        fprintf(stderr, "mpquic %s: %s\n", verb->name, strerror(-rv));
+    return g;
+}
+
+/* --- the lock -------------------------------------------------------------------------- */
+
+static int open_lock(void)
+{
+    char dir[PLACE_PATH_MAX], path[PLACE_PATH_MAX + 16];
+    int rv = place_run_dir(dir, sizeof(dir)), fd;
+
+    if (rv)
+        return rv;
+    if (mkdir(dir, 0755) && errno != EEXIST)
+        return -errno;
+    snprintf(path, sizeof(path), "%s/gateway.lock", dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    return fd < 0 ? -errno : fd;
+}
+
+static pid_t read_pid(int fd)
+{
+    char text[16] = "";
+
+    if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
+        return 0;
+    return (pid_t)strtol(text, NULL, 10);
+}
+
+int gatewaycli_lock(pid_t *ret_pid)
+{
+    int fd = open_lock();
+
+    if (fd < 0)
+        return fd;
+    if (flock(fd, LOCK_EX | LOCK_NB)) {
+        int err = errno;
+
+        *ret_pid = read_pid(fd);
+        close(fd);
+        return err == EWOULDBLOCK ? -EAGAIN : -err;
+    }
+    if (ftruncate(fd, 0) || dprintf(fd, "%d\n", (int)getpid()) < 0) {
+        close(fd);
+        return -EIO;
+    }
+    return fd;
+}
+
+pid_t gatewaycli_holder(void)
+{
+    pid_t pid = 0;
+    int fd = open_lock();
+
+    if (fd < 0)
+        return fd;
+    if (flock(fd, LOCK_SH | LOCK_NB))
+        pid = read_pid(fd);
+    close(fd);
+    return pid;
+}
+
+int gatewaycli_lock_or_say(const struct cli_verb *verb)
+{
+    pid_t pid = 0;
+    int fd = gatewaycli_lock(&pid);
+
+    if (fd == -EAGAIN)
+        fprintf(
+            stderr,
+            "mpquic %s: the gateway is at work (process %d): stop it first, or have it read its "
+            "configuration again: kill -HUP %d\n",
+            verb->name, (int)pid, (int)pid);
+    else if (fd < 0)
+        fprintf(stderr, "mpquic %s: cannot lock the gateway: %s\n", verb->name, strerror(-fd));
+    return fd;
+}
+
+/* --- the verb -------------------------------------------------------------------------- */
+
+static const struct cli_verb *const subs[] = {
+    &cli_gateway_check,
+    &cli_gateway_plan,
+    &cli_gateway_apply,
+    &cli_gateway_run,
+    &cli_gateway_down,
+    &cli_gateway_status,
+    NULL,
+};
+
+const struct cli_verb cli_gateway = {
+    .name = "gateway",
+    .summary = "pin what comes from an interface to a WAN or tunnel",
+    .args = "",
+    .text =
+        "The gateway sees that what comes from an interface leaves by one link, a WAN or a tunnel, "
+        "and by no other way: not while the link is down, at boot, during a change, or while "
+        "somebody else empties nftables. It makes routes, rules and a table of nftables of its "
+        "own, and touches nothing that others have made. What it made stays in force when it "
+        "stops; mpquic gateway down removes it.",
+    .subs = subs,
+};

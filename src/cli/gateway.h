@@ -1,0 +1,37 @@
+/* What the verbs of `mpquic gateway` share. */
+#ifndef CLI_GATEWAY_H
+#define CLI_GATEWAY_H
+
+#include "base/exitcode.h"
+#include "cli/cli.h"
+#include "config/gateway.h"
+#include "wan/gateway.h"
+
+extern const struct cli_verb cli_gateway_check, cli_gateway_plan, cli_gateway_apply,
+    cli_gateway_down, cli_gateway_status, cli_gateway_run;
+
+/* Parse the options: -c FILE, which must be there when the verb has it. Says what is wrong. Returns
+ * EXIT_CODE_OK or EXIT_CODE_USAGE. */
+enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
+                                  const char **ret_file);
+
+/* Read the configuration and write its problems to out. */
+enum exit_code gatewaycli_load(const char *file, struct gateway_config *ret, FILE *out);
+
+/* A gateway for a verb, NULL after having said why. c NULL: as in gateway_open(). */
+struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c);
+
+/* Where the values are that settings had before. Returns 0 or -ENAMETOOLONG. */
+int gatewaycli_state_file(char *buf, size_t size);
+
+/* There is one gateway on a machine, or in a network namespace with a run directory of its own: who
+ * changes the kernel holds this lock. Returns a descriptor, which keeps it until it is closed;
+ * -EAGAIN: the process *ret_pid (0: not known) has it; other -errno. gatewaycli_holder(): that
+ * process, 0 when nobody has it, or -errno. */
+int gatewaycli_lock(pid_t *ret_pid);
+pid_t gatewaycli_holder(void);
+
+/* As gatewaycli_lock(), saying what is wrong. */
+int gatewaycli_lock_or_say(const struct cli_verb *verb);
+
+#endif

@@ -1,0 +1,306 @@
+/* The model. For every interface with a policy, in both families (LAN -> link with table T):
+ *
+ *      first   iif LAN to HUB/32  ->  nothing          the hub's route in T is for sockets
+ *      first   iif LAN to BEHIND  ->  nothing          networks behind links are not the Internet
+ *      first   iif LAN to REACH   ->  main, but for its default routes
+ *      own     iif LAN [fwmark M] ->  T
+ *      last    iif LAN            ->  nothing          the guard
+ *
+ * and in T, for ever, `blackhole default metric 4294967295`; while the link is up `default dev
+ * LINK` before it. The guard and the blackhole never depend on the state of anything, so whatever
+ * else is missing, by failure, by a flush, or because a change is half done, what comes from LAN
+ * goes to its own link or nowhere. The mark M is set by nftables only where it also translates:
+ * without its rules nothing leaves that has to be translated.
+ *
+ * A tunnel reaches its hub over its own WAN by `oif WAN to HUB/32 -> T`, which sockets bound to
+ * that interface look into, and the route HUB/32 there. Packets that are forwarded have no oif.
+ *
+ * Nothing leads LAN to the networks that merely happen to be connected: that would be the
+ * provider's network of another WAN too. */
+#include "wan/desired.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "wan/firewall.h"
+
+struct builder {
+    const struct gateway_config *c;
+    const struct wan_facts *f;
+    struct wan_link_state state[GATEWAY_LINKS_MAX];
+    struct wan_objects *o;
+    int err;
+};
+
+static void add_rule(struct builder *b, const struct fib_rule *r)
+{
+    int rv = wan_objects_add_rule(b->o, r);
+
+    if (rv)
+        b->err = rv;
+}
+
+static void add_route(struct builder *b, const struct fib_route *r)
+{
+    int rv = wan_objects_add_route(b->o, r);
+
+    if (rv)
+        b->err = rv;
+}
+
+static void add_setting(struct builder *b, int value, const char *family, const char *dev,
+                        const char *name)
+{
+    char path[WAN_SETTING_NAME_MAX];
+    int rv;
+
+    if (dev)
+        snprintf(path, sizeof(path), "net/%s/conf/%s/%s", family, dev, name);
+    else
+        snprintf(path, sizeof(path), "net/%s/%s", family, name);
+    rv = wan_objects_add_setting(b->o, path, value);
+    if (rv)
+        b->err = rv;
+}
+
+static uint8_t version(enum wan_family family)
+{
+    return family == WAN_V4 ? 4 : 6;
+}
+
+static enum fib_action closed_action(const struct gateway_config *c)
+{
+    return c->closed == GATEWAY_CLOSED_BLACKHOLE ? FIB_ACTION_BLACKHOLE : FIB_ACTION_UNREACHABLE;
+}
+
+static struct ip_prefix default_of(enum wan_family family)
+{
+    return (struct ip_prefix){.addr.family = version(family)};
+}
+
+static struct ip_prefix host(const struct ip_addr *a)
+{
+    return (struct ip_prefix){.addr = *a, .len = (uint8_t)ip_addr_bits(a)};
+}
+
+/* The best metric that a route can have: whatever else is in the table comes behind. */
+static uint32_t best_metric(enum wan_family family)
+{
+    return family == WAN_V4 ? 0 : 1;
+}
+
+/* --- links ----------------------------------------------------------------------------- */
+
+static struct fib_route route_to(const struct ip_prefix *dst, uint32_t table, enum fib_type type,
+                                 uint32_t metric)
+{
+    return (struct fib_route){.dst = ip_prefix_network(dst),
+                              .table = table,
+                              .type = type,
+                              .metric = metric,
+                              .protocol = FIB_PROTOCOL};
+}
+
+/* By way of a link that is up. */
+static void add_way(struct builder *b, const struct ip_prefix *dst, uint32_t table, unsigned link,
+                    const struct wan_hop *hop)
+{
+    struct fib_route r =
+        route_to(dst, table, FIB_TYPE_UNICAST, best_metric(wan_family_of(&dst->addr)));
+
+    r.index = b->f->link[link].index;
+    r.via = hop->via;
+    r.onlink = hop->onlink;
+    add_route(b, &r);
+}
+
+static void add_floor(struct builder *b, const struct ip_prefix *dst, uint32_t table,
+                      enum fib_type type)
+{
+    struct fib_route r = route_to(dst, table, type, WAN_METRIC_FLOOR);
+
+    add_route(b, &r);
+}
+
+/* How sockets bound to the WAN of a tunnel reach its hub. A socket is told when it cannot, by an
+ * error that says so; a blackhole would say EINVAL. */
+static void add_hub(struct builder *b, unsigned i)
+{
+    const struct gateway_link *l = &b->c->links[i];
+    enum wan_family family = wan_family_of(&l->hub);
+    int wan = gateway_config_link(b->c, l->over);
+    struct ip_prefix dst = host(&l->hub);
+    struct fib_rule r = {.family = version(family),
+                         .priority = b->c->first_priority,
+                         .to = dst,
+                         .action = FIB_ACTION_TABLE,
+                         .table = l->table,
+                         .protocol = FIB_PROTOCOL};
+    static const struct wan_hop straight;
+
+    if (!l->hub.family || wan < 0 || (family == WAN_V6 && !b->c->ipv6))
+        return;
+    snprintf(r.oif, sizeof(r.oif), "%s", b->c->links[wan].device);
+    add_rule(b, &r);
+    add_floor(b, &dst, l->table, FIB_TYPE_UNREACHABLE);
+    if (b->state[wan].reason[family] != WAN_REASON_UP &&
+        b->state[wan].reason[family] != WAN_REASON_NO_GATEWAY)
+        return;
+    if (wan_link_is_near(&b->f->link[wan], &l->hub))
+        add_way(b, &dst, l->table, (unsigned)wan, &straight);
+    else if (b->state[wan].hop[family].known)
+        add_way(b, &dst, l->table, (unsigned)wan, &b->state[wan].hop[family]);
+}
+
+static void add_prefixes(struct builder *b, unsigned i)
+{
+    const struct wan_link_facts *f = &b->f->link[i];
+    static const struct wan_hop straight;
+
+    for (unsigned n = 0; n < b->c->links[i].n_prefixes; n++) {
+        const struct ip_prefix *p = &b->c->links[i].prefixes[n];
+
+        add_floor(b, p, FIB_TABLE_MAIN, FIB_TYPE_UNREACHABLE);
+        if (!f->index || !f->up || !f->carrier)
+            continue;
+        if (b->c->links[i].type == GATEWAY_LINK_TUNNEL)
+            add_way(b, p, FIB_TABLE_MAIN, i, &straight);
+        else if (b->state[i].hop[wan_family_of(&p->addr)].known)
+            add_way(b, p, FIB_TABLE_MAIN, i, &b->state[i].hop[wan_family_of(&p->addr)]);
+    }
+}
+
+static void add_link(struct builder *b, unsigned i)
+{
+    const struct gateway_link *l = &b->c->links[i];
+
+    for (enum wan_family family = 0; l->table && family < (b->c->ipv6 ? WAN_FAMILIES : WAN_V6);
+         family++) {
+        struct ip_prefix all = default_of(family);
+
+        add_floor(b, &all, l->table,
+                  b->c->closed == GATEWAY_CLOSED_BLACKHOLE ? FIB_TYPE_BLACKHOLE
+                                                           : FIB_TYPE_UNREACHABLE);
+        if (b->state[i].reason[family] == WAN_REASON_UP)
+            add_way(b, &all, l->table, i, &b->state[i].hop[family]);
+    }
+    add_hub(b, i);
+    add_prefixes(b, i);
+    if (b->c->ipv6 && l->type == GATEWAY_LINK_WAN && b->f->link[i].accept_ra > 0)
+        add_setting(b, 2, "ipv6", l->device, "accept_ra"); /* as a router it would ignore them */
+    if (l->masquerade)
+        add_setting(b, 1, "ipv4", l->device, "src_valid_mark"); /* answers are marked too */
+}
+
+/* --- policies -------------------------------------------------------------------------- */
+
+/* Do the routes of the link's table say where the packets of a policy go? Not while one of
+ * somebody else would. */
+static bool may_lead(const struct builder *b, unsigned link, enum wan_family family)
+{
+    switch (b->f->link[link].foreign[family]) {
+    case WAN_FOREIGN_NONE:
+        return true;
+    case WAN_FOREIGN_BEHIND:
+        return b->state[link].reason[family] == WAN_REASON_UP;
+    default:
+        return false;
+    }
+}
+
+static bool overlap(const struct ip_prefix *a, const struct ip_prefix *b)
+{
+    return a->addr.family == b->addr.family &&
+           (ip_prefix_contains(a, &b->addr) || ip_prefix_contains(b, &a->addr));
+}
+
+static bool reaches(const struct gateway_policy *p, const struct ip_prefix *to)
+{
+    for (unsigned i = 0; i < p->n_reach; i++)
+        if (overlap(&p->reach[i], to))
+            return true;
+    return false;
+}
+
+/* What is not for the link: hubs, of every tunnel, because a LAN may be on its way from one table
+ * to another; and networks behind any link that the policy does not say are reached. */
+static void add_ends(struct builder *b, const struct gateway_policy *p, struct fib_rule r)
+{
+    r.priority = b->c->first_priority;
+    r.action = closed_action(b->c);
+    for (unsigned i = 0; i < b->c->n_links; i++) {
+        const struct gateway_link *l = &b->c->links[i];
+
+        if (l->hub.family == r.family) {
+            r.to = host(&l->hub);
+            add_rule(b, &r);
+        }
+        for (unsigned j = 0; j < l->n_prefixes; j++) {
+            r.to = ip_prefix_network(&l->prefixes[j]);
+            if (r.to.addr.family == r.family && !reaches(p, &r.to))
+                add_rule(b, &r);
+        }
+    }
+}
+
+static void add_policy_family(struct builder *b, const struct gateway_policy *p, unsigned link,
+                              enum wan_family family)
+{
+    const struct gateway_link *l = &b->c->links[link];
+    struct fib_rule base = {.family = version(family), .protocol = FIB_PROTOCOL}, r;
+
+    snprintf(base.iif, sizeof(base.iif), "%s", p->ingress);
+    r = base;
+    r.priority = b->c->last_priority;
+    r.action = closed_action(b->c);
+    add_rule(b, &r);
+    if (family == WAN_V6 && !b->c->ipv6)
+        return;
+    add_ends(b, p, base);
+    r = base;
+    r.action = FIB_ACTION_TABLE;
+    if (may_lead(b, link, family)) {
+        r.priority = p->priority;
+        r.table = l->table;
+        r.mark = l->masquerade ? b->c->mark : 0;
+        r.mask = l->masquerade ? b->c->mark_mask : 0;
+        add_rule(b, &r);
+    }
+    r = base;
+    r.action = FIB_ACTION_TABLE;
+    r.priority = b->c->first_priority;
+    r.table = FIB_TABLE_MAIN;
+    r.near_only = true;
+    for (unsigned i = 0; i < p->n_reach; i++) {
+        if (wan_family_of(&p->reach[i].addr) != family)
+            continue;
+        r.to = ip_prefix_network(&p->reach[i]);
+        add_rule(b, &r);
+    }
+}
+
+int wan_desired(const struct gateway_config *c, const struct wan_facts *f, struct wan_objects *ret)
+{
+    struct builder b = {.c = c, .f = f, .o = ret};
+
+    *ret = (struct wan_objects){0};
+    for (unsigned i = 0; i < c->n_links; i++)
+        wan_state_of(c, f, i, &b.state[i]);
+    for (unsigned i = 0; i < c->n_links; i++)
+        add_link(&b, i);
+    for (unsigned i = 0; i < c->n_policies; i++) {
+        int link = gateway_config_link(c, c->policies[i].pin);
+
+        for (enum wan_family family = 0; link >= 0 && family < WAN_FAMILIES; family++)
+            add_policy_family(&b, &c->policies[i], (unsigned)link, family);
+    }
+    if (c->n_policies) {
+        add_setting(&b, 1, "ipv4", NULL, "ip_forward");
+        if (c->ipv6)
+            add_setting(&b, 1, "ipv6", "all", "forwarding");
+    }
+    if (!b.err)
+        b.err = firewall_text(c, ret->nft_id, &ret->nft);
+    return b.err;
+}

@@ -1,0 +1,15 @@
+/* The table of nftables: what is translated and marked, and the firewall. */
+#ifndef WAN_FIREWALL_H
+#define WAN_FIREWALL_H
+
+#include "config/gateway.h"
+#include "wan/objects.h"
+
+/* The text of the table, to be freed, and an id that changes with it and stands in its comment;
+ * NULL and "" when there is nothing to say. Pure. 0 or -ENOMEM. */
+int firewall_text(const struct gateway_config *c, char ret_id[static WAN_ID_MAX], char **ret);
+
+/* The id in the comment of a listing; "changed" when it has none that fits its number of lines. */
+void firewall_id(const char *listing, char ret_id[static WAN_ID_MAX]);
+
+#endif

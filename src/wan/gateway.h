@@ -1,0 +1,51 @@
+/* The gateway at work: reads the kernel, finds the difference to what there should be, applies it.
+ * All state is in the kernel (and what settings were before, in one file), so that whoever opens a
+ * gateway goes on from what is there: the daemon after a crash, or a verb of the command line. */
+#ifndef WAN_GATEWAY_H
+#define WAN_GATEWAY_H
+
+#include "wan/mirror.h"
+#include "wan/plan.h"
+
+struct gateway;
+
+/* What happens while a plan is run: each operation, with its result (0 or -errno). */
+typedef void gateway_note_fn(void *user, const struct wan_op *op, int error);
+
+/* state_file: where the values go that settings had. The configuration is copied; NULL: an empty
+ * one, which wants nothing. Returns 0 or -errno. Close accepts NULL and leaves the kernel as it
+ * is. */
+int gateway_open(const struct gateway_config *c, const char *state_file, struct gateway **ret);
+void gateway_close(struct gateway *g);
+
+/* Take another configuration; nothing is changed in the kernel yet. */
+void gateway_set_config(struct gateway *g, const struct gateway_config *c);
+const struct gateway_config *gateway_config(const struct gateway *g);
+
+/* Read the kernel and make the plan. 0 or -errno. The two below tell what came of it, until the
+ * next call. */
+int gateway_look(struct gateway *g);
+const struct wan_plan *gateway_plan(const struct gateway *g);
+const struct wan_mirror *gateway_mirror(const struct gateway *g);
+
+/* Look and run the plan, again until there is none: links may change meanwhile. undo: an error
+ * takes back what was done. Returns 0 or -errno; -EAGAIN: it is never done. */
+int gateway_apply(struct gateway *g, bool undo, gateway_note_fn *note, void *user);
+
+/* Remove all that is ours, and give settings their former values first. As above. */
+int gateway_down(struct gateway *g, gateway_note_fn *note, void *user);
+
+/* What nftables said last. */
+const char *gateway_nft_error(const struct gateway *g);
+
+/* Readable when something has changed that a look may find; take what waits with
+ * gateway_take(), which returns as fib_signal_take(). */
+enum { GATEWAY_SIGNALS = 2 };
+int gateway_signal_fd(const struct gateway *g, unsigned i);
+int gateway_signal_take(struct gateway *g, unsigned i);
+
+/* An operation in one line, "+ rule -4 priority 1001 iif enp6s20 lookup 100". Returns buf. */
+enum { GATEWAY_TEXT_MAX = 320 };
+const char *gateway_op_str(const struct wan_op *op, char buf[static GATEWAY_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,218 @@
+#include "config/gateway.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "config/gateway_schema.h"
+#include "config/value.h"
+
+/* The smallest with a policy, as lines that tests add to. */
+#define LINKS                            \
+    "links:\n"                           \
+    "  - {name: wan1, device: enp7s3}\n" \
+    "  - {name: mpq1, type: tunnel, device: mpq1, table: 100, over: wan1, hub: 203.0.113.10}\n"
+#define POLICIES "policies:\n  - {ingress: enp6s20, pin: mpq1, priority: 1001}\n"
+
+static int parse(const char *text, struct gateway_config *ret, struct config_report *report)
+{
+    memset(report, 0, sizeof(*report));
+    return gateway_config_parse(text, strlen(text), ret, report);
+}
+
+static void accepts(const char *text, struct gateway_config *ret)
+{
+    struct config_report report;
+
+    if (parse(text, ret, &report))
+        config_report_write(&report, "test", stderr);
+    assert_int_equal(report.n, 0);
+    config_report_done(&report);
+}
+
+/* Exactly one error, at that place, with those words. */
+static void refuses(const char *text, unsigned line, unsigned column, const char *words)
+{
+    struct gateway_config c = {.mark = 42};
+    struct config_report report;
+
+    assert_int_equal(parse(text, &c, &report), -EINVAL);
+    assert_int_equal(c.mark, 42); /* untouched */
+    if (report.n != 1 || !strstr(report.v[0].text, words) || report.v[0].line != line ||
+        report.v[0].column != column) {
+        config_report_write(&report, words, stderr);
+        fail();
+    }
+    config_report_done(&report);
+}
+
+static void defaults_and_values(void **state)
+{
+    struct gateway_config c;
+
+    accepts(LINKS POLICIES, &c);
+    assert_int_equal(c.n_links, 2);
+    assert_int_equal(c.links[0].type, GATEWAY_LINK_WAN);
+    assert_int_equal(c.links[1].type, GATEWAY_LINK_TUNNEL);
+    assert_int_equal(c.links[1].table, 100);
+    assert_string_equal(c.links[1].over, "wan1");
+    assert_int_equal(c.links[1].hub.family, 4);
+    assert_int_equal(c.n_policies, 1);
+    assert_string_equal(c.policies[0].pin, "mpq1");
+    assert_int_equal(c.first_priority, 1000);
+    assert_int_equal(c.last_priority, 1099);
+    assert_int_equal(c.mark, 1);
+    assert_int_equal(c.mark_mask, 255);
+    assert_int_equal(c.closed, GATEWAY_CLOSED_BLACKHOLE);
+    assert_int_equal(c.forward, GATEWAY_FORWARD_ACCEPT);
+    assert_false(c.ipv6);
+    assert_int_equal(gateway_config_link(&c, "mpq1"), 1);
+    assert_int_equal(gateway_config_link(&c, "mpq2"), -1);
+}
+
+static void twins_are_refused(void **state)
+{
+    refuses("links:\n  - {name: a, device: d1}\n  - {name: a, device: d2}\n", 3, 12, "this name");
+    refuses("links:\n  - {name: a, device: d1}\n  - {name: b, device: d1}\n", 3, 23, "this device");
+    refuses("links:\n  - {name: a, device: d1, table: 7}\n  - {name: b, device: d2, table: 7}\n", 3,
+            34, "this table");
+    refuses(LINKS POLICIES "  - {ingress: enp6s20, pin: mpq1, priority: 1002}\n", 6, 15,
+            "can never match");
+    refuses(LINKS POLICIES "  - {ingress: enp6s21, pin: mpq1, priority: 1001}\n", 6, 45,
+            "this priority");
+}
+
+static void names_must_be_known(void **state)
+{
+    refuses(LINKS "policies:\n  - {ingress: enp6s20, pin: mqp1, priority: 1001}\n", 5, 29,
+            "no such link");
+    refuses("links:\n  - {name: t, type: tunnel, device: d1, over: wan9}\n", 2, 47, "not there");
+    refuses("links:\n  - {name: t, type: tunnel, device: d1}\n"
+            "  - {name: u, type: tunnel, device: d2, over: t}\n",
+            3, 47, "no wan");
+    refuses(LINKS "policies:\n  - {ingress: enp6s20, pin: wan1, priority: 1001}\n", 5, 29,
+            "has no table");
+    refuses(LINKS "policies:\n  - {ingress: mpq1, pin: mpq1, priority: 1001}\n", 5, 26,
+            "cannot leave");
+    refuses("links:\n  - {name: a, device: d1, tabel: 7}\n", 2, 27, "unknown key 'tabel'");
+}
+
+static void numbers_must_fit(void **state)
+{
+    refuses("links:\n  - {name: a, device: d1, table: 254}\n", 2, 34, "cannot be the link's own");
+    refuses(LINKS "policies:\n  - {ingress: enp6s20, pin: mpq1, priority: 1000}\n", 5, 45,
+            "not between");
+    refuses(LINKS POLICIES "mark: 256\n", 6, 7, "mark_mask does not have");
+    refuses(LINKS POLICIES "first_priority: 2000\nlast_priority: 2001\n", 7, 16,
+            "no priority between");
+    refuses(LINKS "open_udp: [45006..45001]\n", 4, 12, "ends before it begins");
+    refuses(LINKS "open_udp: [x]\n", 4, 12, "neither a number");
+}
+
+static void networks_must_fit(void **state)
+{
+    refuses("links:\n  - {name: a, device: d1, prefixes: 172.16.1.0/30}\n"
+            "  - {name: b, device: d2, prefixes: [172.16.9.0/30, 172.16.0.0/21]}\n",
+            3, 53, "overlaps 172.16.1.0/30 of link a");
+    refuses("links:\n  - {name: a, device: d1, prefixes: 'fd16::/64'}\n", 2, 37, "is of IPv6");
+    refuses(LINKS "policies:\n"
+                  "  - {ingress: enp6s20, pin: mpq1, priority: 1001, reach: 203.0.113.0/24}\n",
+            5, 58, "holds the hub");
+    refuses("links:\n  - {name: a, device: d1, over: b}\n", 2, 33, "only a tunnel");
+    refuses("links:\n  - {name: a, device: d1, hub: 192.0.2.1}\n", 2, 32, "hub is for a tunnel");
+    refuses("links:\n  - {name: a, device: d1, masquerade: true}\n", 2, 39, "without a table");
+}
+
+static void all_problems_are_told(void **state)
+{
+    struct gateway_config c;
+    struct config_report report;
+
+    assert_int_equal(
+        parse("links:\n  - {device: d1, type: van}\n  - 5\npolicies: x\nclosed: maybe\n", &c,
+              &report),
+        -EINVAL);
+    assert_int_equal(report.n, 5);
+    assert_int_equal(report.n_errors, 5);
+    assert_int_equal(report.v[0].line, 2);
+    assert_non_null(strstr(report.v[0].text, "name is missing"));
+    assert_int_equal(report.v[1].column, 24);
+    assert_int_equal(report.v[2].line, 3);
+    assert_int_equal(report.v[3].line, 4);
+    assert_int_equal(report.v[4].line, 5);
+    config_report_done(&report);
+}
+
+/* Every default and example is a value that the reader takes. */
+static void the_schema_is_sound(void **state)
+{
+    static const struct config_section *const all[] = {&gateway_schema, &gateway_link_schema,
+                                                       &gateway_policy_schema};
+    struct value_error err;
+    char field[512];
+
+    for (size_t i = 0; i < ARRAY_LEN(all); i++)
+        for (unsigned j = 0; j < all[i]->n_keys; j++) {
+            const struct config_key *k = &all[i]->keys[j];
+
+            assert_non_null(k->help);
+            assert_true(k->size <= sizeof(field) || k->type == CONFIG_TYPE_SECTION);
+            if (k->type == CONFIG_TYPE_SECTION)
+                continue;
+            assert_true(value_read(k, k->example, field, &err));
+            assert_true(k->required || k->def || k->unset);
+            if (k->def)
+                assert_true(value_read(k, k->def, field, &err));
+        }
+}
+
+static void the_examples_hold_the_values_of_the_site(void **state)
+{
+    struct config_report report = {0};
+    struct gateway_config c;
+    char name[16];
+
+    assert_int_equal(gateway_config_load(EXAMPLES "/gateway-six/edge.yaml", &c, &report), 0);
+    assert_int_equal(c.n_policies, 6);
+    for (unsigned i = 1; i <= 6; i++) {
+        const struct gateway_policy *p = &c.policies[i - 1];
+        const struct gateway_link *l = &c.links[gateway_config_link(&c, p->pin)];
+
+        snprintf(name, sizeof(name), "enp6s%u", 19 + i);
+        assert_string_equal(p->ingress, name);
+        assert_int_equal(p->priority, 1000 + i);
+        snprintf(name, sizeof(name), "mpq%u", i);
+        assert_string_equal(l->device, name);
+        assert_int_equal(l->table, 99 + i);
+        snprintf(name, sizeof(name), "enp7s%u", 2 + i);
+        assert_string_equal(c.links[gateway_config_link(&c, l->over)].device, name);
+    }
+    assert_int_equal(gateway_config_load(EXAMPLES "/gateway-six/hub.yaml", &c, &report), 0);
+    assert_int_equal(c.n_open_udp, 2);
+    assert_int_equal(c.open_udp[0].max, 45006);
+    assert_int_equal(c.forward, GATEWAY_FORWARD_DROP);
+    assert_int_equal(report.n, 0);
+    config_report_done(&report);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_and_values),
+        cmocka_unit_test(twins_are_refused),
+        cmocka_unit_test(names_must_be_known),
+        cmocka_unit_test(numbers_must_fit),
+        cmocka_unit_test(networks_must_fit),
+        cmocka_unit_test(all_problems_are_told),
+        cmocka_unit_test(the_schema_is_sound),
+        cmocka_unit_test(the_examples_hold_the_values_of_the_site),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

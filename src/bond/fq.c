@@ -547,8 +547,3 @@ void fq_took(struct fq *q, uint64_t now_ns, uint32_t payload, uint32_t bytes)
         pkt_free(q->opts.pool, take_first(q, f));
     account_gone(q, f, now_ns, queued_ns, bytes);
 }
-
-struct pkt *fq_pop(struct fq *q, uint64_t now_ns)
-{
-    return fq_front(q, now_ns) ? fq_take(q, now_ns) : NULL;
-}

@@ -175,7 +175,4 @@ struct pkt *fq_take(struct fq *q, uint64_t now_ns);
  * `taken`), which leave in packets of `bytes` in all. When nothing is left of it, it is gone. */
 void fq_took(struct fq *q, uint64_t now_ns, uint32_t payload, uint32_t bytes);
 
-/* fq_front() and fq_take(). */
-struct pkt *fq_pop(struct fq *q, uint64_t now_ns);
-
 #endif

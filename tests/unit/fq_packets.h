@@ -53,4 +53,10 @@ static inline void fq_packet_push(struct fq *q, uint64_t now_ns, struct pkt *pkt
     fq_push(q, now_ns, pkt, &v);
 }
 
+/* The packet whose turn it is, as a session takes it; NULL when there is none. */
+static inline struct pkt *fq_packet_pop(struct fq *q, uint64_t now_ns)
+{
+    return fq_front(q, now_ns) ? fq_take(q, now_ns) : NULL;
+}
+
 #endif

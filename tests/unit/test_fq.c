@@ -90,7 +90,7 @@ static uint32_t push(struct fixture *f, uint64_t now_ns, uint32_t flow, uint32_t
 /* The flow of the next packet, which is given back; -1 when there is none. */
 static int pop(struct fixture *f, uint64_t now_ns)
 {
-    struct pkt *pkt = fq_pop(&f->q, now_ns);
+    struct pkt *pkt = fq_packet_pop(&f->q, now_ns);
     int flow = pkt ? (int)fq_packet_flow(pkt) : -1;
 
     pkt_free(f->pool, pkt);
@@ -109,20 +109,20 @@ static void a_flow_keeps_its_order(void **state)
 {
     struct fixture *f = *state;
 
-    assert_null(fq_pop(&f->q, T0));
+    assert_null(fq_packet_pop(&f->q, T0));
     for (unsigned i = 0; i < 100; i++)
         push(f, T0 + i, 1, 100 + i);
     assert_int_equal(f->q.n, 100);
     assert_int_equal(f->q.bytes, 100 * 100 + 99 * 100 / 2);
     for (unsigned i = 0; i < 100; i++) {
-        struct pkt *pkt = fq_pop(&f->q, T0 + MS);
+        struct pkt *pkt = fq_packet_pop(&f->q, T0 + MS);
 
         assert_int_equal(fq_packet_number(pkt), i);
         assert_int_equal(pkt->len, 100 + i);
         assert_null(pkt->next);
         pkt_free(f->pool, pkt);
     }
-    assert_null(fq_pop(&f->q, T0 + MS));
+    assert_null(fq_packet_pop(&f->q, T0 + MS));
     assert_int_equal(f->q.bytes, 0);
     assert_int_equal(f->q.stats.popped, 100);
     assert_int_equal(f->q.stats.wait_max_ns, MS);
@@ -279,7 +279,7 @@ static void the_rest_of_a_super_packet(void **state)
 
     fq_packet_push(&f->q, T0, super(f, 1, 10, 0));
     take(f, T0, NULL);
-    pkt = fq_pop(&f->q, T0);
+    pkt = fq_packet_pop(&f->q, T0);
     assert_int_equal(pkt->taken, 1000);
     assert_int_equal(f->q.bytes, 0);
     fq_unpop(&f->q, T0, pkt);
@@ -358,18 +358,18 @@ static void back_in_front(void **state)
 
     for (unsigned i = 0; i < 4; i++)
         push(f, T0, 1, 100);
-    a = fq_pop(&f->q, T0 + MS);
-    b = fq_pop(&f->q, T0 + MS);
+    a = fq_packet_pop(&f->q, T0 + MS);
+    b = fq_packet_pop(&f->q, T0 + MS);
     fq_unpop(&f->q, T0 + MS, b);
     fq_unpop(&f->q, T0 + MS, a);
     for (unsigned i = 0; i < 4; i++) {
-        struct pkt *pkt = fq_pop(&f->q, T0 + MS);
+        struct pkt *pkt = fq_packet_pop(&f->q, T0 + MS);
 
         assert_int_equal(fq_packet_number(pkt), i);
         assert_int_equal(pkt->queued_ns, T0);
         if (i == 3) { /* into a flow that has gone */
             fq_unpop(&f->q, T0 + MS, pkt);
-            pkt = fq_pop(&f->q, T0 + MS);
+            pkt = fq_packet_pop(&f->q, T0 + MS);
         }
         pkt_free(f->pool, pkt);
     }
@@ -410,7 +410,7 @@ static void with_ecn_it_is_marked(void **state)
     for (unsigned i = 0; i < 30; i++)
         push_ecn(f, T0, 1, 1500, 2);
     for (unsigned t = 0; t < 1300; t++) {
-        struct pkt *pkt = fq_pop(&f->q, T0 + t * MS);
+        struct pkt *pkt = fq_packet_pop(&f->q, T0 + t * MS);
 
         assert_int_equal(plain_csum(0, pkt->data, 20), 0);
         marks += (pkt->data[1] & 3) == 3;
@@ -523,7 +523,7 @@ static void the_fattest_pays(void **state)
         push(f, T0, 4, 1000);
     assert_int_equal(f->drops.n[DROP_QUEUE_FULL], 12);
     assert_true(f->q.bytes <= BYTES);
-    while ((pkt = fq_pop(&f->q, T0))) {
+    while ((pkt = fq_packet_pop(&f->q, T0))) {
         if (fq_packet_flow(pkt) == 2 && !n++)
             assert_int_equal(fq_packet_number(pkt), 312);
         pkt_free(f->pool, pkt);
@@ -681,7 +681,7 @@ static void without_flows_all_share(void **state)
     fq_init(&q, &o);
     for (uint32_t i = 0; i < 20; i++)
         fq_packet_push(&q, T0, fq_packet(f->pool, i % 3, i, 1000, 0));
-    while ((pkt = fq_pop(&q, T0))) {
+    while ((pkt = fq_packet_pop(&q, T0))) {
         assert_int_equal(fq_packet_number(pkt), n++);
         pkt_free(f->pool, pkt);
     }

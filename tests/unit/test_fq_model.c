@@ -291,7 +291,7 @@ static void step_push(struct world *w)
 
 static void step_pop(struct world *w)
 {
-    struct pkt *pkt = fq_pop(&w->q, w->now);
+    struct pkt *pkt = fq_packet_pop(&w->q, w->now);
     unsigned flow = 0, each[FLOWS];
     struct m_packet p = {0};
     bool mark = false;

@@ -15,8 +15,12 @@ static inline void session_kick(struct session *s)
         s->opts.kick(s->opts.kick_user);
 }
 
-/* A GAPS or DELAY frame has come. */
-void session_on_report(struct session *s, uint64_t now_ns, const struct packed_frame *f);
+/* A GAPS or DELAY frame has come. True: session_lanes_adapt() is to follow, once for all frames of
+ * a datagram: it looks at every lane, and a datagram has room for more than a hundred frames. */
+bool session_on_report(struct session *s, uint64_t now_ns, const struct packed_frame *f);
+
+/* Something has become known of the lanes. */
+void session_lanes_adapt(struct session *s);
 
 /* Packets have come: there may be something to report, now or later. */
 void session_reports_look(struct session *s, uint64_t now_ns);

@@ -39,7 +39,7 @@ static uint64_t clamp(uint64_t v, uint64_t low, uint64_t high)
     return MAX(low, MIN(v, high));
 }
 
-/* The shortest and the longest that is known; 0: none is. */
+/* The shortest and the longest round trip that is known; 0: none is. */
 static void rtt_range(const struct pack *p, uint64_t *ret_least_ns, uint64_t *ret_most_ns)
 {
     *ret_least_ns = *ret_most_ns = 0;
@@ -50,12 +50,30 @@ static void rtt_range(const struct pack *p, uint64_t *ret_least_ns, uint64_t *re
     }
 }
 
+/* What lanes are measured against. It is found once for all of them: a peer may have hundreds. */
+struct known {
+    const struct pack_lane *best; /* the fastest way out, by the peer's reports; NULL: there are
+                                   * none */
+    uint64_t least_ns, most_ns;   /* rtt_range() */
+};
+
+static struct known known_of(const struct pack *p)
+{
+    struct known k = {.best = NULL};
+
+    rtt_range(p, &k.least_ns, &k.most_ns);
+    for (const struct pack_lane *l = p->lanes; l; l = l->next)
+        if (l->out.known && (!k.best || packed_seq_diff(l->out.least, k.best->out.least) < 0))
+            k.best = l;
+    return k;
+}
+
 /* How much later than over another lane something may come over the slowest. */
-static uint64_t late_ns(const struct pack *p)
+static uint64_t late_ns(const struct pack *p, const struct known *k)
 {
     int32_t fastest = 0, slowest = 0;
     bool any = false, all = true;
-    uint64_t late, least_ns, most_ns;
+    uint64_t late;
     uint32_t zero = 0;
 
     if (p->n_lanes < 2)
@@ -75,10 +93,8 @@ static uint64_t late_ns(const struct pack *p)
         any = true;
     }
     late = delay_to_ns((uint32_t)(slowest - fastest));
-    if (!all) { /* of one that nothing is known of: at most half its round trip */
-        rtt_range(p, &least_ns, &most_ns);
-        late = MAX(late, most_ns / 2);
-    }
+    if (!all) /* of one that nothing is known of: at most half its round trip */
+        late = MAX(late, k->most_ns / 2);
     return late + LATE_MIN_NS;
 }
 
@@ -94,16 +110,6 @@ static uint64_t mend_ns(const struct pack *p, uint64_t late)
     return p->lanes ? ROUNDS * (round_ns + ACK_DELAY_NS) + late : TIME_NEVER_NS;
 }
 
-static const struct pack_lane *fastest_out(const struct pack *p)
-{
-    const struct pack_lane *best = NULL;
-
-    for (const struct pack_lane *l = p->lanes; l; l = l->next)
-        if (l->out.known && (!best || packed_seq_diff(l->out.least, best->out.least) < 0))
-            best = l;
-    return best;
-}
-
 /* A path that is given little knows little: what was last reported of it may be its own queue. */
 static bool is_stale(const struct pack *p, const struct pack_lane *lane,
                      const struct pack_lane *best)
@@ -113,26 +119,24 @@ static bool is_stale(const struct pack *p, const struct pack_lane *lane,
 
 /* By the peer's reports; until there are any, and when the last one is old because little goes over
  * the lane's path, half of what their least round trips differ by. */
-static uint64_t extra_ns(const struct pack *p, const struct pack_lane *lane)
+static uint64_t extra_ns(const struct pack *p, const struct known *k, const struct pack_lane *lane)
 {
-    const struct pack_lane *best = fastest_out(p);
-    uint64_t least_ns, most_ns;
+    const struct pack_lane *best = k->best;
 
     if (best && lane->out.known && !is_stale(p, lane, best))
         return delay_to_ns((lane->out.least - best->out.least) & PACKED_TIME_MASK);
     if (best && lane->out.known && lane->rtt_min_ns && best->rtt_min_ns)
         return (lane->rtt_min_ns - MIN(lane->rtt_min_ns, best->rtt_min_ns)) / 2;
-    rtt_range(p, &least_ns, &most_ns);
-    return lane->rtt_ns ? (lane->rtt_ns - least_ns) / 2 : 0;
+    return lane->rtt_ns ? (lane->rtt_ns - k->least_ns) / 2 : 0;
 }
 
-/* Something has become known. */
-static void adapt(struct session *s)
+void session_lanes_adapt(struct session *s)
 {
-    uint64_t late = late_ns(s->pack);
+    const struct known k = known_of(s->pack);
+    uint64_t late = late_ns(s->pack, &k);
 
     for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
-        l->extra_ns = MIN(extra_ns(s->pack, l), (uint64_t)EXTRA_MAX_NS);
+        l->extra_ns = MIN(extra_ns(s->pack, &k, l), (uint64_t)EXTRA_MAX_NS);
     session_paths_update(s);
     reasm_set_patience(
         s->reasm, &(struct reasm_patience){.late_ns = late, .mend_ns = mend_ns(s->pack, late)});
@@ -143,7 +147,7 @@ void session_lane_begin(struct session *s, struct pack_lane *lane, uint8_t numbe
     if (!s->pack)
         return;
     pack_lane_begin(s->pack, lane, number);
-    adapt(s);
+    session_lanes_adapt(s);
 }
 
 void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t rtt_ns,
@@ -153,7 +157,7 @@ void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns
     lane->rtt_var_ns = var_ns;
     lane->rtt_due_ns = now_ns + RTT_INTERVAL_NS;
     if (s->reasm)
-        adapt(s);
+        session_lanes_adapt(s);
 }
 
 /* --- what the peer reports ------------------------------------------------------------------- */
@@ -161,9 +165,12 @@ void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns
 int session_lane_delay(const struct session *s, const struct pack_lane *lane,
                        uint64_t *ret_extra_ns, uint64_t *ret_spread_ns)
 {
+    struct known k;
+
     if (!s->pack || !lane->out.known)
         return -ENOENT;
-    *ret_extra_ns = extra_ns(s->pack, lane);
+    k = known_of(s->pack);
+    *ret_extra_ns = extra_ns(s->pack, &k, lane);
     *ret_spread_ns = delay_to_ns(lane->out.spread);
     return 0;
 }
@@ -173,10 +180,9 @@ static void on_delay(struct session *s, uint64_t now_ns, const struct packed_fra
     for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
         if (l->number == f->delay.lane)
             delay_out_rx(&l->out, now_ns, f);
-    adapt(s);
 }
 
-void session_on_report(struct session *s, uint64_t now_ns, const struct packed_frame *f)
+bool session_on_report(struct session *s, uint64_t now_ns, const struct packed_frame *f)
 {
     struct packed_gap gaps[PACKED_GAPS_MAX];
 
@@ -184,6 +190,7 @@ void session_on_report(struct session *s, uint64_t now_ns, const struct packed_f
         on_delay(s, now_ns, f);
     else if (f->type == PACKED_GAPS && pack_heed_gaps(s->pack, now_ns, gaps, packed_gaps(f, gaps)))
         session_kick(s);
+    return f->type == PACKED_DELAY;
 }
 
 /* --- what we report -------------------------------------------------------------------------- */
@@ -274,7 +281,7 @@ static void put_delays(struct session *s, struct pkt *out, uint64_t now_ns, size
     rtt_range(s->pack, &least_ns, &most_ns);
     s->reports->delay_ns = now_ns + clamp(least_ns, DELAY_INTERVAL_MIN_NS, DELAY_INTERVAL_MAX_NS);
     s->reports->delay_due = false;
-    adapt(s);
+    session_lanes_adapt(s);
 }
 
 /* A lane that takes longer leaves them to another, as long as that is sooner. */

@@ -43,6 +43,7 @@ void session_rx_packed(struct session *s, struct pack_lane *lane, uint64_t now_n
     struct packed_reader r;
     struct packed_head head;
     struct packed_frame f;
+    bool told = false;
     int rv;
 
     if (packed_open(&r, data, len, &head)) {
@@ -55,7 +56,9 @@ void session_rx_packed(struct session *s, struct pack_lane *lane, uint64_t now_n
         if (f.type == PACKED_PACKET || f.type == PACKED_RANGE || f.type == PACKED_GONE)
             reasm_rx(s->reasm, now_ns, head.class, &f);
         else
-            session_on_report(s, now_ns, &f);
+            told |= session_on_report(s, now_ns, &f);
+    if (told)
+        session_lanes_adapt(s);
     if (rv)
         drop_count(s->opts.drops, DROP_MALFORMED);
     session_reports_look(s, now_ns);

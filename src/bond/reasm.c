@@ -160,6 +160,27 @@ static void rx_unit(struct reasm *r, uint64_t now_ns, unsigned class, struct rea
     reasm_keep_bounds(r, now_ns);
 }
 
+/* Wait for none of these n numbers any longer, which lie in the window; what is complete stays. A
+ * word at a time: a datagram has room for hundreds of such frames. */
+static void forget_units(struct reasm *r, struct reasm_flow *f, uint32_t seq, uint32_t n)
+{
+    while (n) {
+        uint32_t word = seq % REASM_WINDOW / 64;
+        uint64_t mask, open;
+        uint32_t run = reasm_run_in_word(seq, n, &mask);
+
+        mask &= ~f->ready[word];
+        for (open = f->held[word] & mask; open; open &= open - 1)
+            reasm_abandon(r,
+                          reasm_unit_find(r, f, seq - seq % 64 + (uint32_t)__builtin_ctzll(open)));
+        f->done[word] |= mask;
+        seq = reasm_seq_add(seq, run);
+        n -= run;
+    }
+    if (packed_seq_diff(seq, f->top) > 0)
+        f->top = seq;
+}
+
 static void rx_gone(struct reasm *r, uint64_t now_ns, struct reasm_place *place,
                     const struct packed_frame *frame)
 {
@@ -173,18 +194,7 @@ static void rx_gone(struct reasm *r, uint64_t now_ns, struct reasm_place *place,
     f = open_flow(r, now_ns, frame->flow);
     if (!f)
         return;
-    for (int32_t i = from; i < to; i++) {
-        uint32_t seq = reasm_seq_add(place->base, (uint32_t)i);
-        struct reasm_unit *u = reasm_unit_find(r, f, seq);
-
-        if (u && reasm_unit_complete(u))
-            continue;
-        if (u)
-            reasm_abandon(r, u);
-        reasm_bit_set(f->done, seq);
-        if (packed_seq_diff(seq + 1, f->top) > 0)
-            f->top = reasm_seq_add(seq, 1);
-    }
+    forget_units(r, f, reasm_seq_add(place->base, (uint32_t)from), (uint32_t)(to - from));
     reasm_advance(r, now_ns, f);
 }
 

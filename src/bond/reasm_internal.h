@@ -86,6 +86,15 @@ static inline void reasm_bit_clear(uint64_t bits[REASM_WORDS], uint32_t seq)
     bits[seq % REASM_WINDOW / 64] &= ~(UINT64_C(1) << seq % 64);
 }
 
+/* Of n numbers from seq on those that share a word of bits with it: how many, and their bits. */
+static inline uint32_t reasm_run_in_word(uint32_t seq, uint32_t n, uint64_t *ret_mask)
+{
+    uint32_t left = 64 - seq % 64, run = MIN(n, left);
+
+    *ret_mask = (UINT64_MAX >> (64 - run)) << seq % 64;
+    return run;
+}
+
 static inline bool reasm_unit_complete(const struct reasm_unit *u)
 {
     return u->total && u->have == u->total;

@@ -157,25 +157,41 @@ void reasm_abandon(struct reasm *r, struct reasm_unit *u)
     }
 }
 
+/* Numbers from the base on are below it from now on. */
+static void move_base(struct reasm_flow *f, struct reasm_place *place, uint32_t to)
+{
+    uint32_t n = (uint32_t)packed_seq_diff(to, place->base);
+
+    if (n >= REASM_WINDOW)
+        memset(f->done, 0, sizeof(f->done));
+    for (uint32_t seq = place->base, run; n && n < REASM_WINDOW; n -= run) {
+        uint64_t mask;
+
+        run = reasm_run_in_word(seq, n, &mask);
+        f->done[seq % REASM_WINDOW / 64] &= ~mask;
+        seq = reasm_seq_add(seq, run);
+    }
+    place->base = to;
+}
+
+/* From unit to unit that is held: those between cost nothing, however many. */
 void reasm_skip_to(struct reasm *r, uint64_t now_ns, struct reasm_flow *f, uint32_t seq)
 {
     struct reasm_place *place = &r->place[f->number];
 
     r->stats.holes++;
     while (packed_seq_diff(seq, place->base) > 0) {
-        struct reasm_unit *u = reasm_unit_find(r, f, place->base);
+        struct reasm_unit *u = reasm_unit_first(r, f);
 
-        if (packed_seq_diff(seq, place->base) > REASM_WINDOW && !f->n_units) {
-            memset(f->done, 0, sizeof(f->done));
-            place->base = seq;
+        if (!u || packed_seq_diff(u->seq, seq) >= 0) {
+            move_base(f, place, seq);
             break;
         }
-        reasm_bit_clear(f->done, place->base);
-        if (u && reasm_unit_complete(u))
+        move_base(f, place, reasm_seq_add(u->seq, 1));
+        if (reasm_unit_complete(u))
             hand_over(r, reasm_unit_take(r, u));
-        else if (u)
+        else
             reasm_abandon(r, u);
-        place->base = reasm_seq_add(place->base, 1);
     }
     if (packed_seq_diff(f->top, place->base) < 0)
         f->top = place->base;

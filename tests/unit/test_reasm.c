@@ -238,6 +238,76 @@ static void gone_ends_the_wait(void **state)
     assert_got(x, 2, 1, 10);
 }
 
+/* Whatever is held of the numbers that GONE names: what is complete stays, all else is not waited
+ * for, and nothing beside them is touched. */
+static void gone_reaches_over_what_is_held(void **state)
+{
+    enum { SPAN = 900, LEN = 60 };
+    struct fixture *x = *state;
+    struct rng rng;
+
+    rng_seed(&rng, 11);
+    for (unsigned round = 0; round < 200; round++) {
+        uint32_t start = (uint32_t)rng_below(&rng, 3 * REASM_WINDOW), from, to, n = 0;
+        bool complete[SPAN] = {false};
+
+        reasm_reset(&x->r);
+        x->n_got = 0;
+        for (uint32_t at = 0; at < start; at += REASM_WINDOW / 2)
+            give_gone(x, 0, 1, at, MIN(start - at, (uint32_t)REASM_WINDOW / 2));
+        for (unsigned i = 0; i < 300; i++) {
+            uint32_t at = 1 + (uint32_t)rng_below(&rng, SPAN - 1);
+
+            complete[at] |= i % 2;
+            give_range(x, 0, 1, start + at, LEN, 0, i % 2 ? LEN : LEN / 2);
+        }
+        from = 1 + (uint32_t)rng_below(&rng, SPAN - 1);
+        to = from + 1 + (uint32_t)rng_below(&rng, SPAN - from);
+        give_gone(x, 0, 1, start + from, to - from);
+        assert_int_equal(x->n_got, 0);
+        for (uint32_t at = 0; at < SPAN; at++)
+            give_packet(x, 0, 1, start + at, LEN);
+        for (uint32_t at = 0; at < SPAN; at++)
+            if (complete[at] || at < from || at >= to)
+                assert_got(x, n++, 1, start + at);
+        assert_int_equal(x->n_got, n);
+        assert_int_equal(reasm_held(&x->r, 1, &n), 0);
+        assert_int_equal(n, start + SPAN);
+    }
+}
+
+/* Far ahead of what is held: that is given up in its order, complete or not, wherever it lies. */
+static void a_jump_ends_what_is_held(void **state)
+{
+    struct fixture *x = *state;
+    struct rng rng;
+    uint32_t base = 0;
+
+    rng_seed(&rng, 12);
+    for (unsigned round = 0; round < 300; round++) {
+        uint32_t far = base + REASM_WINDOW + (uint32_t)rng_below(&rng, 3 * REASM_WINDOW), n = 0;
+        bool complete[REASM_WINDOW] = {false};
+
+        x->n_got = 0;
+        for (unsigned i = 0; i < round % 50; i++) {
+            uint32_t at = 1 + (uint32_t)rng_below(&rng, REASM_WINDOW - 1);
+
+            complete[at] |= i % 2;
+            give_range(x, 0, 1, base + at, 60, 0, i % 2 ? 60 : 30);
+        }
+        assert_int_equal(x->n_got, 0);
+        give_packet(x, 0, 1, far, 60);
+        for (uint32_t at = 1; at < REASM_WINDOW && base + at + REASM_WINDOW <= far; at++)
+            if (complete[at])
+                assert_got(x, n++, 1, base + at);
+        give_gone(x, 0, 1, far + 1 - REASM_WINDOW, REASM_WINDOW - 1);
+        assert_int_equal(x->got[x->n_got - 1].seq, far);
+        assert_int_equal(reasm_held(&x->r, 1, &base), 0);
+        assert_int_equal(base, far + 1);
+        assert_int_equal(x->r.bytes, 0);
+    }
+}
+
 static void each_is_delivered_once(void **state)
 {
     struct fixture *x = *state;
@@ -746,6 +816,8 @@ int main(void)
         T(a_unit_behind_a_hole_waits),
         T(the_wait_has_an_end),
         T(gone_ends_the_wait),
+        T(gone_reaches_over_what_is_held),
+        T(a_jump_ends_what_is_held),
         T(each_is_delivered_once),
         T(without_order_nothing_waits),
         T(ranges_in_any_order),

@@ -15,8 +15,11 @@ int unit_settle(struct pkt *pkt, size_t packet_max, struct ip_view *ret_view,
                 enum drop_reason *ret_why)
 {
     pkt->csum_start = 0;
-    if (pkt->gso == PKT_GSO_NONE)
-        return ip_view_parse_pkt(pkt, ret_view, ret_why);
+    if (pkt->gso == PKT_GSO_NONE) {
+        if (ip_view_parse_pkt(pkt, ret_view, ret_why))
+            return -EBADMSG;
+        return pkt->len > packet_max ? refuse(DROP_TOO_BIG, ret_why) : 0;
+    }
     if (ip_view_parse(pkt->data, pkt->len, ret_view, ret_why))
         return -EBADMSG;
     pkt->csum_start = ret_view->l4_off;

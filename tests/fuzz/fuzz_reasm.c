@@ -34,7 +34,9 @@ static void on_deliver(void *user, struct pkt *pkt)
 
     CHECK(pkt->len && ip_view_parse(pkt->data, pkt->len, &v, &why) == 0);
     CHECK(v.total_len == pkt->len);
-    if (pkt->gso != PKT_GSO_NONE)
+    if (pkt->gso == PKT_GSO_NONE)
+        CHECK(pkt->len <= MTU);
+    else
         CHECK(pkt->gso_size >= PACKED_SEGMENT_MIN && pkt->hdr_len + pkt->gso_size <= MTU &&
               pkt->len - pkt->hdr_len > pkt->gso_size &&
               pkt->len - pkt->hdr_len <= (uint32_t)pkt->gso_size * PACKED_SEGMENTS_MAX);

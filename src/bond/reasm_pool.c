@@ -4,8 +4,9 @@
 #include "base/util.h"
 #include "bond/reasm_internal.h"
 
-/* What a session may have whatever the others have; above it as much as nobody has. */
-enum { LEAST_FLOWS = 16, LEAST_UNITS = 64 };
+/* What a session may have whatever the others have; above it as much as nobody has, but for a
+ * quarter of all: a few that take all they can get leave that much to those who need little. */
+enum { LEAST_FLOWS = 16, LEAST_UNITS = 64, RESERVE = 4 };
 static const unsigned least_buffers[PKT_CLASSES] = {16, 1, 1};
 
 struct reasm_pool *reasm_pool_new(unsigned n_flows, unsigned n_units, size_t max_bytes)
@@ -36,12 +37,20 @@ void reasm_pool_free(struct reasm_pool *pool)
     free(pool);
 }
 
+/* How many a session may have in all, when so many of them are in use. */
+static unsigned share(unsigned least, unsigned n, unsigned used)
+{
+    unsigned left = n - used;
+
+    return least + (left > n / RESERVE ? left - n / RESERVE : 0);
+}
+
 struct reasm_flow *reasm_pool_take_flow(struct reasm *r)
 {
     struct reasm_pool *pool = r->opts.pool;
     struct reasm_flow *f = pool->free_flow;
 
-    if (r->n_flows >= LEAST_FLOWS + (pool->n_flows - pool->used_flows))
+    if (r->n_flows >= share(LEAST_FLOWS, pool->n_flows, pool->used_flows))
         return NULL;
     if (f)
         pool->free_flow = f->next_free;
@@ -65,7 +74,7 @@ struct reasm_unit *reasm_pool_take_unit(struct reasm *r)
     struct reasm_pool *pool = r->opts.pool;
     struct reasm_unit *u = pool->free_unit;
 
-    if (r->n_units >= LEAST_UNITS + (pool->n_units - pool->used_units))
+    if (r->n_units >= share(LEAST_UNITS, pool->n_units, pool->used_units))
         return NULL;
     if (u)
         pool->free_unit = u->next_free;

@@ -470,7 +470,7 @@ static void held_within_a_share(void **state)
 
 static void without_flows_whole_units_go_on(void **state)
 {
-    enum { SHARE = (HELD_FLOWS + 16) / 2 }; /* of one session */
+    enum { SHARE = (HELD_FLOWS - HELD_FLOWS / 4 + 16) / 2 }; /* of one session */
     struct fixture *x = *state;
 
     for (unsigned flow = 0; flow < SHARE; flow++)
@@ -523,6 +523,42 @@ static void a_session_has_a_share(void **state)
     assert_int_equal(pkt_pool_in_use(pkts), 0);
     pkt_pool_free(pkts);
     x->pkts = x->r.opts.pkts = other;
+}
+
+/* Many that take all they can get leave enough of flows and units to one who needs a few. */
+static void those_who_take_all_leave_some(void **state)
+{
+    enum { HOGS = 20, POOL_FLOWS = 1024, POOL_UNITS = 4096, TRIES = 1200 };
+    struct fixture *x = *state;
+    struct reasm_pool *pool = reasm_pool_new(POOL_FLOWS, POOL_UNITS, 128 << 20);
+    struct reasm hog[HOGS], own = x->r;
+    unsigned got;
+
+    for (unsigned h = 0; h < HOGS; h++) {
+        x->n_got = 0;
+        x->r = own;
+        x->r.opts.pool = pool;
+        for (unsigned i = 0; i < TRIES; i++)
+            give_gone(x, 0, i, 5, 1);
+        for (unsigned i = 0; i < TRIES; i++)
+            give_packet(x, 0, 0, 6 + i % 1000, 60);
+        hog[h] = x->r;
+    }
+    x->r = own;
+    x->r.opts.pool = pool;
+    got = x->n_got;
+    for (unsigned flow = 0; flow < 16; flow++)
+        for (unsigned seq = 0; seq < 4; seq++)
+            give_range(x, 0, flow, seq, 1400, 0, 700);
+    for (unsigned flow = 0; flow < 16; flow++)
+        for (unsigned seq = 0; seq < 4; seq++)
+            give_range(x, 0, flow, seq, 1400, 700, 1400);
+    assert_int_equal(x->n_got - got, 16 * 4);
+    reasm_done(&x->r);
+    for (unsigned h = 0; h < HOGS; h++)
+        reasm_done(&hog[h]);
+    reasm_pool_free(pool);
+    x->r = own;
 }
 
 /* Somebody who cuts a unit into bytes, and begins at its end. */
@@ -829,6 +865,7 @@ int main(void)
         T(memory_is_bounded),
         T(held_within_a_share),
         T(a_session_has_a_share),
+        T(those_who_take_all_leave_some),
         T(a_unit_has_so_many_pieces),
         T(without_flows_whole_units_go_on),
         T(a_run_is_cut_at_whole_segments),

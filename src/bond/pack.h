@@ -40,7 +40,8 @@ enum {
     PACK_CHUNK = 32              /* flow numbers made at a time */
 };
 
-/* A flow number goes to another flow when it has been silent for so long. */
+/* A flow number goes to another flow when it has been silent for so long; when all are lent, that
+ * of the one silent for longest to a flow whose packets have to be cut, at once. */
 #define PACK_FLOW_QUIET_NS (2 * NS_PER_S)
 
 /* With several lanes up, each bears a timestamp so often. */

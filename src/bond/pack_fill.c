@@ -227,7 +227,7 @@ static void fill_sparse(struct pack *p, struct pack_filling *d, uint64_t now_ns)
 
     while ((first = fq_front(p->opts.fq, now_ns)) && fq_front_is_sparse(p->opts.fq) &&
            first->gso == PKT_GSO_NONE && first->len + PACKED_PACKET_HEAD_MAX <= pack_room(d)) {
-        struct pack_flow *flow = pack_number_of(p, now_ns, first);
+        struct pack_flow *flow = pack_number_of(p, now_ns, first, false);
         uint32_t len = first->len;
 
         if (!pack_class_fits(p, d, flow ? flow->class : CLASS_NONE))
@@ -260,7 +260,7 @@ void pack_fill_new(struct pack *p, struct pack_lane *lane, struct pack_filling *
 
         if (p->may == PACK_MAY_BULK && fq_front_is_sparse(p->opts.fq))
             return;
-        flow = pack_number_of(p, now_ns, first);
+        flow = pack_number_of(p, now_ns, first, first->len + PACKED_PACKET_HEAD_MAX > d->max);
 
         if (!pack_class_fits(p, d, flow ? flow->class : CLASS_NONE))
             return;

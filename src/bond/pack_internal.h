@@ -89,8 +89,10 @@ void pack_stamp(struct pkt *dgram, uint64_t now_ns);
 /* --- pack_number.c ----------------------------------------------------------------------- */
 
 /* The number of the flow that a packet of the queue is of, lent to it if it has none, and its
- * class; NULL when all are in use. */
-struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct pkt *pkt);
+ * class; NULL when all are in use. needed: the packet cannot go without one, and takes that of the
+ * flow that has been silent for longest. */
+struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct pkt *pkt,
+                                 bool needed);
 void pack_numbers_reset(struct pack *p);
 
 /* --- pack_fill.c ------------------------------------------------------------------------- */

@@ -47,7 +47,24 @@ static void find_class(const struct pack *p, struct pack_flow *f, const struct p
         f->class = class_of(p->rules, p->from_client, &v);
 }
 
-struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct pkt *pkt)
+/* A number for a flow that has none: that of a silent one, else one never lent, else, only if it
+ * cannot do without, that of the one that has been silent for longest. */
+static struct pack_flow *number_for_another(struct pack *p, uint64_t now_ns, bool needed)
+{
+    struct pack_flow *f = p->oldest, *fresh;
+
+    if (!f || now_ns - f->used_ns < PACK_FLOW_QUIET_NS) {
+        fresh = new_number(p);
+        if (fresh || !f || !needed)
+            return fresh;
+    }
+    list_remove(p, f);
+    hmap_remove(&p->by_hash, &f->node);
+    return f;
+}
+
+struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct pkt *pkt,
+                                 bool needed)
 {
     struct hmap_node *node = hmap_first(&p->by_hash, pkt->flow);
     struct pack_flow *f = node ? container_of(node, struct pack_flow, node) : NULL;
@@ -55,15 +72,9 @@ struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct p
     if (f) {
         list_remove(p, f);
     } else {
-        f = p->oldest;
-        if (f && now_ns - f->used_ns >= PACK_FLOW_QUIET_NS) {
-            list_remove(p, f);
-            hmap_remove(&p->by_hash, &f->node);
-        } else {
-            f = new_number(p);
-            if (!f)
-                return NULL;
-        }
+        f = number_for_another(p, now_ns, needed);
+        if (!f)
+            return NULL;
         hmap_add(&p->by_hash, &f->node, pkt->flow);
         find_class(p, f, pkt);
     }

@@ -541,6 +541,33 @@ static void without_a_number(void **state)
     x->pack.n_flows = 0;
 }
 
+/* A packet that has to be cut cannot go without a number: it gets the one that has been idle for
+ * longest, though not for long. */
+static void who_has_to_be_cut_gets_a_number(void **state)
+{
+    struct super_spec s = {.version = 4, .proto = IP_PROTO_TCP, .flags = 0x10, .payload = 100};
+    struct fixture *x = *state;
+
+    for (s.flow = 0; s.flow < 2; s.flow++) {
+        x->now_ns++;
+        send_packet(x, &s, 0);
+        assert_true(pull(x, 0, 1200, 0));
+        fate(x, 0, true, false);
+    }
+    x->pack.n_flows = PACKED_FLOWS;
+    s.payload = 1400;
+    send_packet(x, &s, 0);
+    s.flow = 3;
+    send_packet(x, &s, 1000);
+    while (pull(x, 0, 1200, 65535))
+        fate(x, 0, true, false);
+    x->pack.n_flows = 2;
+    assert_all_came(x);
+    assert_int_equal(x->pack.stats.unnumbered, 0);
+    assert_int_equal(x->drops.n[DROP_TOO_BIG], 0);
+    assert_int_equal(x->reasm.n_places, 8);
+}
+
 /* A peer that acknowledges nothing gets no more of the pool than is left to others, and sending
  * goes on without a free buffer. */
 static void kept_within_a_share(void **state)
@@ -591,6 +618,7 @@ int main(void)
         T(what_is_kept_is_a_share_and_has_an_age),
         T(numbers_are_lent_again),
         T(without_a_number),
+        T(who_has_to_be_cut_gets_a_number),
         T(kept_within_a_share),
         T(a_super_packet_is_lent_while_it_can_be_spared),
     };

@@ -9,9 +9,10 @@
 #include "base/util.h"
 #include "bond/pack_internal.h"
 
-/* What looking costs, about: a datagram that is passed over, and one that is read. A receiver may
- * have a twentieth of the time spent on it, LOOK_AHEAD_NS in advance. */
-enum { PASS_NS = 2, READ_NS = 100, LOOK_SHARE = 20 };
+/* What looking costs, about: a datagram that is passed over, one that is read, and a frame of it
+ * that is compared with an entry. A receiver may have a twentieth of the time spent on it,
+ * LOOK_AHEAD_NS in advance. */
+enum { PASS_NS = 2, READ_NS = 100, COMPARE_NS = 1, LOOK_SHARE = 20 };
 #define LOOK_AHEAD_NS (20 * NS_PER_MS)
 
 static bool names(const struct packed_gap *g, const struct packed_frame *f)
@@ -22,7 +23,8 @@ static bool names(const struct packed_gap *g, const struct packed_frame *f)
            (!g->len || offset < g->offset + g->len);
 }
 
-static bool is_named(const struct pkt *dgram, const struct packed_gap *gaps, unsigned n)
+static bool is_named(const struct pkt *dgram, const struct packed_gap *gaps, unsigned n,
+                     uint64_t *cost_ns)
 {
     struct packed_reader r;
     struct packed_head head;
@@ -34,6 +36,7 @@ static bool is_named(const struct pkt *dgram, const struct packed_gap *gaps, uns
     while (packed_next(&r, &f) > 0) {
         if ((f.type != PACKED_PACKET && f.type != PACKED_RANGE) || !f.has_seq)
             continue;
+        *cost_ns += (uint64_t)n * COMPARE_NS;
         for (unsigned i = 0; i < n; i++)
             if (names(&gaps[i], &f))
                 return true;
@@ -65,7 +68,8 @@ static uint64_t look(struct pack *p, struct pack_lane *lane, uint64_t now_ns,
 
     while ((dgram = flight_next_of(&lane->flight, &i, flows))) {
         cost_ns += READ_NS;
-        if (pack_since_ns(now_ns, dgram->taken) < age_ns[dgram->mark] || !is_named(dgram, gaps, n))
+        if (pack_since_ns(now_ns, dgram->taken) < age_ns[dgram->mark] ||
+            !is_named(dgram, gaps, n, &cost_ns))
             continue;
         flight_take_at(&lane->flight, i - 1);
         dgram->gso_size = (uint16_t)(lane->number + 1);

@@ -519,6 +519,35 @@ static void absurd_reports_do_nothing(void **state)
     assert_int_equal(x->end[1].n_got, 100);
 }
 
+/* What looking for it costs is counted by the frames that have to be compared. */
+static void looking_is_paid_for(void **state)
+{
+    struct fixture *x = *state;
+    struct end *a = &x->end[0];
+    struct packed_gap gaps[PACKED_GAPS_MAX];
+    uint64_t cost_ns[2];
+    uint8_t d[1500];
+    size_t n;
+
+    add_lane(x, 20, 20);
+    add_lane(x, 20, 20);
+    for (unsigned i = 0; i < PACKED_GAPS_MAX; i++)
+        gaps[i] = (struct packed_gap){.flow = 0, .seq = 5000 + i};
+    n = packed_put_head(d, sizeof(d), &(struct packed_head){.class = 7});
+    n += packed_put_gaps(d + n, sizeof(d) - n, gaps, PACKED_GAPS_MAX);
+    for (unsigned round = 0; round < 2; round++) {
+        for (unsigned i = 0; i < (round ? 20 : 1); i++) /* in one datagram */
+            give(x, 0, TCP, i, 60);
+        pull(x, 0, 0);
+        x->now_ns += 100 * NS_PER_MS;
+        session_rx_packed(&a->s, &a->lane[0], x->now_ns, d, n);
+        cost_ns[round] = a->s.pack->look_ns - x->now_ns;
+        run_until(x, x->now_ns + NS_PER_S);
+        assert_int_equal(a->lane[0].flight.n, 0);
+    }
+    assert_true(cost_ns[1] > 5 * cost_ns[0]);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -527,6 +556,7 @@ int main(void)
         T(order_is_kept_between_lanes), T(a_slow_lane_is_repaired_by_a_fast_one),
         T(each_loss_is_repaired_once),  T(a_black_hole_is_gone_round),
         T(a_hole_for_good_ends),        T(absurd_reports_do_nothing),
+        T(looking_is_paid_for),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

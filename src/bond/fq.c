@@ -473,13 +473,18 @@ void fq_age(struct fq *q, uint64_t now_ns)
         q->drain_since_ns = 0;
 }
 
-/* The flow whose turn it is among those that may be given out. */
-static struct fq_flow *first_of_mine(const struct fq *q)
+/* The flow whose turn it is among those that may be given out. Those met on the way that are empty
+ * go the way of all such: from new to old, and from the front of old away. */
+static struct fq_flow *first_of_mine(struct fq *q, uint64_t now_ns)
 {
     for (int i = 0; i < 2; i++)
-        for (struct fq_flow *f = i ? q->old.head : q->fresh.head; f; f = f->next)
+        for (struct fq_flow *f = i ? q->old.head : q->fresh.head, *next; f; f = next) {
+            next = f->next;
             if (f->head && q->mine(q->mine_user, f->head, !i))
                 return f;
+            if (!f->head && (!i || f == q->old.head))
+                on_empty(q, f, now_ns);
+        }
     return NULL;
 }
 
@@ -488,7 +493,7 @@ struct pkt *fq_front(struct fq *q, uint64_t now_ns)
     struct fq_flow *f;
     struct pkt *pkt;
 
-    while ((f = q->mine ? first_of_mine(q) : first_flow(q))) {
+    while ((f = q->mine ? first_of_mine(q, now_ns) : first_flow(q))) {
         if (f->deficit <= 0) {
             f->deficit += FQ_QUANTUM;
             to_end_of_old(q, f);

@@ -733,6 +733,57 @@ static void flushed_it_is_empty(void **state)
     assert_int_equal(pop(f, T0), 1);
 }
 
+/* --- only some of the flows ---------------------------------------------------------------- */
+
+static bool is_odd(void *user, const struct pkt *first, bool sparse)
+{
+    return first->flow % 2 == *(const unsigned *)user;
+}
+
+/* Who asks for some flows gets those, in their order, and the others stay as they are. */
+static void some_of_the_flows_are_asked_for(void **state)
+{
+    enum { N = 40, EACH = 3 };
+    struct fixture *f = *state;
+    unsigned odd, seen[N] = {0};
+    struct pkt *pkt;
+
+    for (unsigned i = 0; i < N * EACH; i++)
+        push(f, T0, i % N, 500);
+    f->q.mine = is_odd;
+    f->q.mine_user = &odd;
+    for (odd = 0; odd < 2; odd++)
+        while ((pkt = fq_packet_pop(&f->q, T0))) {
+            uint32_t flow = fq_packet_flow(pkt);
+
+            assert_int_equal(pkt->flow % 2, odd);
+            assert_int_equal(fq_packet_number(pkt), flow + N * seen[flow]++);
+            pkt_free(f->pool, pkt);
+        }
+    for (unsigned i = 0; i < N; i++)
+        assert_int_equal(seen[i], EACH);
+    f->q.mine = NULL;
+}
+
+/* A flow that has run empty gives its place back, whoever asks. */
+static void those_asked_for_leave_when_they_are_empty(void **state)
+{
+    struct fixture *f = *state;
+    unsigned odd;
+
+    f->q.mine = is_odd;
+    f->q.mine_user = &odd;
+    for (uint32_t i = 0; i < 10 * FLOWS; i++) {
+        push(f, T0 + i * MS, i, 500);
+        for (odd = 0; odd < 2; odd++)
+            pop(f, T0 + i * MS);
+        assert_int_equal(f->q.n, 0);
+        assert_true(f->q.n_flows <= 4);
+    }
+    assert_int_equal(f->q.stats.shared, 0);
+    f->q.mine = NULL;
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -762,6 +813,8 @@ int main(void)
         T(an_idle_session_costs_little),
         T(sessions_share_the_flows),
         T(flushed_it_is_empty),
+        T(some_of_the_flows_are_asked_for),
+        T(those_asked_for_leave_when_they_are_empty),
         T(without_flows_all_share),
         cmocka_unit_test_setup_teardown(without_a_lease_flows_share, setup_few, teardown),
         cmocka_unit_test_setup_teardown(leases_go_round, setup_few, teardown),

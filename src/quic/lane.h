@@ -58,7 +58,9 @@ struct quic_lane {
     bool suspect;         /* gets no answer while other lanes do: pulls none until it does */
     uint64_t heard_of_ns; /* when the fate of a datagram was last heard of, or the first of those on
                            * their way was sent */
-    struct pkt *stash;    /* pulled, but congestion control did not take it */
+    uint64_t sent_end, heard_end; /* behind the number of the last datagram sent; of those whose
+                                   * fate was heard of */
+    struct pkt *stash;            /* pulled, but congestion control did not take it */
 
     bool close_wanted; /* quic_lane_close() during an event */
     struct quic_fail_info why;
@@ -231,9 +233,10 @@ void path_turn_clear(struct quic_path *path);
  * Nothing happens when it was said before. */
 void path_lane_ended(struct quic_path *path, struct quic_lane *lane);
 
-/* A datagram of the lane goes out; the fate of one has been heard of. */
+/* A datagram of the lane goes out; its fate has been heard of (more than once, when it was
+ * acknowledged after it had been declared lost). */
 void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t number, size_t bytes);
-void path_on_answer(struct quic_path *path, struct quic_lane *lane);
+void path_on_answer(struct quic_path *path, struct quic_lane *lane, uint64_t number);
 
 /* After a timer of the lane. */
 void path_on_timeout(struct quic_path *path, struct quic_lane *lane);

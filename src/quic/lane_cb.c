@@ -124,7 +124,7 @@ static int on_datagram_acked(ngtcp2_conn *conn, uint64_t id, void *user)
     pmtu_on_acked(&lane->pmtu, dgram_id_bytes(id));
     lane->stats.dgram_acked++;
     bound_on_acked(&path->bound, lane->ep->now_ns, dgram_id_number(id));
-    path_on_answer(path, lane);
+    path_on_answer(path, lane, dgram_id_number(id));
     if (lane_listener(lane) && path->ops->dgram_acked)
         path->ops->dgram_acked(lane, dgram_id_number(id));
     return 0;
@@ -142,7 +142,7 @@ static int on_datagram_lost(ngtcp2_conn *conn, uint64_t id, void *user)
     pmtu_on_lost(&lane->pmtu, dgram_id_bytes(id));
     lane->stats.dgram_lost++;
     bound_on_lost(&path->bound, lane->ep->now_ns, dgram_id_number(id));
-    path_on_answer(path, lane);
+    path_on_answer(path, lane, dgram_id_number(id));
     if (lane_listener(lane) && path->ops->dgram_lost)
         path->ops->dgram_lost(lane, dgram_id_number(id));
     return 0;

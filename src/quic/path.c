@@ -129,9 +129,12 @@ enum { SUSPECT_PTOS = 2 };
     (20 * NS_PER_MS) /* no probe timeout is shorter: the delay of acknowledgements \
                       * and the granularity of timers are in it */
 
+/* Something was sent after all that is known the fate of. Counts would not tell: what was declared
+ * lost may be acknowledged later, and what went together with a frame that a probe has repeated is
+ * never declared lost. */
 static bool awaits_answer(const struct quic_lane *lane)
 {
-    return lane->stats.dgram_tx > lane->stats.dgram_acked + lane->stats.dgram_lost;
+    return lane->sent_end > lane->heard_end;
 }
 
 static bool is_overdue(const struct quic_lane *lane, uint64_t now_ns)
@@ -184,6 +187,7 @@ void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t numbe
 
     if (!awaits_answer(lane))
         lane->heard_of_ns = now_ns;
+    lane->sent_end = number + 1;
     bound_on_sent(&path->bound, now_ns, number, bytes, lane->tag);
 }
 
@@ -201,10 +205,11 @@ void path_on_timeout(struct quic_path *path, struct quic_lane *lane)
         suspect(path, lane);
 }
 
-void path_on_answer(struct quic_path *path, struct quic_lane *lane)
+void path_on_answer(struct quic_path *path, struct quic_lane *lane, uint64_t number)
 {
     uint64_t now_ns = path->ep->now_ns;
 
+    lane->heard_end = MAX(lane->heard_end, number + 1);
     if (lane->suspect) {
         lane->suspect = false;
         lane->dgram_work = true;

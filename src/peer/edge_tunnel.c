@@ -266,9 +266,29 @@ static void on_sent(struct masque *m, uint64_t id, struct pkt *pkt)
         pkt_free(of(m)->side.pool, pkt);
 }
 
+/* Whether the tunnel is of the session as it is now: the hub may have begun it anew since, or may
+ * speak another protocol. */
+static bool is_of_session(const struct edge *e, const struct masque *m)
+{
+    const uint8_t *epoch;
+
+    if (!masque_is_packed(m, &epoch))
+        return !e->session.pack;
+    return e->session.pack && !memcmp(epoch, e->epoch, MASQUE_EPOCH);
+}
+
+/* The lane may be over by now; what it had pulled goes over another one, but not into another
+ * epoch, where its numbers would make the receiver pass over what has them now. */
 static void on_unsent(struct masque *m, struct pkt *pkt)
 {
-    session_unsent(&of(m)->session, quic_lane_now_ns(masque_lane(m)), pkt);
+    struct edge *e = of(m);
+
+    if (is_of_session(e, m)) {
+        session_unsent(&e->session, quic_lane_now_ns(masque_lane(m)), pkt);
+        return;
+    }
+    drop_count(e->side.drops, DROP_NO_SESSION);
+    pkt_free(e->side.pool, pkt);
 }
 
 static void on_acked(struct masque *m, uint64_t id)

@@ -146,6 +146,20 @@ static struct member_lane *lane_at(const struct member *p, const struct masque_j
     return l;
 }
 
+/* Congestion control alone serves a single path of one lane better. Of several paths the bound says
+ * what each can deliver (quic_path_rate()), by which they are given packets. */
+static void set_bounds(struct member *p, const struct masque_join *join)
+{
+    bool many = join->lanes > 1 || join->lane;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < MASQUE_PATHS_MAX; i++)
+        n += p->path[i].quic != NULL;
+    for (unsigned i = 0; i < MASQUE_PATHS_MAX; i++)
+        if (p->path[i].quic && (n > 1 || (i == join->path && many)))
+            quic_path_set_bound(p->path[i].quic, true, 0);
+}
+
 /* The tunnel becomes a lane of the peer; the one that has its numbers goes. Returns NULL, or why it
  * cannot be. */
 static const char *add_lane(struct member *p, struct masque *m, const struct masque_join *join)
@@ -161,10 +175,10 @@ static const char *add_lane(struct member *p, struct masque *m, const struct mas
         return "the connection cannot be a further lane";
     if (!member_add_lane(p, m, join->path, join->lane))
         return "out of memory";
-    if (packed && (join->lanes > 1 || join->lane))
-        quic_path_set_bound(path->quic, true, 0);
-    if (packed)
+    if (packed) {
+        set_bounds(p, join);
         masque_set_packed(m, p->epoch);
+    }
     if (old) {
         struct masque *was = old->tunnel;
 

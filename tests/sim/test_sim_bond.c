@@ -123,6 +123,24 @@ static void two_lines_of_different_delays_carry_more_than_one(void **state)
     two_lines_carry(line, least, 10);
 }
 
+/* Both ways, though neither path may have a second lane. */
+static void one_lane_on_each_line_is_enough(void **state)
+{
+    static const struct link_opts line[] = {
+        {.rate_bps = 50000000, .delay_ns = 5 * NS_PER_MS, .queue_bytes = 250000},
+        {.rate_bps = 50000000, .delay_ns = 20 * NS_PER_MS, .queue_bytes = 500000}};
+
+    for (unsigned up = 0; up < 2; up++) {
+        struct tunnel_opts o = usual();
+        struct bond b;
+
+        o.lanes = 1;
+        bond_start(&b, 4, line, 2, &o);
+        assert_true(tcp_rate(&b, up, 4, 5, 5) >= 80);
+        bond_done(&b);
+    }
+}
+
 /* --- what becomes of a call, and of a transfer, when a line goes -------------------------------
  */
 
@@ -495,6 +513,7 @@ static void balanced_flows_keep_to_a_line(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_lane_on_each_line_is_enough),
         cmocka_unit_test(a_call_survives_a_black_hole),
         cmocka_unit_test(a_call_survives_an_interface_that_vanishes),
         cmocka_unit_test(a_call_survives_a_black_hole_after_much_disorder),

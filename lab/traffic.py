@@ -37,6 +37,13 @@ def ping(lab, node, target, count=10, interval=0.1, options=()):
     return parse_ping(result.stdout or result.stderr)
 
 
+def missing(text):
+    """Numbers of the echo requests without an answer, before the last that has one: of a ping that was
+    interrupted, the last may still be on its way."""
+    seen = {int(n) for n in re.findall(r"icmp_seq=(\d+) .*time=", text)}
+    return sorted(set(range(1, max(seen, default=0) + 1)) - seen) if seen else ["all"]
+
+
 @dataclasses.dataclass
 class Transfer:
     """What an iperf3 run measured at the receiver."""

@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/clock.h"
 #include "base/drop.h"
 #include "base/heap.h"
 #include "packet/pkt.h"
@@ -46,12 +47,21 @@ struct reasm_class {
     bool once;            /* nothing is sent again: what is missing is not named */
 };
 
-/* How long waiting for a hole makes sense, by what the paths do; the class bounds it. */
+/* How long waiting for a hole makes sense, by what the paths do; the class bounds it. Reorder waits
+ * until no lane will deliver what is missing any more. But once REASM_DENSE_UNITS of a flow wait, a
+ * transport inside that counts packets (QUIC takes one for lost when three later ones have come,
+ * RFC 9002, 6.1.1) would slow down if they went, and a flow that sends so much in so short a time
+ * is no call: each unit that waits then is worth REASM_DENSE_NS more, as long as what is missing
+ * may still come again. A flow of more than 1 / REASM_DENSE_NS units waits that long, another one
+ * does not. */
 struct reasm_patience {
     uint64_t
         late_ns; /* reorder: another lane may still deliver what is missing; 0: there is none */
     uint64_t mend_ns; /* recover: what is missing may still come again */
 };
+
+enum { REASM_DENSE_UNITS = 3 };
+#define REASM_DENSE_NS (4 * NS_PER_MS)
 
 struct reasm_pool;
 

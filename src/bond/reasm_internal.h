@@ -106,13 +106,18 @@ static inline const struct reasm_class *reasm_class_of(const struct reasm *r,
     return &r->class[u->class];
 }
 
-/* How long a unit of that class waits for a hole. */
-static inline uint64_t reasm_wait_ns(const struct reasm *r, const struct reasm_class *c)
+/* How long a unit of that class waits for a hole, of n that wait. */
+static inline uint64_t reasm_wait_ns(const struct reasm *r, const struct reasm_class *c, unsigned n)
 {
+    uint64_t wait_ns = r->patience.late_ns, more_ns = n * REASM_DENSE_NS;
+
     if (c->order == REASM_ORDER_NONE)
         return 0;
-    return MIN(c->wait_ns,
-               c->order == REASM_ORDER_REORDER ? r->patience.late_ns : r->patience.mend_ns);
+    if (c->order == REASM_ORDER_RECOVER)
+        return MIN(c->wait_ns, r->patience.mend_ns);
+    if (wait_ns && !c->once && n >= REASM_DENSE_UNITS)
+        wait_ns = MAX(wait_ns, MIN(wait_ns + more_ns, r->patience.mend_ns));
+    return MIN(c->wait_ns, wait_ns);
 }
 
 /* --- reasm_pool.c ------------------------------------------------------------------------ */

@@ -42,7 +42,7 @@ uint64_t reasm_due_ns(const struct reasm *r, const struct reasm_flow *f)
     uint64_t at_ns = f->used_ns + REASM_IDLE_NS;
 
     if (ready)
-        at_ns = MIN(at_ns, f->hole_ns + reasm_wait_ns(r, reasm_class_of(r, ready)));
+        at_ns = MIN(at_ns, f->hole_ns + reasm_wait_ns(r, reasm_class_of(r, ready), f->n_waiting));
     if (first && first != ready)
         at_ns = MIN(at_ns, first->since_ns + reasm_class_of(r, first)->deadline_ns);
     return at_ns;
@@ -129,7 +129,7 @@ void reasm_on_complete(struct reasm *r, uint64_t now_ns, struct reasm_unit *u)
     u->since_ns = now_ns;
     u->pkt->gso = u->kind;
     u->pkt->gso_size = u->segment;
-    if (seq == r->place[f->number].base || next || !reasm_wait_ns(r, c))
+    if (seq == r->place[f->number].base || next || !reasm_wait_ns(r, c, 0))
         reasm_deliver(r, reasm_unit_take(r, u));
     else if (let_wait(r, now_ns, u))
         return;

@@ -133,7 +133,7 @@ static void what_a_class_means(void **state)
     assert_true(rx.order == REASM_ORDER_RECOVER && rx.wait_ns == NS_PER_S);
     class_meaning(NULL, 1, &tx, &rx);
     assert_true(tx.again && !tx.split && tx.deadline_ns == 150 * NS_PER_MS);
-    assert_true(rx.order == REASM_ORDER_REORDER && rx.wait_ns == 150 * NS_PER_MS);
+    assert_true(rx.order == REASM_ORDER_REORDER && rx.wait_ns == 150 * NS_PER_MS && !rx.once);
     for (unsigned c = 2; c < PACKED_CLASSES; c++) {
         class_meaning(&t, (uint8_t)c, &tx, &rx);
         assert_true(!tx.again && rx.order == REASM_ORDER_NONE);

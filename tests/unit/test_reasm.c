@@ -653,6 +653,54 @@ static void patience_may_change(void **state)
     assert_int_equal(reasm_deadline_ns(&x->r), 80 * NS_PER_MS);
 }
 
+/* Units of a class that is put in order, where another lane may be 40 ms later and what is sent
+ * again comes within 120 ms. */
+static void order_and_mend(struct fixture *x, bool again)
+{
+    reasm_set_class(&x->r, 0,
+                    &(struct reasm_class){REASM_ORDER_REORDER, 150 * NS_PER_MS, NS_PER_S, !again});
+    reasm_set_patience(&x->r, &(struct reasm_patience){40 * NS_PER_MS, 120 * NS_PER_MS});
+}
+
+/* Gives 1 to n of a flow of which 0 is missing, one each interval, and lets time pass. Returns when
+ * the first was delivered. */
+static uint64_t wait_of(struct fixture *x, uint64_t interval_ns, unsigned n)
+{
+    uint64_t now_ns = 0;
+
+    x->n_got = 0;
+    for (unsigned i = 0; !x->n_got; now_ns += NS_PER_MS / 2) {
+        reasm_timeout(&x->r, now_ns);
+        if (i < n && now_ns >= i * interval_ns)
+            give_packet(x, now_ns, 1, ++i, 60);
+        assert_true(now_ns < NS_PER_S);
+    }
+    return now_ns - NS_PER_MS / 2;
+}
+
+static void many_wait_for_what_is_sent_again(void **state)
+{
+    static const struct {
+        bool again;
+        uint64_t interval_ns;
+        unsigned n;
+        uint64_t wait_ns;
+    } v[] = {
+        {true, NS_PER_MS, 500, 120 * NS_PER_MS},                   /* bulk */
+        {true, 20 * NS_PER_MS, 500, 40 * NS_PER_MS},               /* a call */
+        {true, NS_PER_MS, 2, 40 * NS_PER_MS},                      /* two are few, */
+        {true, NS_PER_MS, 5, 40 * NS_PER_MS + 5 * REASM_DENSE_NS}, /* five not many */
+        {false, NS_PER_MS, 500, 40 * NS_PER_MS},                   /* nobody sends it again */
+    };
+    struct fixture *x = *state;
+
+    for (unsigned i = 0; i < ARRAY_LEN(v); i++) {
+        reasm_reset(&x->r);
+        order_and_mend(x, v[i].again);
+        assert_int_equal(wait_of(x, v[i].interval_ns, v[i].n), v[i].wait_ns);
+    }
+}
+
 static void assert_gap(const struct packed_gap *g, unsigned flow, uint32_t seq, uint32_t offset,
                        uint32_t len)
 {
@@ -871,6 +919,7 @@ int main(void)
         T(a_run_is_cut_at_whole_segments),
         T(patience_bounds_the_wait),
         T(patience_may_change),
+        T(many_wait_for_what_is_sent_again),
         T(what_is_missing_is_named),
         T(reports_are_bounded),
         T(random_arrivals_against_a_model),

@@ -16,8 +16,10 @@
  * round trip late. Where so much is to be expected, one more goes over the quickest path a moment
  * after the others, while packets are few: it costs less than a packet that comes too late.
  *
- * Where the quickest path is to take all, a copy now and then goes over each of the others: what
- * carries nothing is not known to be slow, nor to be quick again. */
+ * Where the quickest path is to take all (lowest latency), a copy now and then goes over each of
+ * the others: what carries nothing is not known to be slow, nor to be quick again. And small
+ * datagrams go over the next quickest as well, while they are few: what is known of a queue is a
+ * round trip old, and beside bulk that is too old. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,6 +29,7 @@
 #include "wire/class.h"
 
 enum { TWINS_MAX = 4096, COPIES_MAX = 256, COPIES_BYTES = 256 << 10, NUMBERS = UINT16_MAX };
+enum { SMALL_MAX = 400 }; /* bytes of a datagram that calls, shells and questions fit into */
 
 /* A copy that has waited so long for its path comes too late to be of use. */
 #define WAIT_MAX_NS (100 * NS_PER_MS)
@@ -98,18 +101,6 @@ static bool has_time(const struct pkt *dgram)
     return !packed_open(&r, dgram->data, dgram->len, &head) && head.has_time;
 }
 
-/* What has no number would be delivered each time that it comes. */
-static bool is_copied(const struct pack *p, uint8_t class, uint64_t now_ns, const struct pkt *dgram)
-{
-    enum bond_policy policy = p->sched[class].policy;
-
-    if (class == CLASS_NONE)
-        return false;
-    return policy == BOND_DUPLICATE ||
-           (policy == BOND_LOWEST_LATENCY && (!p->copies || now_ns >= p->copies->try_ns) &&
-            has_time(dgram));
-}
-
 /* The newest is of more use than the oldest. False: there is no buffer. */
 static bool copy_to(struct pack *p, struct queue *q, const struct pkt *dgram, uint32_t when)
 {
@@ -135,57 +126,81 @@ static bool copy_to(struct pack *p, struct queue *q, const struct pkt *dgram, ui
     return true;
 }
 
-/* How much of what goes over all paths of the class is lost on all of them, as far as known; the
- * quickest of them is *ret_best. */
-static double joint_loss(const struct pack *p, const struct sched *s, unsigned *ret_best)
+/* The quickest path of the set; SCHED_PATHS: it is empty. */
+static unsigned quickest(const struct sched *s, uint16_t set)
+{
+    unsigned best = SCHED_PATHS;
+
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (set >> i & 1 && (best == SCHED_PATHS || s->path[i].extra_ns < s->path[best].extra_ns))
+            best = i;
+    return best;
+}
+
+/* How much of what goes over all paths of the set is lost on all of them, as far as known. */
+static double joint_loss(const struct pack *p, uint16_t set)
 {
     double sum[SCHED_PATHS] = {0}, all = 1;
     unsigned n[SCHED_PATHS] = {0};
-    uint64_t least_ns = TIME_NEVER_NS;
 
     for (const struct pack_lane *l = p->lanes; l; l = l->next) {
         sum[pack_lane_path(l->number)] += l->loss;
         n[pack_lane_path(l->number)]++;
     }
-    for (unsigned i = 0; i < SCHED_PATHS; i++) {
-        if (!n[i] || !sched_in_use(s, i))
-            continue;
-        all *= sum[i] / n[i];
-        if (s->path[i].extra_ns < least_ns) {
-            least_ns = s->path[i].extra_ns;
-            *ret_best = i;
-        }
-    }
-    return least_ns == TIME_NEVER_NS ? 0 : all;
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (n[i] && set >> i & 1)
+            all *= sum[i] / n[i];
+    return all;
 }
 
 static void copy_once_more(struct pack *p, const struct sched *s, uint64_t now_ns,
                            const struct pkt *dgram)
 {
-    unsigned best = 0;
+    unsigned best = quickest(s, s->in_use);
 
-    if (now_ns < p->copies->more_ns || joint_loss(p, s, &best) < MORE_LOSS)
+    if (best == SCHED_PATHS || now_ns < p->copies->more_ns || joint_loss(p, s->in_use) < MORE_LOSS)
         return;
     p->copies->more_ns = now_ns + MORE_INTERVAL_NS;
     if (copy_to(p, &p->copies->more[best], dgram, pack_clock(now_ns + MORE_AFTER_NS)))
         p->kick_ns = MIN(p->kick_ns, now_ns + MORE_AFTER_NS);
 }
 
+/* Lowest latency: which of the others get a copy. */
+static uint16_t worth_trying(struct pack_copies *c, const struct sched *s, uint16_t others,
+                             uint64_t now_ns, const struct pkt *dgram)
+{
+    unsigned next = quickest(s, others);
+
+    if (now_ns >= c->try_ns && has_time(dgram)) {
+        c->try_ns = now_ns + TRY_INTERVAL_NS;
+        return others;
+    }
+    if (next == SCHED_PATHS || now_ns < c->more_ns || pkt_total(dgram) > SMALL_MAX)
+        return 0;
+    c->more_ns = now_ns + MORE_INTERVAL_NS;
+    return (uint16_t)(1u << next);
+}
+
+/* What has no number would be delivered each time that it comes. */
 void pack_copy(struct pack *p, const struct pack_lane *lane, uint64_t now_ns, struct pkt *dgram)
 {
     uint8_t class = pack_class_of_dgram(dgram);
     const struct sched *s = &p->sched[class];
+    uint16_t to = s->in_use & (uint16_t) ~(1u << pack_lane_path(lane->number));
+    bool all = s->policy == BOND_DUPLICATE;
 
-    if (!is_copied(p, class, now_ns, dgram) || !make(p))
+    if (class == CLASS_NONE || (!all && s->policy != BOND_LOWEST_LATENCY) || !make(p))
+        return;
+    if (!all)
+        to = worth_trying(p->copies, s, to, now_ns, dgram);
+    if (!all && !to)
         return;
     dgram->hdr_len = next_number(p->copies, now_ns);
     for (unsigned i = 0; i < SCHED_PATHS; i++)
-        if (sched_in_use(s, i) && i != pack_lane_path(lane->number))
+        if (to >> i & 1)
             p->copied |= copy_to(p, &p->copies->path[i], dgram, dgram->taken);
-    if (s->policy == BOND_DUPLICATE)
+    if (all)
         copy_once_more(p, s, now_ns, dgram);
-    else
-        p->copies->try_ns = now_ns + TRY_INTERVAL_NS;
 }
 
 /* The first of the queue that is of use still; NULL: none, or it is too early for it. */

@@ -678,9 +678,10 @@ static const struct config_key keys[] = {
                 "priority among those that work. failover uses one path until it fails, then the "
                 "next one in the order of the list that works, and stays there. duplicate sends "
                 "each packet over several paths at once, the quickest that work, and the other end "
-                "delivers it once. lowest-latency uses the path that takes the least time now, and "
-                "another one only for what would wait longer than that takes more. pin uses the "
-                "path of multipath_pin and no other.",
+                "delivers it once. lowest-latency uses the path that takes the least time now, "
+                "another one for what would wait longer than that takes more, and for a copy of "
+                "small packets while they are few. pin uses the path of multipath_pin and no "
+                "other.",
         },
     [CONFIG_KEY_MULTIPATH_PIN] =
         {

@@ -5,7 +5,7 @@
 
 #include "base/util.h"
 
-enum { LINES = 2 };
+enum { LINES = 2, FLOWS = 4 };
 
 struct treat {
     struct sim *sim;
@@ -240,6 +240,97 @@ static void a_pinned_session_has_one_path(void **state)
 
 /* --- lowest latency -------------------------------------------------------------------------- */
 
+/* UDP goes where it is soonest there; all else is one link of all. */
+static void set_latency_class(struct treat *x)
+{
+    static const struct class_table table = {.serial = 1,
+                                             .n = 1,
+                                             .v = {{.class = 2,
+                                                    .treatment = CLASS_LOWEST_LATENCY,
+                                                    .copies = 1,
+                                                    .recovery = CLASS_RECOVERY_AGAIN,
+                                                    .order = CLASS_ORDER_NONE,
+                                                    .deadline_ms = 150}},
+                                             .n_rules = 1,
+                                             .rule = {{.class = 2,
+                                                       .proto = IP_PROTO_UDP,
+                                                       .dscp = CLASS_DSCP_ANY,
+                                                       .client_to = UINT16_MAX,
+                                                       .server_to = UINT16_MAX}}};
+
+    assert_int_equal(edge_set_classes(x->t->edge, &table), 0);
+    sim_run_for(x->sim, NS_PER_S);
+}
+
+/* The round trip of a sparse flow beside transfers that fill both lines. */
+static void a_sparse_flow_beside_bulk_is_quick(void **state)
+{
+    static const struct {
+        unsigned mbit[LINES], way_ms[LINES];
+    } lines[] = {{{50, 50}, {15, 15}}, {{50, 50}, {10, 30}}, {{40, 80}, {10, 25}}};
+
+    for (unsigned k = 0; k < ARRAY_LEN(lines); k++)
+        for (unsigned up = 0; up < 2; up++) {
+            const struct link_opts line[LINES] = {line_of(lines[k].mbit[0], lines[k].way_ms[0], 0),
+                                                  line_of(lines[k].mbit[1], lines[k].way_ms[1], 0)};
+            uint64_t limit_ns = (2 * lines[k].way_ms[0] + 10) * NS_PER_MS;
+            struct tcp *tcp[FLOWS];
+            struct treat x;
+            struct cbr *c;
+
+            start(&x, 8 + k, line, &(struct treatment){0});
+            set_latency_class(&x);
+            for (unsigned i = 0; i < FLOWS; i++) {
+                tcp[i] = tunnel_tcp(x.t, up, &(struct tcp_opts){.tso = TCP_TSO_WHOLE});
+                tcp_start(tcp[i]);
+            }
+            sim_run_for(x.sim, 10 * NS_PER_S);
+            for (unsigned i = 0; i < LINES; i++)
+                link_stats_reset(up ? x.wan[i].up : x.wan[i].down);
+            c = tunnel_ping(x.t, true, NULL);
+            cbr_start(c);
+            sim_run_for(x.sim, 30 * NS_PER_S);
+            cbr_stop(c);
+            for (unsigned i = 0; i < LINES; i++)
+                print_message("line %u: %.2f used; ", i,
+                              link_utilisation(up ? x.wan[i].up : x.wan[i].down));
+            tell(up ? "beside bulk up" : "beside bulk down", &x, c);
+            assert_true(in_time(c, limit_ns) * 100 >= c->stats.tx * 99 - 100);
+            for (unsigned i = 0; i < LINES; i++)
+                assert_true(link_utilisation(up ? x.wan[i].up : x.wan[i].down) > 0.8);
+            cbr_free(c);
+            for (unsigned i = 0; i < FLOWS; i++)
+                tcp_free(tcp[i]);
+            done(&x);
+        }
+}
+
+/* Bulk gets what the better line carries: one that has no room for its copies holds up nobody. */
+static void copies_of_bulk_have_the_better_line(void **state)
+{
+    const struct link_opts line[LINES] = {line_of(60, 10, 0), line_of(20, 20, 0)};
+
+    for (unsigned up = 0; up < 2; up++) {
+        struct treat x;
+        struct tcp *tcp;
+        double rate;
+
+        start(&x, 14, line, &duplicate);
+        tcp = tunnel_tcp(x.t, up, &(struct tcp_opts){.tso = TCP_TSO_WHOLE});
+        tcp_start(tcp);
+        sim_run_for(x.sim, 10 * NS_PER_S);
+        tcp_stats_reset(tcp);
+        sim_run_for(x.sim, 10 * NS_PER_S);
+        rate = (double)tcp->stats.delivered_bytes * 8 / 10 / 1e6;
+        print_message("copies of bulk %s: %.1f Mbit/s, %llu retransmits\n", up ? "up" : "down",
+                      rate, (unsigned long long)tcp->stats.retransmits);
+        assert_int_equal(tcp->stats.rx_bad, 0);
+        assert_true(rate > 50);
+        tcp_free(tcp);
+        done(&x);
+    }
+}
+
 static void the_quickest_path_is_followed(void **state)
 {
     const struct link_opts line[LINES] = {line_of(50, 10, 0), line_of(50, 30, 0)};
@@ -274,6 +365,8 @@ int main(void)
         cmocka_unit_test(without_recovery_nothing_goes_again),
         cmocka_unit_test(copies_lose_nothing_in_a_black_hole),
         cmocka_unit_test(a_pinned_session_has_one_path),
+        cmocka_unit_test(a_sparse_flow_beside_bulk_is_quick),
+        cmocka_unit_test(copies_of_bulk_have_the_better_line),
         cmocka_unit_test(the_quickest_path_is_followed),
     };
 

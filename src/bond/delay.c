@@ -49,14 +49,15 @@ bool delay_in_usual(const struct delay_in *d, uint32_t *ret_mean, uint32_t *ret_
     return true;
 }
 
-void delay_out_rx(struct delay_out *d, uint64_t now_ns, const struct packed_frame *f)
+bool delay_out_rx(struct delay_out *d, uint64_t now_ns, const struct packed_frame *f)
 {
     if (d->known && packed_seq_diff(f->delay.time, d->time) < 0 &&
         now_ns - d->at_ns < DELAY_STALE_NS)
-        return;
+        return false;
     *d = (struct delay_out){.known = true,
                             .time = f->delay.time,
                             .least = f->delay.least,
                             .spread = f->delay.spread,
                             .at_ns = now_ns};
+    return true;
 }

@@ -54,7 +54,7 @@ struct delay_out {
 /* After so long an older stamp than the last one is believed: the peer's clock was set. */
 #define DELAY_STALE_NS (10 * UINT64_C(1000000000))
 
-/* A report has come. One that has been overtaken by a later one is ignored. */
-void delay_out_rx(struct delay_out *d, uint64_t now_ns, const struct packed_frame *f);
+/* A report has come. False: it has been overtaken by a later one, and is ignored. */
+bool delay_out_rx(struct delay_out *d, uint64_t now_ns, const struct packed_frame *f);
 
 #endif

@@ -1,9 +1,11 @@
 #include "bond/sched.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "bond/delay.h"
 
 /* --- which paths are in use ------------------------------------------------------------------ */
 
@@ -125,42 +127,120 @@ bool sched_update(struct sched *s)
     return set != before || (s->policy == BOND_LOWEST_LATENCY && s->current != current);
 }
 
-/* A slower path takes so much at once, and so much more than it is known to deliver. */
-#define BURST_NS (2 * NS_PER_MS)
-enum { RATE_MIN = 125000 }; /* bytes a second */
-enum { PACE_NUM = 5, PACE_DEN = 4 };
+/* --- when it would arrive -------------------------------------------------------------------- */
+
+#define FLOOR_NS (10 * NS_PER_S)
+#define FAR_NS (10 * (int64_t)NS_PER_S) /* the peer's clock was set */
+#define AGAIN_MIN_NS (100 * NS_PER_US)
+
+enum { RATE_MIN = 250000 }; /* bytes a second: of a path of which less is known */
+
+/* The report as nanoseconds above the first one that counts, of whatever path. */
+static int64_t measured(struct sched *s, struct sched_path *p, uint32_t least)
+{
+    int64_t delay_ns;
+
+    p->zero = least;
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (s->path[i].told)
+            p->zero = s->path[i].zero;
+    delay_ns = (int64_t)packed_seq_diff(least, p->zero) * (1 << DELAY_SHIFT);
+    if (llabs(delay_ns) < FAR_NS)
+        return delay_ns;
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        s->path[i].told = false;
+    p->zero = least;
+    return 0;
+}
+
+void sched_told(struct sched *s, unsigned path, uint64_t now_ns, uint32_t least)
+{
+    struct sched_path *p = &s->path[path];
+    int64_t delay_ns = measured(s, p, least);
+
+    if (!p->told)
+        p->floor_ns[0] = p->floor_ns[1] = delay_ns;
+    if (!p->told || now_ns - p->floor_since_ns > FLOOR_NS) {
+        p->floor_ns[1] = p->floor_ns[0];
+        p->floor_ns[0] = delay_ns;
+        p->floor_since_ns = now_ns;
+    }
+    p->floor_ns[0] = MIN(p->floor_ns[0], delay_ns);
+    delay_ns -= MIN(p->floor_ns[0], p->floor_ns[1]);
+    if (!p->told || p->told_ns != now_ns) /* the first of its lanes in this report */
+        p->free_ns = now_ns + (uint64_t)delay_ns;
+    p->free_ns = MIN(p->free_ns, now_ns + (uint64_t)delay_ns);
+    p->told = true;
+    p->told_ns = now_ns;
+}
+
+static int64_t floor_ns(const struct sched_path *p)
+{
+    return MIN(p->floor_ns[0], p->floor_ns[1]);
+}
+
+/* The least of those in use that have been told of. */
+static int64_t least_floor_ns(const struct sched *s)
+{
+    int64_t least_ns = INT64_MAX;
+
+    for (unsigned i = 0; s->in_use >> i; i++)
+        if (sched_in_use(s, i) && s->path[i].told)
+            least_ns = MIN(least_ns, floor_ns(&s->path[i]));
+    return least_ns == INT64_MAX ? 0 : least_ns;
+}
+
+static uint64_t busy_ns(const struct sched_path *p, uint64_t now_ns)
+{
+    return p->free_ns - MIN(p->free_ns, now_ns);
+}
+
+/* How long it takes over that path, but for an offset; least_ns: least_floor_ns(). */
+static int64_t takes_ns(const struct sched_path *p, uint64_t now_ns, int64_t least_ns)
+{
+    int64_t floor = p->told ? floor_ns(p) : least_ns + (int64_t)p->extra_ns;
+
+    return floor + (int64_t)busy_ns(p, now_ns);
+}
+
+/* How much longer than over the best one. */
+static uint64_t later_ns(const struct sched *s, unsigned path, uint64_t now_ns)
+{
+    int64_t least_ns = least_floor_ns(s), own = takes_ns(&s->path[path], now_ns, least_ns);
+    int64_t best = own;
+
+    for (unsigned i = 0; s->in_use >> i; i++)
+        if (sched_in_use(s, i))
+            best = MIN(best, takes_ns(&s->path[i], now_ns, least_ns));
+    return (uint64_t)(own - best);
+}
 
 /* --- who takes the next ---------------------------------------------------------------------- */
 
-/* How much longer it takes than the fastest one. */
-static uint64_t later_ns(const struct sched *s, unsigned path)
+bool sched_is_slow(const struct sched *s, unsigned path, uint64_t now_ns)
 {
-    return s->path[path].extra_ns - MIN(s->path[path].extra_ns, least_extra_ns(s));
+    return s->policy == BOND_AGGREGATE && later_ns(s, path, now_ns) > SCHED_MARGIN_NS;
 }
 
-bool sched_is_slow(const struct sched *s, unsigned path)
+bool sched_minds_wait(const struct sched *s, unsigned path, uint64_t now_ns)
 {
-    return s->policy == BOND_AGGREGATE && later_ns(s, path) > SCHED_MARGIN_NS;
-}
-
-bool sched_minds_wait(const struct sched *s, unsigned path)
-{
-    return sched_is_slow(s, path) || (s->policy == BOND_LOWEST_LATENCY && path != s->current);
+    return sched_is_slow(s, path, now_ns) ||
+           (s->policy == BOND_LOWEST_LATENCY && path != s->current);
 }
 
 void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes)
 {
     struct sched_path *p = &s->path[path];
-    uint64_t rate = MAX(p->rate * PACE_NUM / PACE_DEN, (uint64_t)RATE_MIN);
 
-    p->free_ns = MAX(p->free_ns, now_ns) + bytes * NS_PER_S / rate;
+    if (p->rate)
+        p->free_ns = MAX(p->free_ns, now_ns) + bytes * NS_PER_S / MAX(p->rate, (uint64_t)RATE_MIN);
 }
 
 /* Lowest latency: what has waited for the quickest path longer than this one takes more. */
 static bool is_sooner(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
                       uint64_t *ret_again_ns)
 {
-    uint64_t until_ns = later_ns(s, path) + SCHED_MARGIN_NS;
+    uint64_t until_ns = later_ns(s, path, now_ns) + SCHED_MARGIN_NS;
 
     if (waited_ns >= until_ns)
         return true;
@@ -171,20 +251,22 @@ static bool is_sooner(const struct sched *s, unsigned path, uint64_t now_ns, uin
 bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
                     uint64_t *ret_again_ns)
 {
+    uint64_t later, busy, in_ns;
+
     *ret_again_ns = TIME_NEVER_NS;
     if (!sched_in_use(s, path))
         return false;
     if (s->policy == BOND_LOWEST_LATENCY && path != s->current)
         return is_sooner(s, path, now_ns, waited_ns, ret_again_ns);
-    if (!sched_is_slow(s, path))
+    if (!sched_is_slow(s, path, now_ns))
         return true;
-    if (waited_ns >= later_ns(s, path)) {
-        if (s->path[path].free_ns <= now_ns + BURST_NS)
-            return true;
-        *ret_again_ns = s->path[path].free_ns - BURST_NS;
-        return false;
-    }
-    *ret_again_ns = now_ns + later_ns(s, path) - waited_ns;
+    later = later_ns(s, path, now_ns);
+    if (waited_ns >= later)
+        return true;
+    busy = busy_ns(&s->path[path], now_ns);
+    in_ns = later - waited_ns; /* the wait becomes longer, the busy time shorter */
+    in_ns = in_ns / 2 <= busy ? in_ns / 2 : in_ns - busy;
+    *ret_again_ns = now_ns + MAX(in_ns, (uint64_t)AGAIN_MIN_NS);
     return false;
 }
 

@@ -1,19 +1,22 @@
 /* Which path takes what is to be sent next, of a session that has several (bond/policy.h). Paths
  * pull when they have room; here it is said whether one that asks may have it.
  *
- * Aggregate: a packet goes where it is expected to arrive first. A path that takes longer than the
- * fastest one, by the measured difference of their one-way delays, leaves the packets to that one,
- * until the one whose turn it is has waited for as long as the difference: so much is waiting then
- * that the last of it would arrive over the fast path as late as the first does over the slow one.
- * So a little traffic has the delay of the fastest path, a lot of it has the rate of all, and what
- * is waited for to keep the order takes no longer than the queue would.
+ * Aggregate: a packet goes where it is expected to arrive first. For each path this is known:
  *
- *      waits     0 ........ difference ........
- *      fast      takes      takes
- *      slow      leaves     takes
+ *   floor   its one-way delay when nothing stands in its line: the least of the last ten seconds or
+ * so, by the peer's reports (bond/delay.h); two paths' differ by an offset that all have in common
+ *   busy    how long its line will be busy with what stands in it: by the last report, less the
+ * time since, more what it has taken since at the rate at which it delivers
  *
- * What a slower path takes now and then it takes no faster than it delivers, with a little more to
- * find out what it can: a burst would stand in its line's queue and make it slower still.
+ * A path whose floor and busy time are more than those of the best one leaves what is next to that
+ * one, until it has waited for as long as the difference: so much is waiting then that the last of
+ * it would arrive over the best path as late as the first does over this one. So a little traffic
+ * has the delay of the best path, a lot of it has the rate of all, what is waited for to keep the
+ * order takes no longer than the queue would, and nobody fills a line whose rate has just fallen.
+ *
+ *      waits      0 ........ difference ........
+ *      best       takes      takes
+ *      another    leaves     takes, and is busier
  *
  * Priority, failover: one path alone, by its priority or because it works still. Pin: one path
  * whether it works or not. Balanced: each flow has a path, by rendezvous hashing: when a path fails
@@ -45,10 +48,14 @@ struct sched_path {
     bool up, works;
     uint8_t status; /* enum path_status */
     uint32_t priority, weight;
-    uint64_t serial;   /* of the client's last word about it */
-    uint64_t rate;     /* bytes a second that it delivers when it is full; 0: not known */
-    uint64_t free_ns;  /* when what it has taken will have left at that rate */
-    uint64_t extra_ns; /* how much longer than the fastest one it takes */
+    uint64_t serial;     /* of the client's last word about it */
+    uint64_t rate;       /* bytes a second that it delivers when it is full; 0: not known */
+    uint64_t free_ns;    /* until then it is busy */
+    uint64_t extra_ns;   /* how much longer than the fastest one it takes */
+    bool told;           /* there was a report: */
+    int64_t floor_ns[2]; /* least since floor_since_ns, and before */
+    uint64_t told_ns, floor_since_ns;
+    uint32_t zero; /* what reports are measured from: the same for all paths */
 };
 
 /* How the packets of one class are spread. */
@@ -71,6 +78,10 @@ static inline bool sched_in_use(const struct sched *s, unsigned path)
     return s->in_use >> path & 1;
 }
 
+/* The peer has reported the path's least one-way delay since its last report (in units of
+ * bond/delay.h, modulo 2^24), of one or several lanes. */
+void sched_told(struct sched *s, unsigned path, uint64_t now_ns, uint32_t least);
+
 /* Whether the path, which has room, may take what is new, and has waited for so long (which counts
  * only if sched_minds_wait()). If not, *ret_again_ns says when to ask
  * again, even though nothing else happens; TIME_NEVER_NS: no need. */
@@ -80,12 +91,12 @@ bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint6
 /* The path has taken so many bytes. */
 void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes);
 
-/* Aggregate: whether the path takes longer than another one that is in use: packets of flows that
- * send seldom are not for it. */
-bool sched_is_slow(const struct sched *s, unsigned path);
+/* Aggregate: whether a packet would arrive over another path in use sooner, by more than
+ * SCHED_MARGIN_NS: packets of flows that send seldom are not for it then. */
+bool sched_is_slow(const struct sched *s, unsigned path, uint64_t now_ns);
 
 /* Whether it makes a difference for that path how long a packet has waited. */
-bool sched_minds_wait(const struct sched *s, unsigned path);
+bool sched_minds_wait(const struct sched *s, unsigned path, uint64_t now_ns);
 
 /* Balanced: the path of a flow. */
 unsigned sched_path_of(const struct sched *s, uint64_t flow_hash);

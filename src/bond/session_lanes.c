@@ -177,9 +177,11 @@ int session_lane_delay(const struct session *s, const struct pack_lane *lane,
 
 static void on_delay(struct session *s, uint64_t now_ns, const struct packed_frame *f)
 {
-    for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
-        if (l->number == f->delay.lane)
-            delay_out_rx(&l->out, now_ns, f);
+    for (struct pack_lane *l = s->pack->lanes; l; l = l->next) {
+        if (l->number != f->delay.lane || !delay_out_rx(&l->out, now_ns, f))
+            continue;
+        sched_told(&s->pack->sched[CLASS_TCP], pack_lane_path(l->number), now_ns, f->delay.least);
+    }
 }
 
 bool session_on_report(struct session *s, uint64_t now_ns, const struct packed_frame *f)

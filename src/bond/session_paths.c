@@ -27,6 +27,9 @@ static void learn_of_lanes(struct pack *p)
         path->works |= !l->suspect;
         path->extra_ns = MIN(path->extra_ns, l->extra_ns);
     }
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (!p->path[i].up)
+            p->path[i].told = false; /* it may come back another way */
 }
 
 /* A bit for each path that some class gives packets. */
@@ -64,12 +67,11 @@ static bool is_for_path(void *user, const struct pkt *first, bool sparse)
     struct pack *p = user;
     const struct sched *sched = &p->sched[p->apart ? pack_class_of_packet(p, first) : CLASS_TCP];
     uint64_t now_ns = p->asking_ns, again_ns = now_ns + LEFT_NS;
-    bool may = false;
+    bool may;
 
     if (sched->policy == BOND_BALANCED)
         return sched_path_of(sched, first->flow) == p->asking;
-    if (!sparse || !sched_is_slow(sched, p->asking))
-        may = sched_may_take(sched, p->asking, now_ns, now_ns - first->queued_ns, &again_ns);
+    may = sched_may_take(sched, p->asking, now_ns, now_ns - first->queued_ns, &again_ns);
     if (!may)
         p->kick_ns = MIN(p->kick_ns, again_ns);
     return may;
@@ -89,6 +91,7 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
     unsigned path = pack_lane_path(lane->number);
     uint64_t again_ns, waited_ns = 0;
     const struct pkt *first;
+    bool seldom = false;
 
     s->pack->may = PACK_MAY_ALL;
     if (!session_has_paths(s) && !s->pack->pinned)
@@ -99,10 +102,13 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
         s->pack->may = in_use(s) >> path & 1 ? PACK_MAY_ALL : PACK_MAY_END;
         return;
     }
-    if (sched_minds_wait(sched, path) && s->queue.n && (first = fq_front(&s->queue, now_ns)))
+    if (sched_minds_wait(sched, path, now_ns) && s->queue.n &&
+        (first = fq_front(&s->queue, now_ns))) {
         waited_ns = now_ns - first->queued_ns;
+        seldom = fq_front_is_sparse(&s->queue);
+    }
     if (sched_may_take(sched, path, now_ns, waited_ns, &again_ns)) {
-        if (sched_is_slow(sched, path))
+        if (!seldom && sched_is_slow(sched, path, now_ns))
             s->pack->may = PACK_MAY_BULK;
         return;
     }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/util.h"
+#include "bond/delay.h"
 #include "bond/sched.h"
 
 #define MS NS_PER_MS
@@ -55,8 +56,8 @@ static void a_slower_path_takes_what_has_waited_as_long(void **state)
     s.path[0].extra_ns = 3 * MS; /* only differences count */
     s.path[1].extra_ns = 23 * MS;
     assert_true(takes(&s, 0, 0));
-    assert_true(sched_is_slow(&s, 1));
-    assert_false(sched_is_slow(&s, 0));
+    assert_true(sched_is_slow(&s, 1, NOW));
+    assert_false(sched_is_slow(&s, 0, NOW));
     assert_false(sched_may_take(&s, 1, NOW, 5 * MS, &again_ns));
     assert_int_equal(again_ns, NOW + 15 * MS);
     assert_true(takes(&s, 1, 20 * MS));
@@ -81,7 +82,95 @@ static void a_slower_path_takes_no_faster_than_it_delivers(void **state)
             now_ns = again_ns;
         }
     }
-    assert_true(bytes > 1200000 && bytes < 1300000);
+    assert_true(bytes > 900000 && bytes < 1050000);
+}
+
+/* A report of what the peer's clock says: both paths' have the same offset. */
+static void tell(struct sched *s, unsigned path, uint64_t now_ns, uint64_t delay_ns)
+{
+    sched_told(s, path, now_ns, (0xfffff0 + (uint32_t)(delay_ns >> DELAY_SHIFT)) & 0xffffff);
+}
+
+/* How long a packet must have waited for the path to take it, in whole milliseconds. */
+static unsigned must_wait_ms(const struct sched *s, unsigned path, uint64_t now_ns)
+{
+    uint64_t again_ns;
+    unsigned ms = 0;
+
+    while (!sched_may_take(s, path, now_ns, ms * MS, &again_ns))
+        ms++;
+    return ms;
+}
+
+static void reports_tell_delay_and_queue(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 2);
+
+    s.path[1].extra_ns = 50 * MS; /* what is guessed counts until there are reports */
+    tell(&s, 0, NOW, 10 * MS);
+    assert_in_range(must_wait_ms(&s, 1, NOW), 50, 51);
+    tell(&s, 1, NOW, 30 * MS);
+    assert_in_range(must_wait_ms(&s, 1, NOW), 20, 21);
+    assert_int_equal(must_wait_ms(&s, 0, NOW), 0);
+    tell(&s, 0, NOW + 50 * MS, 70 * MS); /* 60 of it is a queue: the other one is better now */
+    assert_in_range(must_wait_ms(&s, 0, NOW + 50 * MS), 40, 41);
+    assert_int_equal(must_wait_ms(&s, 1, NOW + 50 * MS), 0);
+    assert_in_range(must_wait_ms(&s, 0, NOW + 80 * MS), 10, 11); /* it drains */
+    assert_in_range(must_wait_ms(&s, 1, NOW + 150 * MS), 20, 21);
+    tell(&s, 1, NOW + 200 * MS, 30 * MS);
+    sched_update(&s);
+    s.path[0].works = false;
+    sched_update(&s);
+    assert_int_equal(must_wait_ms(&s, 1, NOW + 200 * MS), 0);
+}
+
+/* A delay that stays is the path's own after some time, and a shorter one is at once. */
+static void what_stays_is_no_queue(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 2);
+    uint64_t now_ns = NOW;
+
+    tell(&s, 0, NOW, 10 * MS);
+    tell(&s, 1, NOW, 10 * MS);
+    for (unsigned i = 0; i < 300; i++, now_ns += 100 * MS) {
+        tell(&s, 0, now_ns, 10 * MS);
+        tell(&s, 1, now_ns, 60 * MS);
+    }
+    assert_in_range(must_wait_ms(&s, 1, now_ns + NS_PER_S), 50, 51); /* nothing has come since */
+    tell(&s, 1, now_ns, 20 * MS);
+    assert_in_range(must_wait_ms(&s, 1, now_ns), 10, 11);
+}
+
+static void a_clock_that_is_set_makes_reports_void(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 2);
+
+    tell(&s, 0, NOW, 10 * MS);
+    tell(&s, 1, NOW, 40 * MS);
+    tell(&s, 0, NOW + MS, 100 * NS_PER_S);
+    tell(&s, 1, NOW + MS, 100 * NS_PER_S + 10 * MS);
+    assert_in_range(must_wait_ms(&s, 1, NOW + MS), 10, 11);
+}
+
+/* What it has taken keeps its line busy, until a report says that it does not. */
+static void a_line_that_has_taken_is_busy(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 2);
+
+    for (unsigned i = 0; i < 2; i++) {
+        tell(&s, i, NOW, 10 * MS);
+        s.path[i].rate = 800000;
+    }
+    sched_took(&s, 0, NOW, 16000);
+    assert_in_range(must_wait_ms(&s, 0, NOW), 20, 21);
+    assert_int_equal(must_wait_ms(&s, 1, NOW), 0);
+    sched_took(&s, 1, NOW, 16000);
+    assert_int_equal(must_wait_ms(&s, 0, NOW), 0);
+    tell(&s, 1, NOW + MS, 10 * MS);
+    assert_in_range(must_wait_ms(&s, 0, NOW + MS), 19, 20);
+    tell(&s, 0, NOW + MS, 40 * MS);
+    sched_took(&s, 0, NOW + MS, 16000);
+    assert_in_range(must_wait_ms(&s, 0, NOW + MS), 50, 51);
 }
 
 static void by_priority_one_path_is_in_use(void **state)
@@ -232,6 +321,10 @@ int main(void)
         cmocka_unit_test(paths_of_about_the_same_delay_all_take),
         cmocka_unit_test(a_slower_path_takes_what_has_waited_as_long),
         cmocka_unit_test(a_slower_path_takes_no_faster_than_it_delivers),
+        cmocka_unit_test(reports_tell_delay_and_queue),
+        cmocka_unit_test(what_stays_is_no_queue),
+        cmocka_unit_test(a_clock_that_is_set_makes_reports_void),
+        cmocka_unit_test(a_line_that_has_taken_is_busy),
         cmocka_unit_test(by_priority_one_path_is_in_use),
         cmocka_unit_test(failover_stays_where_it_is),
         cmocka_unit_test(backup_paths_are_used_when_there_is_no_other),

@@ -10,8 +10,9 @@
 
 #include "base/util.h"
 #include "bench/bond/load.h"
+#include "bench/bond/verdict.h"
 
-enum { SEEDS_MAX = 100, WHY_MAX = 600 };
+enum { SEEDS_MAX = VERDICT_SEEDS_MAX, WHY_MAX = 600 };
 
 struct options {
     const char *dir, *cells, *loads, *carriers, *json;
@@ -19,6 +20,7 @@ struct options {
     struct load_opts load;
     enum quic_cc cc;
     bool plain, list, placed;
+    double least; /* of the best line's goodput, for a bond to be good enough; 0: it always is */
 };
 
 /* One line of the table. */
@@ -33,8 +35,9 @@ static void usage(void)
     fprintf(stderr,
             "usage: sim-bond [-m LINKS-DIR] [-c CELL,...] [-l LOAD,...] [-k CARRIER,...]\n"
             "                [-n SEEDS] [-f FIRST-SEED] [-s SECONDS] [-o START_S] [-L LATE_MS]\n"
-            "                [-C bbr|cubic] [-u] [-p] [-T] [-j JSON-FILE] [-a]\n"
+            "                [-C bbr|cubic] [-x SHARE] [-u] [-p] [-T] [-j JSON-FILE] [-a]\n"
             "  -o  flows begin so many seconds into the traces, not where the seed says\n"
+            "  -x  fail when a bond's median is less than that of the best line alone\n"
             "  -u  upwards (edge to hub)   -p  plain tunnels (RFC 9484 alone)\n"
             "  -T  TCP without TSO         -a  only list cells, loads and carriers\n");
 }
@@ -48,7 +51,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
                           .first_seed = 1,
                           .load = {.seconds = 30, .late_ms = 150},
                           .cc = QUIC_CC_BBR};
-    while ((c = getopt(argc, argv, "m:c:l:k:n:f:s:o:L:C:upTj:a")) != -1) {
+    while ((c = getopt(argc, argv, "m:c:l:k:n:f:s:o:L:C:x:upTj:a")) != -1) {
         switch (c) {
         case 'm':
             o->dir = optarg;
@@ -80,6 +83,9 @@ static bool parse_options(int argc, char **argv, struct options *o)
             break;
         case 'C':
             o->cc = optarg[0] == 'c' ? QUIC_CC_CUBIC : QUIC_CC_BBR;
+            break;
+        case 'x':
+            o->least = strtod(optarg, NULL);
             break;
         case 'u':
             o->load.up = true;
@@ -263,27 +269,56 @@ static void json_row(const struct options *o, const struct cell *c, const struct
     fprintf(out, "]}");
 }
 
+/* The bond beside the best line of the same run. False: it is not good enough. */
+static bool print_verdict(const struct options *o, const struct verdict *v)
+{
+    double goodput[3], p5[3], p95[3];
+
+    if (!o->load.load->flows || !verdict_read(v, o->seeds, VERDICT_GOODPUT, goodput))
+        return true;
+    verdict_read(v, o->seeds, VERDICT_P5, p5);
+    verdict_read(v, o->seeds, VERDICT_P95, p95);
+    printf("  %-7s %-20s %7.2f (%5.2f-%5.2f) %7.2f %8s %+7.1f%s\n", o->load.load->name,
+           "of the best line", goodput[0], goodput[1], goodput[2], p5[0], "", p95[0],
+           goodput[0] < o->least ? "  too little" : "");
+    return goodput[0] >= o->least;
+}
+
 /* --- the matrix ------------------------------------------------------------------------ */
 
-static void run_cell(struct options *o, const struct cell *c, FILE *json)
+static bool run_load(const struct options *o, const struct cell *c, FILE *json)
 {
     static struct row rows[CELL_WANS_MAX + 1];
+    static struct verdict verdict;
+
+    verdict = (struct verdict){0};
+    for (const struct carrier *k = carriers; k->name; k++) {
+        unsigned n = chosen(o->carriers, k->name) ? run_carrier(o, c, k, rows) : 0;
+
+        for (unsigned i = 0; i < n; i++) {
+            print_row(o, &rows[i]);
+            if (json)
+                json_row(o, c, &rows[i], json);
+            for (unsigned s = 0; s < o->seeds && strcmp(rows[i].link, "sum") != 0; s++)
+                verdict_add(&verdict, s, k->alone, &rows[i].run[s]);
+        }
+    }
+    return print_verdict(o, &verdict);
+}
+
+/* False: something is not good enough. */
+static bool run_cell(struct options *o, const struct cell *c, FILE *json)
+{
+    bool good = true;
 
     print_head(o, c);
     for (const struct load *l = loads; l->name; l++) {
         if (!chosen(o->loads, l->name))
             continue;
         o->load.load = l;
-        for (const struct carrier *k = carriers; k->name; k++) {
-            unsigned n = chosen(o->carriers, k->name) ? run_carrier(o, c, k, rows) : 0;
-
-            for (unsigned i = 0; i < n; i++) {
-                print_row(o, &rows[i]);
-                if (json)
-                    json_row(o, c, &rows[i], json);
-            }
-        }
+        good &= run_load(o, c, json);
     }
+    return good;
 }
 
 static void list_all(const struct cells *cells)
@@ -300,15 +335,18 @@ static void list_all(const struct cells *cells)
         printf("carrier %s%s\n", k->name, k->alone ? " (each WAN alone)" : "");
 }
 
-static void run_matrix(struct options *o, const struct cells *cells, FILE *json)
+static bool run_matrix(struct options *o, const struct cells *cells, FILE *json)
 {
+    bool good = true;
+
     if (json)
         fprintf(json, "[");
     for (unsigned i = 0; i < cells->n; i++)
         if (chosen(o->cells, cells->cell[i].name))
-            run_cell(o, &cells->cell[i], json);
+            good &= run_cell(o, &cells->cell[i], json);
     if (json)
         fprintf(json, "]\n");
+    return good;
 }
 
 int main(int argc, char **argv)
@@ -317,6 +355,7 @@ int main(int argc, char **argv)
     char why[WHY_MAX];
     struct options o;
     FILE *json = NULL;
+    bool good = true;
 
     if (!parse_options(argc, argv, &o)) {
         usage();
@@ -333,9 +372,9 @@ int main(int argc, char **argv)
     if (o.list)
         list_all(&cells);
     else
-        run_matrix(&o, &cells, json);
+        good = run_matrix(&o, &cells, json);
     if (json)
         fclose(json);
     cells_done(&cells);
-    return 0;
+    return good ? 0 : 1;
 }

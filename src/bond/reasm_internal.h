@@ -91,7 +91,7 @@ static inline uint32_t reasm_run_in_word(uint32_t seq, uint32_t n, uint64_t *ret
 {
     uint32_t left = 64 - seq % 64, run = MIN(n, left);
 
-    *ret_mask = (UINT64_MAX >> (64 - run)) << seq % 64;
+    *ret_mask = (UINT64_MAX >> (64 - run) % 64) << seq % 64;
     return run;
 }
 

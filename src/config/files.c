@@ -1,10 +1,9 @@
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/readfile.h"
 #include "base/util.h"
 #include "config/report.h"
 #include "config/schema.h"
@@ -34,25 +33,6 @@ static const struct {
     {NULL, "token", CONFIG_KEY_TOKENS_FILE, true},
 };
 
-/* Read up to size bytes. Returns the number, or -errno. */
-static ssize_t read_head(int fd, char *buf, size_t size)
-{
-    size_t len = 0;
-
-    while (len < size) {
-        ssize_t n = read(fd, buf + len, size - len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (!n)
-            break;
-        len += (size_t)n;
-    }
-    return (ssize_t)len;
-}
-
 static bool is_blank(const char *s, size_t len)
 {
     for (size_t i = 0; i < len; i++)
@@ -61,41 +41,41 @@ static bool is_blank(const char *s, size_t len)
     return true;
 }
 
-static void check_tokens(char *buf, size_t len, size_t i, struct config_where at,
+static void check_tokens(char *text, size_t len, size_t i, struct config_where at,
                          struct config_report *report)
 {
     const char *name = config_schema.keys[files[i].key].name;
 
-    buf[len] = 0;
-    if (strlen(buf) != len)
+    if (strlen(text) != len)
         report_add(report, true, at, NULL, "%s: the file has NUL characters", name);
     else if (files[i].key == CONFIG_KEY_TOKEN_FILE)
-        tokens_check_client(buf, at, report);
-    else if (tokens_check_server(buf, at, report))
+        tokens_check_client(text, at, report);
+    else if (tokens_check_server(text, at, report))
         report_add(report, true, at, NULL, "%s: cannot check the file: out of memory", name);
 }
 
 static void check_content(int fd, size_t i, const char *name, struct config_where at,
                           struct config_report *report)
 {
-    char *buf = malloc(READ_BYTES_MAX + 1);
-    ssize_t n = buf ? read_head(fd, buf, READ_BYTES_MAX + 1) : -ENOMEM;
     const char *marker = files[i].marker;
+    char *text = NULL;
+    size_t len = 0;
+    int rv = readfile_text(fd, READ_BYTES_MAX, &text, &len);
 
-    if (n < 0)
-        report_add(report, true, at, NULL, "%s: cannot read the file: %s", name, strerror((int)-n));
-    else if (n > READ_BYTES_MAX)
+    if (rv == -EFBIG)
         report_add(report, true, at, NULL, "%s: the file is larger than 1 MiB", name);
-    else if (is_blank(buf, (size_t)n))
+    else if (rv)
+        report_add(report, true, at, NULL, "%s: cannot read the file: %s", name, strerror(-rv));
+    else if (is_blank(text, len))
         report_add(report, true, at, NULL, "%s: the file is empty", name);
-    else if (marker && !memmem(buf, (size_t)n, marker, strlen(marker)))
+    else if (marker && !memmem(text, len, marker, strlen(marker)))
         report_add(report, true, at, "the file must be PEM: text between BEGIN and END lines",
                    "%s: the file holds no %s", name, files[i].what);
     else if (!marker)
-        check_tokens(buf, (size_t)n, i, at, report);
-    if (buf && n > 0)
-        explicit_bzero(buf, (size_t)n); /* keys and tokens */
-    free(buf);
+        check_tokens(text, len, i, at, report);
+    if (text)
+        explicit_bzero(text, len); /* keys and tokens */
+    free(text);
 }
 
 static void report_unreadable(const char *name, const char *path, int err, struct config_where at,
@@ -130,16 +110,7 @@ static void check_file(size_t i, int fd, const char *path, struct config_where a
 
 static int open_directly(void *user, unsigned key, const char *path)
 {
-    /* O_NONBLOCK: a FIFO must not hold the check up */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-
-    if (fd < 0)
-        return -errno;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode))
-        return fd;
-    close(fd);
-    return -EINVAL;
+    return readfile_open(path);
 }
 
 int config_check_files(const struct tunnel_config *c, struct config_report *report)

@@ -191,11 +191,12 @@ int gateway_config_parse(const char *text, size_t len, struct gateway_config *re
 
 int gateway_config_load(const char *file, struct gateway_config *ret, struct config_report *report)
 {
-    _cleanup_free_ char *text = malloc(INPUT_BYTES_MAX);
-    ssize_t n = text ? input_read_file(file, text, INPUT_BYTES_MAX) : -ENOMEM;
+    _cleanup_free_ char *text = NULL;
+    size_t len;
+    int err = input_read_text(file, &text, &len);
 
-    if (n >= 0)
-        return gateway_config_parse(text, (size_t)n, ret, report);
-    config_report_unreadable(report, (int)n);
-    return (int)n;
+    if (!err)
+        return gateway_config_parse(text, len, ret, report);
+    config_report_unreadable(report, err);
+    return err;
 }

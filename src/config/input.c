@@ -3,47 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "base/readfile.h"
 #include "base/util.h"
 #include "config/report.h"
 #include "config/value.h"
 
-/* Read all that is left of fd into buf, at most size bytes. Returns the number, or -errno; -EFBIG
- * when there is more. */
-static ssize_t read_all(int fd, char *buf, size_t size)
-{
-    size_t len = 0;
-    char more;
-
-    for (;;) {
-        ssize_t n = len < size ? read(fd, buf + len, size - len) : read(fd, &more, 1);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (!n)
-            return (ssize_t)len;
-        if (len == size)
-            return -EFBIG;
-        len += (size_t)n;
-    }
-}
-
-ssize_t input_read_file(const char *file, char *buf, size_t size)
+int input_read_text(const char *file, char **ret, size_t *ret_len)
 {
     bool is_stdin = !strcmp(file, "-");
-    /* O_NONBLOCK: nobody waits for the writer of a FIFO */
-    _cleanup_close_ int fd = is_stdin ? fcntl(0, F_DUPFD_CLOEXEC, 3)
-                                      : open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
+    _cleanup_close_ int fd = is_stdin ? fcntl(0, F_DUPFD_CLOEXEC, 3) : readfile_open(file);
 
-    if (fd < 0 || fstat(fd, &st))
-        return -errno;
-    if (!is_stdin && !S_ISREG(st.st_mode))
-        return -EINVAL;
-    return read_all(fd, buf, size);
+    if (fd < 0)
+        return is_stdin ? -errno : fd;
+    return readfile_text(fd, INPUT_BYTES_MAX, ret, ret_len);
 }
 
 bool input_read_scalar(const struct config_key *k, const struct yaml_value *v, void *field,

@@ -2,7 +2,7 @@
 #ifndef CONFIG_INPUT_H
 #define CONFIG_INPUT_H
 
-#include <sys/types.h>
+#include <stddef.h>
 
 #include "config/schema.h"
 #include "config/tree.h"
@@ -10,9 +10,9 @@
 /* The largest configuration. */
 enum { INPUT_BYTES_MAX = 1 << 20 };
 
-/* Read FILE ("-" is standard input), a regular file, into buf. Returns the number of bytes;
- * -EINVAL: not a regular file; -EFBIG: more than size bytes; other -errno. */
-ssize_t input_read_file(const char *file, char *buf, size_t size);
+/* The text of FILE ("-" is standard input), a regular file, with a zero behind it; the caller frees
+ * it. Returns 0; -EINVAL: not a regular file; -EFBIG: more than INPUT_BYTES_MAX; other -errno. */
+int input_read_text(const char *file, char **ret, size_t *ret_len);
 
 /* One value (or one element of a list) into the field. Returns false, reports why and leaves the
  * field as it was when it is not one. */

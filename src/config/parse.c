@@ -327,14 +327,12 @@ void config_report_unreadable(struct config_report *report, int err)
 
 int config_load(const char *file, struct tunnel_config *ret, struct config_report *report)
 {
-    char *text = malloc(INPUT_BYTES_MAX);
-    ssize_t n = text ? input_read_file(file, text, INPUT_BYTES_MAX) : -ENOMEM;
-    int err = (int)n;
+    _cleanup_free_ char *text = NULL;
+    size_t len;
+    int err = input_read_text(file, &text, &len);
 
-    if (n >= 0)
-        err = config_parse(text, (size_t)n, ret, report);
-    else
-        config_report_unreadable(report, err);
-    free(text);
+    if (!err)
+        return config_parse(text, len, ret, report);
+    config_report_unreadable(report, err);
     return err;
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/readfile.h"
 #include "base/util.h"
 
 /* Where the texts come from, and where a complaint goes. */
@@ -17,35 +18,11 @@ struct source {
 
 /* --- files ----------------------------------------------------------------------------- */
 
-static int read_stream(FILE *f, char *text, size_t *len)
-{
-    size_t n = fread(text, 1, HELPER_FILE_MAX + 1, f);
-
-    if (ferror(f))
-        return -EIO;
-    if (n > HELPER_FILE_MAX)
-        return -EFBIG;
-    text[n] = 0;
-    *len = n;
-    return 0;
-}
-
 static int read_directly(const char *path, char **ret, size_t *len)
 {
-    FILE *f = fopen(path, "re");
-    char *text;
-    int r;
+    _cleanup_close_ int fd = readfile_open(path);
 
-    if (!f)
-        return errno ? -errno : -EIO;
-    text = malloc(HELPER_FILE_MAX + 1);
-    r = text ? read_stream(f, text, len) : -ENOMEM;
-    fclose(f);
-    if (r)
-        free(text);
-    else
-        *ret = text;
-    return r;
+    return fd < 0 ? fd : readfile_text(fd, HELPER_FILE_MAX, ret, len);
 }
 
 /* The text of a file into *ret, to be freed. */

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/readfile.h"
 #include "base/util.h"
 #include "helper/message.h"
 
@@ -217,44 +218,13 @@ int helper_udp_open(struct helper *h, const struct udp_socket_opts *opts, struct
 
 /* --- files ----------------------------------------------------------------------------- */
 
-static ssize_t read_all(int fd, char *buf, size_t max)
-{
-    size_t have = 0;
-
-    while (have < max) {
-        ssize_t n = read(fd, buf + have, max - have);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (!n)
-            break;
-        have += (size_t)n;
-    }
-    return (ssize_t)have;
-}
-
 /* Read all of fd and close it. */
 static int slurp(int fd, char **ret, size_t *len)
 {
-    char *buf = malloc(HELPER_FILE_MAX + 1), *fitting;
-    ssize_t n = buf ? read_all(fd, buf, HELPER_FILE_MAX + 1) : -ENOMEM;
+    int r = readfile_text(fd, HELPER_FILE_MAX, ret, len);
 
     close(fd);
-    if (n > HELPER_FILE_MAX)
-        n = -EFBIG;
-    fitting = n < 0 ? NULL : malloc((size_t)n + 1);
-    if (fitting) {
-        memcpy(fitting, buf, (size_t)n);
-        fitting[n] = 0;
-        *ret = fitting;
-        *len = (size_t)n;
-    }
-    if (buf && n > 0)
-        explicit_bzero(buf, (size_t)n);
-    free(buf);
-    return n < 0 ? (int)n : fitting ? 0 : -ENOMEM;
+    return r;
 }
 
 int helper_file_open(struct helper *h, enum helper_file file, bool staged)

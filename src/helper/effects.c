@@ -14,6 +14,7 @@
 #endif
 
 #include "base/clock.h"
+#include "base/readfile.h"
 #include "base/util.h"
 #include "helper/last.h"
 
@@ -245,7 +246,7 @@ static int fx_control_socket(void *user, const char *name)
 
 static int fx_file_open(void *user, const char *path)
 {
-    return files_open(path);
+    return readfile_open(path);
 }
 
 static int fx_file_stat(void *user, const char *path, struct helper_stamp *ret)

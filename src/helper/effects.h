@@ -25,7 +25,6 @@ void effects_done(struct effects *e);
 extern const struct server_effects effects_real;
 
 /* files.c: see struct server_effects. */
-int files_open(const char *path);
 int files_stat(const char *path, struct helper_stamp *ret);
 int files_config_read(const char *path, struct tunnel_config **ret);
 int files_time_load(const char *name, int64_t *ret);

@@ -11,24 +11,11 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/readfile.h"
 #include "base/util.h"
 #include "helper/effects.h"
 
 enum { STATE_PATH_MAX = 512 };
-
-int files_open(const char *path)
-{
-    /* O_NONBLOCK: a FIFO must not hold the helper up */
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-
-    if (fd < 0)
-        return -errno;
-    if (!fstat(fd, &st) && S_ISREG(st.st_mode))
-        return fd;
-    close(fd);
-    return -EINVAL;
-}
 
 int files_stat(const char *path, struct helper_stamp *ret)
 {
@@ -43,24 +30,6 @@ int files_stat(const char *path, struct helper_stamp *ret)
 }
 
 /* --- the configuration ----------------------------------------------------------------- */
-
-/* Up to len bytes of a file. Returns their number, -EFBIG or other -errno. */
-static ssize_t read_all(int fd, char *buf, size_t len)
-{
-    size_t have = 0;
-    char more;
-
-    while (have < len) {
-        ssize_t n = read(fd, buf + have, len - have);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -errno : (ssize_t)have;
-        have += (size_t)n;
-    }
-    return read(fd, &more, 1) ? -EFBIG : (ssize_t)have;
-}
 
 /* The text as a descriptor of its own: what the data plane reads is what was parsed here, even
  * when the file is written meanwhile. */
@@ -98,28 +67,18 @@ static struct tunnel_config *parse(const char *text, size_t len)
     return c;
 }
 
-/* The text of an open file, parsed if it can be, as a descriptor or -errno. */
-static int take_text(int fd, char *text, struct tunnel_config **ret)
-{
-    ssize_t len = read_all(fd, text, HELPER_FILE_MAX);
-    int out = len < 0 ? (int)len : text_fd(text, (size_t)len);
-
-    if (out >= 0)
-        *ret = parse(text, (size_t)len);
-    return out;
-}
-
 int files_config_read(const char *path, struct tunnel_config **ret)
 {
-    int fd = files_open(path), out;
-    char *text;
+    _cleanup_close_ int fd = readfile_open(path);
+    _cleanup_free_ char *text = NULL;
+    size_t len;
+    int r = fd < 0 ? fd : readfile_text(fd, HELPER_FILE_MAX, &text, &len), out;
 
-    if (fd < 0)
-        return fd;
-    text = malloc(HELPER_FILE_MAX);
-    out = text ? take_text(fd, text, ret) : -ENOMEM;
-    free(text);
-    close(fd);
+    if (r)
+        return r;
+    out = text_fd(text, len);
+    if (out >= 0)
+        *ret = parse(text, len);
     return out;
 }
 
@@ -171,7 +130,7 @@ static ssize_t read_state(const char *name, const char *kind, void *ret, size_t 
     int r = state_path(name, kind, path);
     _cleanup_close_ int fd = r ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-    return fd < 0 ? (r ? r : -errno) : read_all(fd, ret, max);
+    return fd < 0 ? (r ? r : -errno) : readfile_bytes(fd, ret, max);
 }
 
 int files_time_load(const char *name, int64_t *ret)

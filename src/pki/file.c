@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/readfile.h"
 #include "base/util.h"
 
 enum { LOCK_POLL_MS = 20, TEMP_NAME_MAX = 300 };
@@ -68,49 +69,21 @@ static int file_error(struct pki_error *e, int err, const char *what, const char
     return pki_error_set(e, -err, "%s: cannot %s: %s%s", path, what, strerror(err), hint);
 }
 
-/* Read until the end of the file. */
-static int read_all(int fd, size_t size, struct file_text *ret)
+int file_read(const char *path, struct file_text *ret, struct pki_error *e)
 {
-    struct file_text t = {.data = malloc(size + 1)};
+    _cleanup_close_ int fd = readfile_open(path);
+    struct file_text t = {0};
+    int rv = fd < 0 ? fd : readfile_text(fd, FILE_TEXT_MAX, &t.data, &t.len);
 
-    if (!t.data)
-        return -ENOMEM;
-    while (t.len < size) {
-        ssize_t n = read(fd, t.data + t.len, size - t.len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            int err = errno;
-
-            file_text_done(&t);
-            return -err;
-        }
-        if (!n)
-            break;
-        t.len += (size_t)n;
-    }
-    t.data[t.len] = 0;
+    if (fd == -EINVAL)
+        return pki_error_set(e, rv, "%s: not a regular file", path);
+    if (rv == -EFBIG)
+        return pki_error_set(e, rv, "%s: larger than %d bytes", path, FILE_TEXT_MAX);
+    if (rv)
+        return file_error(e, -rv, "read", path);
     file_text_done(ret);
     *ret = t;
     return 0;
-}
-
-int file_read(const char *path, struct file_text *ret, struct pki_error *e)
-{
-    /* O_NONBLOCK: a FIFO must not hold the program up */
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    struct stat st;
-    int rv;
-
-    if (fd < 0 || fstat(fd, &st))
-        return file_error(e, errno, "read", path);
-    if (!S_ISREG(st.st_mode))
-        return pki_error_set(e, -EINVAL, "%s: not a regular file", path);
-    if (st.st_size > FILE_TEXT_MAX)
-        return pki_error_set(e, -EFBIG, "%s: larger than %d bytes", path, FILE_TEXT_MAX);
-    rv = read_all(fd, (size_t)st.st_size, ret);
-    return rv ? file_error(e, -rv, "read", path) : 0;
 }
 
 /* --- directories ----------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
 """Wall clocks that are not the machine's, and what the program knows of the time."""
+import calendar
 import os
 import re
 import struct
@@ -12,11 +13,12 @@ YEAR_2000 = 946684800
 
 
 def source_date(build):
-    """The date of the sources, as the program has it."""
-    text = (build / "src" / "base" / "source_date.h").read_text()
-    date = int(re.search(r"SOURCE_DATE_S (\d+)", text).group(1))
+    """The date of the sources that the program says it was made of: what a build directory holds
+    beside it may be newer."""
+    said = subprocess.run([build / "mpquic", "version"], capture_output=True, text=True, check=True)
+    date = re.search(r"^sources (\S+Z)$", said.stdout, re.M)
     assert date, "no date of the sources: build in a git checkout, or set SOURCE_DATE_EPOCH"
-    return date
+    return calendar.timegm(time.strptime(date[1], "%Y-%m-%dT%H:%M:%SZ"))
 
 
 class Clock:

@@ -21,7 +21,8 @@ def cli(mpquic):
 def test_version(cli):
     for spelling in (["--version"], ["version"]):
         result = cli(*spelling)
-        assert result.returncode == 0 and re.match(r"mpquic \d+\.\d+\.\d+", result.stdout)
+        assert result.returncode == 0
+        assert re.match(r"mpquic \d+\.\d+\.\d+\nsources \d+-\d\d-\d\dT[0-9:]+Z\n", result.stdout)
 
 
 def test_help_names_every_verb_and_each_has_its_own(cli):

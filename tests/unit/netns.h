@@ -46,24 +46,28 @@ static inline void netns_link_up(const char *name, int mtu)
     close(fd);
 }
 
-/* Enter a new namespace with the loopback interface up, inside a new user namespace when not
- * root. The test fails when the system permits neither. */
-static inline void netns_enter(void)
+/* Enter new namespaces (CLONE_NEW...), inside a new user namespace when not root. The test fails
+ * when the system permits neither. */
+static inline void netns_unshare(int kinds)
 {
     unsigned uid = geteuid(), gid = getegid();
     char map[64];
 
-    if (uid == 0 && unshare(CLONE_NEWNET) == 0) {
-        netns_link_up("lo", 0);
+    if (uid == 0 && unshare(kinds) == 0)
         return;
-    }
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
-        netns_die("this test needs a network namespace (root or user namespaces): unshare");
+    if (unshare(CLONE_NEWUSER | kinds) < 0)
+        netns_die("this test needs namespaces (root or user namespaces): unshare");
     netns_write("/proc/self/setgroups", "deny");
     snprintf(map, sizeof(map), "0 %u 1", uid);
     netns_write("/proc/self/uid_map", map);
     snprintf(map, sizeof(map), "0 %u 1", gid);
     netns_write("/proc/self/gid_map", map);
+}
+
+/* Enter a new network namespace with the loopback interface up. */
+static inline void netns_enter(void)
+{
+    netns_unshare(CLONE_NEWNET);
     netns_link_up("lo", 0);
 }
 

@@ -55,7 +55,7 @@ struct fq_flows *fq_flows_new(unsigned n, const struct siphash_key *key)
     if (!fs)
         return NULL;
     *fs = (struct fq_flows){.key = *key, .n = n, .next_id = 1};
-    fs->slab = calloc(n, sizeof(*fs->slab));
+    fs->slab = reallocarray(NULL, n, sizeof(*fs->slab)); /* not zeroed: untouched until needed */
     if (!fs->slab || hmap_init(&fs->table)) {
         fq_flows_free(fs);
         return NULL;

@@ -16,8 +16,9 @@ struct reasm_pool *reasm_pool_new(unsigned n_flows, unsigned n_units, size_t max
     if (!pool)
         return NULL;
     n_units = MIN(n_units, (unsigned)REASM_UNITS_MAX);
-    pool->flows = calloc(n_flows, sizeof(*pool->flows));
-    pool->units = calloc(n_units, sizeof(*pool->units));
+    /* Not zeroed: pages that nobody needs stay untouched. */
+    pool->flows = reallocarray(NULL, n_flows, sizeof(*pool->flows));
+    pool->units = reallocarray(NULL, n_units, sizeof(*pool->units));
     pool->n_flows = pool->fresh_flows = n_flows;
     pool->n_units = pool->fresh_units = n_units;
     pool->max_bytes = max_bytes;

@@ -203,7 +203,9 @@ static const struct config_key keys[] = {
             .unset = "not used",
             .example = "203.0.113.10",
             .help = "the server: a host name or an address",
-            .man = "An IPv6 address is written without brackets.",
+            .man = "An IPv6 address is written without brackets. Of a name that has addresses of "
+                   "both families the first is used for which there is an address to send from, "
+                   "and the other one when no answer comes.",
         },
     [CONFIG_KEY_REMOTE_PORT] =
         {

@@ -60,8 +60,9 @@ static void on_edge_path_state(void *user, unsigned path, enum edge_state state,
 
     trail_add(&p->trail, state, why, clock_real_s(), loop_now_ns(inst->loop));
     if (state == EDGE_UP)
-        local_on_up(&p->local, &local);
-    if (state == EDGE_PAUSE && !was_up && edge_heard_nothing(inst->edge))
+        path_proven(p, &local);
+    if (state == EDGE_PAUSE && !was_up && edge_heard_nothing(inst->edge) &&
+        remote_on_silence(&p->remotes))
         local_on_silence(&p->local);
     if (state == EDGE_PAUSE)
         path_resolve(p); /* the hub may have moved to another address, or we have to */

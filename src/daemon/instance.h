@@ -14,6 +14,7 @@
 #include "daemon/control.h"
 #include "daemon/credentials.h"
 #include "daemon/local.h"
+#include "daemon/remote.h"
 #include "daemon/resolve.h"
 #include "daemon/rxturn.h"
 #include "daemon/trail.h"
@@ -53,12 +54,13 @@ struct instance_socket {
 struct instance_path {
     struct instance *inst;
     unsigned number;
-    char name[CONFIG_NAME_MAX]; /* "" when there is only one */
-    struct net_addr bound;      /* client: local address in use, no family while waiting */
-    struct net_addr source;     /* client bound to any address: what the last datagrams came to */
-    char device[16];            /* client: interface bound to */
-    struct local_choice local;  /* client: which address of the interface */
-    struct net_addr remote;
+    char name[CONFIG_NAME_MAX];   /* "" when there is only one */
+    struct net_addr bound;        /* client: local address in use, no family while waiting */
+    struct net_addr source;       /* client bound to any address: what the last datagrams came to */
+    char device[16];              /* client: interface bound to */
+    struct local_choice local;    /* client: which address of the interface */
+    struct remote_choice remotes; /* client: the hub's addresses */
+    struct net_addr remote;       /* of them the one in use; no family: not known yet */
     struct resolve *resolve;
     struct loop_io resolve_io;
     struct loop_timer bind_retry; /* after a local error, look again */
@@ -145,6 +147,9 @@ void path_resolve(struct instance_path *p);
 
 /* (Re)bind as the kernel says. */
 void path_follow_address(struct instance_path *p);
+
+/* A tunnel is up, from that address to the one in use. */
+void path_proven(struct instance_path *p, const struct ip_addr *local);
 
 /* In front of what is logged about a path: "path" or "path NAME". Returns buf. */
 const char *path_title(const struct instance_path *p, char buf[static PATH_TITLE_MAX]);

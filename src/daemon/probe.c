@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,28 +115,24 @@ static const struct edge_events probe_events = {
 
 /* --- where to, and from where ---------------------------------------------------------- */
 
-static enum exit_code resolve(struct probe *p)
+/* The hub's addresses: one of each family that it has. */
+static enum exit_code resolve(struct probe *p, struct net_addr ret[static RESOLVE_MAX],
+                              unsigned *ret_n)
 {
     const struct tunnel_config *c = p->opts->config;
-    struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_NUMERICSERV};
-    struct addrinfo *list = NULL;
-    char port[8];
-    int rv;
+    struct resolve *r = resolve_start(c->remote_addr, c->remote_port, c->bind.addr.family);
+    struct pollfd ready = {.fd = r ? resolve_fd(r) : -1, .events = POLLIN};
+    int rv = EAI_MEMORY;
 
-    hints.ai_family = c->bind.addr.family == 4   ? AF_INET
-                      : c->bind.addr.family == 6 ? AF_INET6
-                                                 : AF_UNSPEC;
-    snprintf(port, sizeof(port), "%u", c->remote_port);
-    rv = getaddrinfo(c->remote_addr, port, &hints, &list);
-    if (rv)
-        return fail(p, EXIT_CODE_NO_ANSWER,
-                    "cannot find the address of %s: %s: check the name, and this machine's DNS",
-                    c->remote_addr, gai_strerror(rv));
-    memcpy(&p->remote.ss, list->ai_addr, list->ai_addrlen);
-    p->remote.len = list->ai_addrlen;
-    freeaddrinfo(list);
-    net_addr_str(&p->remote, p->result->remote);
-    return EXIT_CODE_OK;
+    while (r && poll(&ready, 1, -1) < 0 && errno == EINTR)
+        ;
+    if (r)
+        rv = resolve_result(r, ret, ret_n);
+    resolve_free(r);
+    return rv ? fail(p, EXIT_CODE_NO_ANSWER,
+                     "cannot find the address of %s: %s: check the name, and this machine's DNS",
+                     c->remote_addr, gai_strerror(rv))
+              : EXIT_CODE_OK;
 }
 
 /* An address of the interface that the hub's family needs. */
@@ -368,8 +365,6 @@ static enum exit_code prepare(struct probe *p)
         return fail(p, EXIT_CODE_INTERNAL, "out of memory");
     code = load_creds(p);
     if (!code)
-        code = resolve(p);
-    if (!code)
         code = open_udp(p);
     if (!code)
         code = send_feeler(p);
@@ -384,12 +379,14 @@ static enum exit_code prepare(struct probe *p)
                : EXIT_CODE_OK;
 }
 
-enum exit_code daemon_probe(const struct probe_opts *opts, struct probe_result *ret)
+static enum exit_code probe_address(const struct probe_opts *opts, const struct net_addr *remote,
+                                    struct probe_result *ret)
 {
-    struct probe p = {.opts = opts, .result = ret, .feeler = -1};
+    struct probe p = {.opts = opts, .result = ret, .remote = *remote, .feeler = -1};
     enum exit_code code;
 
     memset(ret, 0, sizeof(*ret));
+    net_addr_str(remote, ret->remote);
     code = prepare(&p);
     if (!code)
         code = run(&p);
@@ -400,5 +397,28 @@ enum exit_code daemon_probe(const struct probe_opts *opts, struct probe_result *
     loop_free(p.loop);
     quic_tls_creds_unref(p.creds);
     free(p.tx);
+    return code;
+}
+
+/* Over the other family it may be different. */
+static bool is_about_the_way(enum exit_code code)
+{
+    return code == EXIT_CODE_NO_ANSWER || code == EXIT_CODE_START;
+}
+
+enum exit_code daemon_probe(const struct probe_opts *opts, struct probe_result *ret)
+{
+    struct probe p = {.opts = opts, .result = ret};
+    struct net_addr remotes[RESOLVE_MAX];
+    unsigned n = 0;
+    enum exit_code code;
+
+    memset(ret, 0, sizeof(*ret));
+    code = resolve(&p, remotes, &n);
+    for (unsigned i = 0; i < n; i++) {
+        code = probe_address(opts, &remotes[i], ret);
+        if (!is_about_the_way(code))
+            break;
+    }
     return code;
 }

@@ -17,7 +17,8 @@ struct resolve {
     char port[8];
     uint8_t family;
     int error;
-    struct net_addr addr;
+    unsigned n;
+    struct net_addr addr[RESOLVE_MAX];
 };
 
 static void release(struct resolve *r)
@@ -28,6 +29,21 @@ static void release(struct resolve *r)
     free(r);
 }
 
+/* The first of each family. */
+static void keep(struct resolve *r, const struct addrinfo *list)
+{
+    for (; list && r->n < RESOLVE_MAX; list = list->ai_next) {
+        struct net_addr *a = &r->addr[r->n];
+
+        if (list->ai_addrlen > sizeof(a->ss) ||
+            (r->n && list->ai_family == r->addr[0].sa.sa_family))
+            continue;
+        memcpy(&a->ss, list->ai_addr, list->ai_addrlen);
+        a->len = list->ai_addrlen;
+        r->n++;
+    }
+}
+
 static void lookup(struct resolve *r)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_DGRAM, .ai_flags = AI_ADDRCONFIG | AI_NUMERICSERV};
@@ -36,9 +52,9 @@ static void lookup(struct resolve *r)
 
     hints.ai_family = r->family == 4 ? AF_INET : r->family == 6 ? AF_INET6 : AF_UNSPEC;
     r->error = getaddrinfo(r->host, r->port, &hints, &list);
-    if (!r->error && list->ai_addrlen <= sizeof(r->addr.ss)) {
-        memcpy(&r->addr.ss, list->ai_addr, list->ai_addrlen);
-        r->addr.len = list->ai_addrlen;
+    if (!r->error) {
+        keep(r, list);
+        r->error = r->n ? 0 : EAI_NONAME;
     }
     if (list)
         freeaddrinfo(list);
@@ -76,7 +92,8 @@ struct resolve *resolve_start(const char *host, uint16_t port, uint8_t family)
     if (!ip_addr_parse(host, &literal)) {
         if (family && family != literal.family)
             r->error = EAI_ADDRFAMILY;
-        r->addr = net_addr_make(&literal, port);
+        r->addr[0] = net_addr_make(&literal, port);
+        r->n = 1;
         if (write(r->fd, &one, sizeof(one)) < 0)
             r->error = EAI_SYSTEM;
         return r;
@@ -99,11 +116,13 @@ int resolve_fd(const struct resolve *r)
     return r->fd;
 }
 
-int resolve_result(const struct resolve *r, struct net_addr *ret)
+int resolve_result(const struct resolve *r, struct net_addr ret[static RESOLVE_MAX],
+                   unsigned *ret_n)
 {
     if (r->error)
         return r->error;
-    *ret = r->addr;
+    memcpy(ret, r->addr, r->n * sizeof(*ret));
+    *ret_n = r->n;
     return 0;
 }
 

@@ -24,8 +24,8 @@ static void on_resolved(struct loop_io *io, uint32_t events)
     struct instance_path *p = io->user;
     struct instance *inst = p->inst;
     char title[PATH_TITLE_MAX];
-    struct net_addr addr;
-    int rv = resolve_result(p->resolve, &addr);
+    struct remote_choice *remotes = &p->remotes;
+    int rv = resolve_result(p->resolve, remotes->v, &remotes->n);
 
     loop_io_remove(inst->loop, io);
     resolve_free(p->resolve);
@@ -36,7 +36,8 @@ static void on_resolved(struct loop_io *io, uint32_t events)
         loop_timer_set(inst->loop, &p->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
         return;
     }
-    p->remote = addr;
+    if (!p->remote.len)
+        p->remote = remotes->v[0];
     instance_recheck_assigned(inst);
     instance_follow_addresses(inst);
     loop_defer(inst->loop, &inst->pump);
@@ -91,14 +92,14 @@ static bool interface_of(struct instance *inst, const struct ip_addr *addr, char
     return false;
 }
 
-/* What the configuration and the kernel say about where to send from. False: nothing now, and
- * *why says what is missing. */
-static bool find_local(struct instance_path *p, struct ip_addr *addr, char device[static 16],
-                       char *why, size_t len)
+/* What the configuration and the kernel say about where to send from to that address of the hub.
+ * False: nothing now, and *why says what is missing. */
+static bool find_local(struct instance_path *p, const struct net_addr *to, struct ip_addr *addr,
+                       char device[static 16], char *why, size_t len)
 {
     const struct config_bind *b = config_path_bind(p->inst->config, p->number);
     struct instance *inst = p->inst;
-    struct ip_addr remote = net_addr_ip(&p->remote);
+    struct ip_addr remote = net_addr_ip(to);
     struct netlink_link link;
 
     device[0] = 0;
@@ -115,7 +116,10 @@ static bool find_local(struct instance_path *p, struct ip_addr *addr, char devic
         }
         if (local_address(&p->local, inst->netlink, link.index, &remote, addr))
             return true;
-        snprintf(why, len, "no IPv%u address on %s", remote.family, b->ifname);
+        if (p->remotes.n > 1)
+            snprintf(why, len, "no address on %s", b->ifname);
+        else
+            snprintf(why, len, "no IPv%u address on %s", remote.family, b->ifname);
         return false;
     }
     addr->family = remote.family;
@@ -129,6 +133,29 @@ static bool find_local(struct instance_path *p, struct ip_addr *addr, char devic
     return false;
 }
 
+/* Where to, and from where: the same. */
+static bool find_ends(struct instance_path *p, struct ip_addr *addr, char device[static 16],
+                      char *why, size_t len)
+{
+    const struct net_addr *to;
+    unsigned families = 0;
+
+    for (unsigned i = 0; i < p->remotes.n; i++)
+        if (find_local(p, &p->remotes.v[i], addr, device, why, len))
+            families |= remote_family_bit(net_addr_ip(&p->remotes.v[i]).family);
+    to = remote_choose(&p->remotes, families);
+    if (!to)
+        return false;
+    p->remote = *to;
+    return find_local(p, to, addr, device, why, len);
+}
+
+void path_proven(struct instance_path *p, const struct ip_addr *local)
+{
+    local_on_up(&p->local, local);
+    remote_on_up(&p->remotes, net_addr_ip(&p->remote).family);
+}
+
 void path_follow_address(struct instance_path *p)
 {
     struct instance *inst = p->inst;
@@ -140,7 +167,7 @@ void path_follow_address(struct instance_path *p)
 
     if (!p->remote.len)
         return;
-    if (!find_local(p, &addr, device, why, sizeof(why))) {
+    if (!find_ends(p, &addr, device, why, sizeof(why))) {
         path_wait_for(p, why);
         return;
     }

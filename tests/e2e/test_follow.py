@@ -166,6 +166,48 @@ def test_started_without_an_address(lab):
         ends.__exit__()
 
 
+class HubsName:
+    """The hub has a name, with an address of each family, IPv6 first."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.hosts = lab.certificates.etc["edge"] / "hosts"
+        (self.hosts.parent / "host.conf").write_text("multi on\n")  # as Debian has it
+
+    def __enter__(self):
+        self.before = self.hosts.read_text()
+        self.hosts.write_text(f"{self.before}\n{self.lab.hub6} hub.example\n"
+                              f"{self.lab.hub4} hub.example\n")
+        return "hub.example"
+
+    def __exit__(self, *_):
+        self.hosts.write_text(self.before)
+
+
+def test_the_name_of_the_hub_has_a_family_that_this_wan_lacks(lab):
+    """The machine has IPv6, over another WAN."""
+    ip(lab, "edge", "address del 2001:db8:1::2/64 dev enp7s3")
+    try:
+        with HubsName(lab) as name, OtherWan(lab), Ends(lab, remote_addr=name) as ends:
+            assert "10.150.1.2" in ends.sockets()[0] and ends.tunnels() == 1
+            ip(lab, "edge", "address del 10.150.1.2/24 dev enp7s3")
+            ends.edge.wait_line("path: waiting: no address on enp7s3")
+            dhcp_answers(lab)
+            ends.works(30)
+    finally:
+        ip(lab, "edge", "address add 2001:db8:1::2/64 dev enp7s3 nodad",
+           "route replace default via 2001:db8:1::1 dev enp7s3 metric 101")
+
+
+@pytest.mark.parametrize("bind_ip", ["if:enp7s3", None])
+def test_the_hub_answers_on_the_second_of_its_addresses(lab, bind_ip):
+    """It listens to IPv4 alone."""
+    with HubsName(lab) as name, Ends(lab, remote_addr=name, bind_ip=bind_ip) as ends:
+        assert re.search(r"path: \S+ (on enp7s3 )?to \[2001:db8:ff::10\]:45001", ends.edge.text())
+        assert re.search(r"path: \S+ (on enp7s3 )?to 203.0.113.10:45001", ends.edge.text())
+        assert ends.tunnels() == 1
+
+
 # ---- interfaces ----------------------------------------------------------------------------
 
 

@@ -36,28 +36,32 @@ static void literals_are_ready_at_once(void **state)
 
     for (unsigned i = 0; i < ARRAY_LEN(literals); i++) {
         struct resolve *r = resolve_start(literals[i].host, 45001, literals[i].family);
-        struct net_addr addr;
+        struct net_addr addr[RESOLVE_MAX];
         char buf[NET_ADDR_STR_MAX];
+        unsigned n = 0;
 
         assert_non_null(r);
         assert_true(is_ready(r, 0));
-        assert_int_equal(resolve_result(r, &addr), 0);
-        assert_string_equal(net_addr_str(&addr, buf), literals[i].text);
+        assert_int_equal(resolve_result(r, addr, &n), 0);
+        assert_int_equal(n, 1);
+        assert_string_equal(net_addr_str(addr, buf), literals[i].text);
         resolve_free(r);
     }
 }
 
 static void a_literal_of_the_other_family_is_an_error(void **state)
 {
-    struct net_addr addr = {.len = 77};
+    struct net_addr addr[RESOLVE_MAX] = {{.len = 77}};
     struct resolve *r = resolve_start("2001:db8::1", 45001, 4);
+    unsigned n = 7;
 
     assert_true(is_ready(r, 0));
-    assert_int_equal(resolve_result(r, &addr), EAI_ADDRFAMILY);
-    assert_int_equal(addr.len, 77);
+    assert_int_equal(resolve_result(r, addr, &n), EAI_ADDRFAMILY);
+    assert_int_equal(addr[0].len, 77);
+    assert_int_equal(n, 7);
     resolve_free(r);
     r = resolve_start("192.0.2.1", 45001, 6);
-    assert_int_equal(resolve_result(r, &addr), EAI_ADDRFAMILY);
+    assert_int_equal(resolve_result(r, addr, &n), EAI_ADDRFAMILY);
     resolve_free(r);
 }
 
@@ -65,8 +69,9 @@ static void a_literal_of_the_other_family_is_an_error(void **state)
 static void an_impossible_name_is_an_error(void **state)
 {
     char name[100];
-    struct net_addr addr = {.len = 77};
+    struct net_addr addr[RESOLVE_MAX] = {{.len = 77}};
     struct resolve *r;
+    unsigned n = 7;
     int rv;
 
     memset(name, 'a', sizeof(name));
@@ -74,10 +79,10 @@ static void an_impossible_name_is_an_error(void **state)
     r = resolve_start(name, 45001, 0);
     assert_non_null(r);
     assert_true(is_ready(r, PATIENCE_MS));
-    rv = resolve_result(r, &addr);
+    rv = resolve_result(r, addr, &n);
     assert_int_not_equal(rv, 0);
     assert_non_null(gai_strerror(rv));
-    assert_int_equal(addr.len, 77);
+    assert_int_equal(addr[0].len, 77);
     resolve_free(r);
 }
 
@@ -85,14 +90,15 @@ static void an_impossible_name_is_an_error(void **state)
 static void localhost(void **state)
 {
     struct resolve *r = resolve_start("localhost", 45001, 4);
-    struct net_addr addr;
+    struct net_addr addr[RESOLVE_MAX];
     char buf[NET_ADDR_STR_MAX];
+    unsigned n = 0;
     int rv;
 
     assert_true(is_ready(r, PATIENCE_MS));
-    rv = resolve_result(r, &addr);
+    rv = resolve_result(r, addr, &n);
     if (rv == 0)
-        assert_string_equal(net_addr_str(&addr, buf), "127.0.0.1:45001");
+        assert_string_equal(net_addr_str(addr, buf), "127.0.0.1:45001");
     else
         assert_int_equal(rv, EAI_NONAME); /* without any address but loopback's */
     resolve_free(r);

@@ -180,29 +180,26 @@ bool config_leads_in(const struct tunnel_config *c, const struct ip_addr *to, st
     return found;
 }
 
-/* Every path leaves by an interface that is named. */
-static bool is_tied(const struct tunnel_config *c)
-{
-    for (unsigned i = 0; i < config_paths(c); i++)
-        if (!config_path_bind(c, i)->ifname[0])
-            return false;
-    return true;
-}
-
-/* A route that holds the server's address sends the tunnel's own packets into the tunnel, unless
- * the socket is bound to the interface of a WAN. */
+/* A route that holds the server's address, as some path reaches it, sends the tunnel's own packets
+ * into the tunnel, unless the socket of that path is bound to the interface of a WAN. */
 static void check_loop(const struct check_input *in, const struct ip_prefix *route,
                        struct config_where at, struct config_report *report)
 {
     const struct tunnel_config *c = in->config;
     char text[IP_PREFIX_STR_MAX];
-    struct ip_addr server;
 
-    if (is_tied(c) || ip_addr_parse(c->remote_addr, &server) || !ip_prefix_contains(route, &server))
+    for (unsigned i = 0; i < config_paths(c); i++) {
+        const char *remote = config_path_remote(c, i);
+        struct ip_addr server;
+
+        if (config_path_bind(c, i)->ifname[0] || ip_addr_parse(remote, &server) ||
+            !ip_prefix_contains(route, &server))
+            continue;
+        report_add(report, false, at, "write bind_ip: if:NAME",
+                   "the route %s may lead the tunnel's own packets to %s into the tunnel",
+                   ip_prefix_str(route, text), remote);
         return;
-    report_add(report, false, at, "write bind_ip: if:NAME",
-               "the route %s may lead the tunnel's own packets to %s into the tunnel",
-               ip_prefix_str(route, text), c->remote_addr);
+    }
 }
 
 /* What the networks of assigned addresses lead into the tunnel is always in the table main. */

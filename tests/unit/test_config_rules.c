@@ -263,6 +263,26 @@ static void paths_are_checked(void **state)
                   "path\n");
 }
 
+/* Also where only one path is not bound to an interface, and reaches the server by another address.
+ */
+static void routes_that_hold_the_server_are_told(void **state)
+{
+    static const char paths[] =
+        "multipath_enabled: true\nroutes: 198.51.100.0/24\nmultipath_paths:\n"
+        "  - {name: a, bind_ip: 'if:w1', remote_addr: 198.51.100.1}\n"
+        "  - {name: b, bind_ip: %s, remote_addr: %s}\n";
+    char text[512];
+
+    snprintf(text, sizeof(text), paths, "192.0.2.1", "198.51.100.9");
+    expect_client(text, "bind_ip",
+                  "f:2:9: warning: the route 198.51.100.0/24 may lead the tunnel's own packets to "
+                  "198.51.100.9 into the tunnel; write bind_ip: if:NAME\n");
+    snprintf(text, sizeof(text), paths, "192.0.2.1", "203.0.113.9");
+    expect_client(text, "bind_ip", "");
+    snprintf(text, sizeof(text), paths, "if:w2", "198.51.100.9");
+    expect_client(text, "bind_ip", "");
+}
+
 static void relative_files(void **state)
 {
     expect_client("tls_ca_file: ca.crt\n", "tls_ca_file",
@@ -302,6 +322,7 @@ int main(void)
         cmocka_unit_test(peer_prefixes_are_looked_at),
         cmocka_unit_test(what_a_path_does_not_say_is_the_instances),
         cmocka_unit_test(paths_are_checked),
+        cmocka_unit_test(routes_that_hold_the_server_are_told),
         cmocka_unit_test(relative_files),
         cmocka_unit_test(unknown_keys),
     };

@@ -202,7 +202,7 @@ static void check_loop(const struct check_input *in, const struct ip_prefix *rou
     }
 }
 
-/* What the networks of assigned addresses lead into the tunnel is always in the table main. */
+/* What the networks of our addresses lead into the tunnel is always in the table main. */
 static void check_tun_networks(const struct check_input *in, struct config_report *report)
 {
     const struct tunnel_config *c = in->config;
@@ -215,6 +215,11 @@ static void check_tun_networks(const struct check_input *in, struct config_repor
                        "tun_network cannot be everything");
         else
             check_loop(in, &c->tun_network[i], in->tun_network_at[i], report);
+    }
+    for (unsigned i = 0; i < c->n_tun_addr; i++) {
+        struct ip_prefix network = ip_prefix_network(&c->tun_addr[i]);
+
+        check_loop(in, &network, place(in, CONFIG_KEY_TUN_CIDR)->at, report);
     }
     if (c->n_tun_network && c->n_tun_addr)
         report_add(report, false, place(in, CONFIG_KEY_TUN_NETWORK)->at,
@@ -266,6 +271,15 @@ static bool is_any(const struct ip_addr *a)
     static const uint8_t zero[16];
 
     return a->family && !memcmp(a->b, zero, sizeof(zero));
+}
+
+/* The tunnel's packets would go into the tunnel. */
+static void check_own_interface(const struct tunnel_config *c, const struct config_bind *bind,
+                                struct config_where at, struct config_report *report)
+{
+    if (*bind->ifname && !strcmp(bind->ifname, c->tun_name))
+        report_add(report, true, at, "name the interface of the WAN",
+                   "bind_ip is the tunnel's own interface");
 }
 
 static void check_client_addresses(const struct check_input *in, struct config_report *report)
@@ -336,6 +350,7 @@ static void check_path(const struct check_input *in, unsigned i, struct config_r
                        config_path_schema.keys[k].name);
     check_path_names(in, i, report);
     check_path_wans(in, i, report);
+    check_own_interface(c, &p->bind, keys[CONFIG_PATH_KEY_BIND_IP].at, report);
     if (keys[CONFIG_PATH_KEY_BIND_IP].state != KEY_GOOD)
         return;
     check_family(&p->bind, remote,
@@ -447,6 +462,7 @@ int check_rules(const struct check_input *in, struct config_report *report)
 {
     check_required(in, report);
     check_tun_addresses(in, report);
+    check_own_interface(in->config, &in->config->bind, place(in, CONFIG_KEY_BIND_IP)->at, report);
     check_absolute(in, report);
     if (in->config->role == CONFIG_ROLE_SERVER) {
         check_server_auth(in, report);

@@ -283,6 +283,29 @@ static void routes_that_hold_the_server_are_told(void **state)
     expect_client(text, "bind_ip", "");
 }
 
+/* A server that is given as it is called inside the tunnel. */
+static void the_server_in_the_tunnels_network_is_told(void **state)
+{
+    expect_client("remote_addr: 10.200.1.2\n", "remote_addr", "");
+    expect_client("remote_addr: 10.200.1.2\n", "remote_addr bind_ip",
+                  "f:6:11: warning: the route 10.200.1.0/30 may lead the tunnel's own packets to "
+                  "10.200.1.2 into the tunnel; write bind_ip: if:NAME\n");
+}
+
+static void the_tunnels_own_interface_is_no_wan(void **state)
+{
+    static const char hint[] =
+        "error: bind_ip is the tunnel's own interface; name the interface of "
+        "the WAN\n";
+    char want[256];
+
+    snprintf(want, sizeof(want), "f:1:10: %s", hint);
+    expect_client("bind_ip: if:mpq1\n", "bind_ip", want);
+    expect_server("bind_ip: if:mpq1\n", "", want);
+    snprintf(want, sizeof(want), "f:2:24: %s", hint);
+    expect_client("multipath_paths:\n  - {name: a, bind_ip: if:mpq1}\n", "", want);
+}
+
 static void relative_files(void **state)
 {
     expect_client("tls_ca_file: ca.crt\n", "tls_ca_file",
@@ -323,6 +346,8 @@ int main(void)
         cmocka_unit_test(what_a_path_does_not_say_is_the_instances),
         cmocka_unit_test(paths_are_checked),
         cmocka_unit_test(routes_that_hold_the_server_are_told),
+        cmocka_unit_test(the_server_in_the_tunnels_network_is_told),
+        cmocka_unit_test(the_tunnels_own_interface_is_no_wan),
         cmocka_unit_test(relative_files),
         cmocka_unit_test(unknown_keys),
     };

@@ -107,8 +107,7 @@ static void show(const struct leave *l)
     if (ensure_tun_exists(l->tun))
         printf("remove the interface %s, with its addresses and routes\n", l->tun);
     printf("remove %s\nremove %s, its key and certificates\n", l->path, l->keys);
-    printf("a copy of the files is kept beside them, with .~1~ behind the name, or the next "
-           "number\n");
+    printf("the files are kept where they are, with .~1~ behind the name, or the next number\n");
 }
 
 static bool confirmed(void)
@@ -146,22 +145,21 @@ static int stop(const struct leave *l, struct pki_error *e)
     return 0;
 }
 
-/* The copies are complete before anything is removed. */
+/* Both or none. */
 static int move_aside(const struct leave *l, struct pki_error *e)
 {
     char config[BACKUP_NAME_MAX], keys[BACKUP_NAME_MAX];
     _cleanup_close_ int lock = file_lock_dir(l->dir, LOCK_WAIT_MS, e);
-    int rv = lock < 0 ? lock : backup_file(l->dir, l->file, config, e);
+    int rv = lock < 0 ? lock : backup_move(l->dir, l->file, config, e);
+    struct pki_error ignored;
 
-    if (!rv)
-        rv = backup_dir(l->tls, l->name, keys, e);
     if (rv)
         return rv;
-    if (unlink(l->path))
-        return pki_error_set(e, -errno, "cannot remove %s: %s", l->path, strerror(errno));
-    file_remove_dir(l->keys);
-    if (file_exists(l->keys))
-        return pki_error_set(e, -ENOTEMPTY, "cannot remove all of %s", l->keys);
+    rv = backup_move(l->tls, l->name, keys, e);
+    if (rv) {
+        backup_restore_file(l->dir, l->file, config, &ignored);
+        return rv;
+    }
     printf("%s has left its hub; what was there is now %s/%s and %s/%s, which holds a private "
            "key\n",
            l->name, l->dir, config, l->tls, keys);
@@ -230,8 +228,8 @@ const struct cli_verb cli_leave = {
     .text =
         "Takes back what mpquic join has done for the instance NAME: stops its service, now and at "
         "boot, removes its TUN interface with all addresses and routes, and moves "
-        "/etc/mpquic/NAME.yaml and /etc/mpquic/tls/NAME aside: copies with .~1~ behind their "
-        "names, or the next number, stay. It shows what it is about to do and asks, unless --yes "
+        "/etc/mpquic/NAME.yaml and /etc/mpquic/tls/NAME aside: they stay with .~1~ behind their "
+        "names, or the next number. It shows what it is about to do and asks, unless --yes "
         "is given.\n\n"
         "The hub still knows the edge: mpquic pki revoke there ends that. Rules that lead a LAN "
         "into the tunnel, as lan-to-tunnel@.service makes them, are not touched.",

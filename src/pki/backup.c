@@ -27,6 +27,21 @@ static int find_name(const char *dir, const char *name, char ret_name[static BAC
     return pki_error_set(e, -EEXIST, "%s/%s.~*~: too many copies: remove some", dir, name);
 }
 
+int backup_move(const char *dir, const char *name, char ret_name[static BACKUP_NAME_MAX],
+                struct pki_error *e)
+{
+    char from[FILE_PATH_MAX], to[FILE_PATH_MAX];
+    int rv = find_name(dir, name, ret_name, e);
+
+    if (!rv)
+        rv = file_path(from, dir, name, e);
+    if (!rv)
+        rv = file_path(to, dir, ret_name, e);
+    if (!rv && rename(from, to))
+        rv = pki_error_set(e, -errno, "%s: cannot move it to %s: %s", from, to, strerror(errno));
+    return rv;
+}
+
 /* --- files ----------------------------------------------------------------------------- */
 
 static int copy_file(const char *from_dir, const char *from, const char *to_dir, const char *to,

@@ -16,6 +16,11 @@ int backup_file(const char *dir, const char *name, char ret_name[static BACKUP_N
 int backup_dir(const char *dir, const char *name, char ret_name[static BACKUP_NAME_MAX],
                struct pki_error *e);
 
+/* The same for either kind, without a copy: it has that name from now on. Needs no room on the
+ * disk. */
+int backup_move(const char *dir, const char *name, char ret_name[static BACKUP_NAME_MAX],
+                struct pki_error *e);
+
 /* Put the copy in the place of dir/name, whatever is there; the copy is gone then. Returns 0 or
  * -errno. */
 int backup_restore_file(const char *dir, const char *name, const char *copy, struct pki_error *e);

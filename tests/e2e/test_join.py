@@ -5,6 +5,7 @@
 import os
 import re
 import shutil
+import subprocess
 import time
 
 import packets
@@ -679,7 +680,7 @@ def test_leave(site):
     asked = edge.mpquic("leave", "leaver", check=False)
     assert asked.returncode == 2 and "add --yes" in asked.stderr
     for line in (r"remove \S+/leaver\.yaml", r"remove \S+/tls/leaver, its key and certificates",
-                 r"a copy of the files is kept"):
+                 r"the files are kept"):
         assert re.search(line, asked.stdout), asked.stdout
     # One that runs and that systemd does not know.
     instance = Tunnel(site, "edge", re.search(r"-c (\S+)$", started, re.M).group(1), edge.etc).start()
@@ -704,6 +705,38 @@ def test_leave(site):
     assert config.read_text() == text
     edge.mpquic("leave", "leaver", "--yes")
     assert (edge.config / "leaver.yaml.~2~").exists()
+
+
+def fill(directory):
+    """Let the file system of a directory be full. Returns what fills it."""
+    with open(directory / "rest", "wb", buffering=0) as rest, pytest.raises(OSError):
+        while True:
+            rest.write(bytes(4096))
+    return directory / "rest"
+
+
+def test_a_full_disk(site):
+    """Join writes all or nothing; to leave needs no room."""
+    edge = site.machines["edge"]
+    disk = site.state / "small"
+    disk.mkdir()
+    words = ["--config-dir", disk / "mpquic"]
+    file = bundle(site, "full1", "--tunnel", "mpq18", "--route-table", "118")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "small", disk], check=True)
+    try:
+        rest = fill(disk)
+        result = edge.mpquic("join", file, *words, "--no-start", "--no-check", check=False)
+        assert result.returncode == FILES and "free some space" in result.stderr, result
+        assert not [p for p in disk.rglob("*") if p.is_file() and p != rest]
+        rest.unlink()
+        edge.mpquic("join", file, *words, "--no-start", "--no-check")
+        fill(disk)
+        edge.mpquic("leave", "full1", *words, "--yes")
+        left = {str(p.relative_to(disk)) for p in disk.rglob("*") if p.is_file()}
+        assert {"mpquic/full1.yaml.~1~", "mpquic/tls/full1.~1~/key.pem"} <= left
+        assert "mpquic/full1.yaml" not in left and "mpquic/tls/full1/key.pem" not in left
+    finally:
+        subprocess.run(["umount", "-l", disk], check=False)
 
 
 def test_leave_touches_only_what_join_made(site):

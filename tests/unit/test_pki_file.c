@@ -217,6 +217,30 @@ static void test_backup(void **state)
     assert_false(file_exists(path));
 }
 
+/* What is moved aside takes a name that is free too. */
+static void test_backup_without_a_copy(void **state)
+{
+    struct file_text text = text_of("old\n");
+    const struct file_item item = {"key", 0600, &text};
+    char copy[BACKUP_NAME_MAX], path[FILE_PATH_MAX];
+
+    assert_int_equal(backup_move(dir, "a.yaml", copy, &e), -ENOENT);
+    put("a.yaml", "old\n");
+    put("a.yaml.~1~", "older\n");
+    assert_int_equal(backup_move(dir, "a.yaml", copy, &e), 0);
+    assert_string_equal(copy, "a.yaml.~2~");
+    assert_content("a.yaml.~2~", "old\n");
+    assert_content("a.yaml.~1~", "older\n");
+    assert_int_equal(file_path(path, dir, "a.yaml", &e), 0);
+    assert_false(file_exists(path));
+
+    assert_int_equal(file_write_dir(dir, "keys", &item, 1, false, &e), 0);
+    assert_int_equal(backup_move(dir, "keys", copy, &e), 0);
+    assert_content("keys.~1~/key", "old\n");
+    assert_int_equal(file_path(path, dir, "keys", &e), 0);
+    assert_false(file_exists(path));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -229,6 +253,7 @@ int main(void)
         T(test_reading),
         T(test_directories),
         T(test_backup),
+        T(test_backup_without_a_copy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -430,6 +430,10 @@ static void check_paths(const struct check_input *in, struct config_report *repo
 
     for (unsigned i = 0; i < c->n_paths; i++)
         check_path(in, i, report);
+    if (good(in, CONFIG_KEY_MULTIPATH_PATHS) && absent(in, CONFIG_KEY_MULTIPATH_ENABLED))
+        report_add(report, false, place(in, CONFIG_KEY_MULTIPATH_PATHS)->at,
+                   "set multipath_enabled to true; to false, if that is meant",
+                   "the paths are not used");
     if (!c->multipath_enabled)
         return;
     if (absent(in, CONFIG_KEY_MULTIPATH_PATHS))

@@ -48,7 +48,8 @@ static inline bool text_names_key(const char *keys, const char *line)
     return false;
 }
 
-/* first, then the lines of a valid file but for those of the keys in without. To be freed. */
+/* first, then the lines of a valid file but for those of the keys in without; paths that first
+ * lists are said to be of no use unless it says so. To be freed. */
 static inline char *text_make(const char *const *lines, const char *first, const char *without)
 {
     char *text = NULL;
@@ -59,6 +60,9 @@ static inline char *text_make(const char *const *lines, const char *first, const
     for (; *lines; lines++)
         if (!text_names_key(without, *lines))
             fprintf(f, "%s\n", *lines);
+    if (strstr(first, "multipath_paths:") && !strstr(first, "multipath_enabled:") &&
+        !text_names_key(without, "multipath_enabled"))
+        fputs("multipath_enabled: false\n", f);
     fclose(f);
     return text;
 }

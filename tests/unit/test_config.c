@@ -336,7 +336,7 @@ static void values_reach_the_struct(void **state)
              "tun_name: mpq1\ntun_cidr: [10.200.1.1/30, 'fd00:200:1::1/126']\nmtu: 1400\n"
              "tls_cert_file: /c\ntls_key_file: /k\ntls_ca_file: /a\ntls_server_name: hub\n"
              "token_file: /t\ncongestion_control: cubic\nlanes: 2..5\nlog_level: debug\n"
-             "multipath_policy: balanced\nmultipath_paths:\n"
+             "multipath_enabled: false\nmultipath_policy: balanced\nmultipath_paths:\n"
              "  - {name: w1, bind_ip: 192.0.2.1, remote_addr: 203.0.113.9, remote_port: 7, "
              "priority: 2, weight: 3}\n"
              "  - {name: w2, bind_ip: 'if:w2'}\n",

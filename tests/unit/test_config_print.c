@@ -47,7 +47,8 @@ static void print_is_exact(void **state)
     parse_ok("{role: client, bind_ip: 'if:enp7s3', remote_addr: 203.0.113.10, remote_port: 45001, "
              "tun_name: mpq1, tun_cidr: [10.200.1.1/30, 'fd00:200:1::1/126'], "
              "token_file: '/etc/my \"token\" \\', tls_ca_file: \"/etc/citt\\u00e0/\\U0001f511\", "
-             "multipath_paths: [{name: w1, bind_ip: 192.0.2.1}, {name: w2, bind_ip: 'fd00::', "
+             "multipath_enabled: false, multipath_paths: [{name: w1, bind_ip: 192.0.2.1}, {name: "
+             "w2, bind_ip: 'fd00::', "
              "remote_addr: h, remote_port: 9, weight: 2}]}",
              &c);
     text = config_print(&c);

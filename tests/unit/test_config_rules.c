@@ -263,6 +263,17 @@ static void paths_are_checked(void **state)
                   "path\n");
 }
 
+static void paths_that_are_not_used_are_told(void **state)
+{
+    static const char paths[] = "multipath_paths:\n  - {name: a, bind_ip: if:w1}\n";
+
+    expect_client(
+        paths, "multipath_enabled",
+        "f:2:5: warning: the paths are not used; set multipath_enabled to true; to false, "
+        "if that is meant\n");
+    expect_client(paths, "", "");
+}
+
 /* Also where only one path is not bound to an interface, and reaches the server by another address.
  */
 static void routes_that_hold_the_server_are_told(void **state)
@@ -288,7 +299,7 @@ static void the_server_in_the_tunnels_network_is_told(void **state)
 {
     expect_client("remote_addr: 10.200.1.2\n", "remote_addr", "");
     expect_client("remote_addr: 10.200.1.2\n", "remote_addr bind_ip",
-                  "f:6:11: warning: the route 10.200.1.0/30 may lead the tunnel's own packets to "
+                  "f:5:11: warning: the route 10.200.1.0/30 may lead the tunnel's own packets to "
                   "10.200.1.2 into the tunnel; write bind_ip: if:NAME\n");
 }
 
@@ -345,6 +356,7 @@ int main(void)
         cmocka_unit_test(peer_prefixes_are_looked_at),
         cmocka_unit_test(what_a_path_does_not_say_is_the_instances),
         cmocka_unit_test(paths_are_checked),
+        cmocka_unit_test(paths_that_are_not_used_are_told),
         cmocka_unit_test(routes_that_hold_the_server_are_told),
         cmocka_unit_test(the_server_in_the_tunnels_network_is_told),
         cmocka_unit_test(the_tunnels_own_interface_is_no_wan),

@@ -109,6 +109,13 @@ bool ip_addr_is_multicast(const struct ip_addr *a)
     return a->family == 6 && a->b[0] == 0xff;
 }
 
+bool ip_addr_is_any(const struct ip_addr *a)
+{
+    struct ip_addr any = {.family = a->family};
+
+    return a->family && ip_addr_equal(a, &any);
+}
+
 /* Set (fill = 0xff) or clear (fill = 0) the bits of *a after the first len. */
 static void fill_host_bits(struct ip_addr *a, unsigned len, uint8_t fill)
 {

@@ -51,6 +51,7 @@ bool ip_addr_equal(const struct ip_addr *a, const struct ip_addr *b);
 int ip_addr_cmp(const struct ip_addr *a, const struct ip_addr *b);
 bool ip_addr_is_linklocal(const struct ip_addr *a);
 bool ip_addr_is_multicast(const struct ip_addr *a);
+bool ip_addr_is_any(const struct ip_addr *a); /* 0.0.0.0 or :: */
 
 /* The prefix with its host bits cleared; its last address (host bits set). */
 struct ip_prefix ip_prefix_network(const struct ip_prefix *p);

@@ -266,13 +266,6 @@ static void check_family(const struct config_bind *bind, const char *remote, str
                bind->addr.family);
 }
 
-static bool is_any(const struct ip_addr *a)
-{
-    static const uint8_t zero[16];
-
-    return a->family && !memcmp(a->b, zero, sizeof(zero));
-}
-
 /* The tunnel's packets would go into the tunnel. */
 static void check_own_interface(const struct tunnel_config *c, const struct config_bind *bind,
                                 struct config_where at, struct config_report *report)
@@ -286,7 +279,7 @@ static void check_client_addresses(const struct check_input *in, struct config_r
 {
     const struct tunnel_config *c = in->config;
 
-    if (is_any(&c->bind.addr))
+    if (ip_addr_is_any(&c->bind.addr))
         report_add(report, false, place(in, CONFIG_KEY_BIND_IP)->at,
                    "write if:NAME, or leave it out if any WAN will do",
                    "this bind_ip ties the tunnel to no WAN");
@@ -355,7 +348,7 @@ static void check_path(const struct check_input *in, unsigned i, struct config_r
         return;
     check_family(&p->bind, remote,
                  p->remote_addr[0] ? keys[CONFIG_PATH_KEY_REMOTE_ADDR].at : in->path_at[i], report);
-    if (is_any(&p->bind.addr))
+    if (ip_addr_is_any(&p->bind.addr))
         report_add(report, false, keys[CONFIG_PATH_KEY_BIND_IP].at, "write if:NAME",
                    "this bind_ip ties the path to no WAN");
 }

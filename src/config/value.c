@@ -257,13 +257,6 @@ static bool read_label(const struct config_key *k, const char *s, void *field,
 
 /* ---- addresses ---- */
 
-static bool is_unspecified(const struct ip_addr *a)
-{
-    static const uint8_t zero[16];
-
-    return !memcmp(a->b, zero, sizeof(zero));
-}
-
 static bool is_v4_mapped(const struct ip_addr *a)
 {
     static const uint8_t head[12] = {[10] = 0xff, 0xff};
@@ -323,7 +316,7 @@ static bool read_host(const struct config_key *k, const char *s, void *field,
     struct ip_addr a;
 
     if (!ip_addr_parse(s, &a)) {
-        if (is_unspecified(&a) || is_reserved(&a) || ip_addr_is_multicast(&a) || is_v4_mapped(&a)) {
+        if (ip_addr_is_any(&a) || is_reserved(&a) || ip_addr_is_multicast(&a) || is_v4_mapped(&a)) {
             refuse(err, s, "is not the address of a host");
             set_hint(err, "write the host's own address, or its name");
             return false;
@@ -433,7 +426,7 @@ static bool read_addr(const struct config_key *k, const char *s, void *field,
             set_hint(err, "write it without a length");
         return false;
     }
-    if (is_unspecified(&a) || is_reserved(&a) || !in_tunnel_space(&a))
+    if (ip_addr_is_any(&a) || is_reserved(&a) || !in_tunnel_space(&a))
         return refuse_space(err, s, not_in_space, a.family == 4 ? "10.200.1.1" : "fd00:200:1::1");
     memcpy(field, &a, sizeof(a));
     return true;
@@ -450,7 +443,7 @@ static bool read_ifaddr(const struct config_key *k, const char *s, void *field,
 
     if (!read_prefix_text(s, &p, err))
         return false;
-    if (is_unspecified(&p.addr) || is_reserved(&p.addr) || !p.len)
+    if (ip_addr_is_any(&p.addr) || is_reserved(&p.addr) || !p.len)
         return refuse_space(err, s, "is not the address of a host",
                             p.addr.family == 4 ? "10.200.1.1/30" : "fd00:200:1::1/64");
     net = ip_prefix_network(&p);

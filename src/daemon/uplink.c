@@ -123,7 +123,7 @@ static bool find_local(struct instance_path *p, const struct net_addr *to, struc
         return false;
     }
     addr->family = remote.family;
-    if (!b->addr.family)
+    if (!b->addr.family || ip_addr_is_any(&b->addr))
         return true; /* the kernel chooses */
     *addr = b->addr;
     if (interface_of(inst, addr, device))

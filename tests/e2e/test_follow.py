@@ -166,6 +166,14 @@ def test_started_without_an_address(lab):
         ends.__exit__()
 
 
+@pytest.mark.parametrize("bind_ip", [None, "0.0.0.0"])
+def test_any_wan_will_do(lab, bind_ip):
+    """The kernel chooses."""
+    with Ends(lab, bind_ip=bind_ip) as ends:
+        assert "0.0.0.0:" in ends.sockets()[0]
+        assert ends.edge.status()["paths"][0]["local"].startswith("10.150.1.2:")
+
+
 class HubsName:
     """The hub has a name, with an address of each family, IPv6 first."""
 

@@ -102,6 +102,14 @@ static void scopes(void **state)
     assert_true(ip_addr_is_multicast(&a));
     ip_addr_parse("240.1.2.3", &a);
     assert_false(ip_addr_is_multicast(&a));
+    ip_addr_parse("0.0.0.0", &a);
+    assert_true(ip_addr_is_any(&a));
+    ip_addr_parse("::", &a);
+    assert_true(ip_addr_is_any(&a));
+    ip_addr_parse("::1", &a);
+    assert_false(ip_addr_is_any(&a));
+    a = (struct ip_addr){0};
+    assert_false(ip_addr_is_any(&a));
 }
 
 int main(void)

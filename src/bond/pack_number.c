@@ -52,12 +52,15 @@ static void find_class(const struct pack *p, struct pack_flow *f, const struct p
 static struct pack_flow *number_for_another(struct pack *p, uint64_t now_ns, bool needed)
 {
     struct pack_flow *f = p->oldest, *fresh;
+    bool silent = f && now_ns - f->used_ns >= PACK_FLOW_QUIET_NS;
 
-    if (!f || now_ns - f->used_ns < PACK_FLOW_QUIET_NS) {
+    if (!silent) {
         fresh = new_number(p);
-        if (fresh || !f || !needed)
+        if (fresh || !needed)
             return fresh;
     }
+    if (!f)
+        return NULL;
     list_remove(p, f);
     hmap_remove(&p->by_hash, &f->node);
     return f;

@@ -638,6 +638,36 @@ static void patience_bounds_the_wait(void **state)
     }
 }
 
+/* What has been passed once is not waited for by those that come later; it is welcome all the same,
+ * and another hole is waited for as the first one was. */
+static void a_hole_is_waited_for_once(void **state)
+{
+    struct fixture *x = *state;
+
+    reasm_set_class(&x->r, 0, &(struct reasm_class){REASM_ORDER_REORDER, NS_PER_S, NS_PER_S});
+    reasm_set_patience(&x->r, &(struct reasm_patience){40 * NS_PER_MS, 40 * NS_PER_MS});
+    give_packet(x, 0, 1, 1, 60);
+    give_packet(x, 30 * NS_PER_MS, 1, 2, 60);
+    reasm_timeout(&x->r, 39 * NS_PER_MS);
+    assert_int_equal(x->n_got, 0);
+    reasm_timeout(&x->r, 40 * NS_PER_MS);
+    assert_int_equal(x->n_got, 2);
+    give_packet(x, 50 * NS_PER_MS, 1, 3, 60);
+    assert_int_equal(x->n_got, 3);
+    give_packet(x, 60 * NS_PER_MS, 1, 5, 60); /* 4 is missing as well */
+    assert_int_equal(x->n_got, 3);
+    give_packet(x, 70 * NS_PER_MS, 1, 4, 60);
+    assert_int_equal(x->n_got, 5);
+    assert_got(x, 3, 1, 4);
+    assert_got(x, 4, 1, 5);
+    give_packet(x, 80 * NS_PER_MS, 1, 0, 60);
+    assert_int_equal(x->n_got, 6);
+    give_packet(x, 90 * NS_PER_MS, 1, 0, 60);
+    give_packet(x, 90 * NS_PER_MS, 1, 6, 60);
+    assert_int_equal(x->n_got, 7);
+    assert_got(x, 6, 1, 6);
+}
+
 /* Paths that have become faster shorten a wait that has begun. */
 static void patience_may_change(void **state)
 {
@@ -918,6 +948,7 @@ int main(void)
         T(without_flows_whole_units_go_on),
         T(a_run_is_cut_at_whole_segments),
         T(patience_bounds_the_wait),
+        T(a_hole_is_waited_for_once),
         T(patience_may_change),
         T(many_wait_for_what_is_sent_again),
         T(what_is_missing_is_named),

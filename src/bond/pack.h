@@ -174,8 +174,9 @@ void pack_set_class(struct pack *p, unsigned class, const struct pack_class *c);
  * NULL: none. A flow is of the class of its first packet, and of the first one after this call. */
 void pack_set_rules(struct pack *p, const struct class_table *table, bool from_client);
 
-/* The class of a packet of the queue: that of its flow. */
-uint8_t pack_class_of_packet(const struct pack *p, const struct pkt *pkt);
+/* The class of a packet of the queue: that of its flow, which gets a number for it, because it may
+ * be asked for again and again before the packet goes, and hundreds of rules say what it is. */
+uint8_t pack_class_of_packet(struct pack *p, uint64_t now_ns, const struct pkt *pkt);
 
 /* The path is in use no longer: it gets no copies of what has been sent. */
 void pack_copies_drop(struct pack *p, unsigned path);

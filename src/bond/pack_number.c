@@ -88,13 +88,12 @@ struct pack_flow *pack_number_of(struct pack *p, uint64_t now_ns, const struct p
     return f;
 }
 
-uint8_t pack_class_of_packet(const struct pack *p, const struct pkt *pkt)
+uint8_t pack_class_of_packet(struct pack *p, uint64_t now_ns, const struct pkt *pkt)
 {
-    struct hmap_node *node = hmap_first(&p->by_hash, pkt->flow);
-    struct pack_flow *f = node ? container_of(node, struct pack_flow, node) : NULL;
+    const struct pack_flow *f = pack_number_of(p, now_ns, pkt, true);
     struct pack_flow other;
 
-    if (f && f->class_of == p->rules_set)
+    if (f)
         return f->class;
     find_class(p, &other, pkt);
     return other.class;

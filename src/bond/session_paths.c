@@ -65,8 +65,9 @@ bool session_paths_update(struct session *s)
 static bool is_for_path(void *user, const struct pkt *first, bool sparse)
 {
     struct pack *p = user;
-    const struct sched *sched = &p->sched[p->apart ? pack_class_of_packet(p, first) : CLASS_TCP];
     uint64_t now_ns = p->asking_ns, again_ns = now_ns + LEFT_NS;
+    const struct sched *sched =
+        &p->sched[p->apart ? pack_class_of_packet(p, now_ns, first) : CLASS_TCP];
     bool may;
 
     if (sched->policy == BOND_BALANCED)

@@ -557,6 +557,35 @@ static void looking_is_paid_for(void **state)
     assert_true(cost_ns[1] > 5 * cost_ns[0]);
 }
 
+/* A flow that waits for another path than the one that asks has its class found once: with a
+ * number, which it keeps until its path takes it. */
+static void the_class_of_what_waits_is_kept(void **state)
+{
+    static const struct class_table apart = {
+        .n = 2,
+        .v = {{.treatment = CLASS_PIN, .copies = 1, .deadline_ms = 1000},
+              {.class = 1, .treatment = CLASS_PIN, .copies = 1, .path = 1, .deadline_ms = 1000}}};
+    struct fixture *x = *state;
+    struct end *a = &x->end[0];
+    struct pkt *d;
+
+    assert_int_equal(session_set_classes(&a->s, &apart, true), 0);
+    for (unsigned i = 0; i < 2; i++)
+        session_lane_begin(&a->s, &a->lane[i], (uint8_t)(16 * i));
+    give(x, 0, UDP, 1, 100);
+    assert_null(session_pull_packed(&a->s, &a->lane[0], x->now_ns, DGRAM, DGRAM));
+    assert_int_equal(a->s.pack->n_flows, 1);
+    give(x, 0, TCP, 2, 100);
+    d = session_pull_packed(&a->s, &a->lane[0], x->now_ns, DGRAM, DGRAM);
+    assert_non_null(d);
+    session_sent(&a->s, &a->lane[0], 1, d);
+    d = session_pull_packed(&a->s, &a->lane[1], x->now_ns, DGRAM, DGRAM);
+    assert_non_null(d);
+    session_sent(&a->s, &a->lane[1], 1, d);
+    assert_int_equal(a->s.pack->n_flows, 2);
+    assert_int_equal(session_queued(&a->s), 0);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -565,7 +594,7 @@ int main(void)
         T(order_is_kept_between_lanes), T(a_slow_lane_is_repaired_by_a_fast_one),
         T(each_loss_is_repaired_once),  T(a_black_hole_is_gone_round),
         T(a_hole_for_good_ends),        T(absurd_reports_do_nothing),
-        T(looking_is_paid_for),
+        T(looking_is_paid_for),         T(the_class_of_what_waits_is_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

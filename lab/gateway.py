@@ -14,9 +14,9 @@ class Gateway:
         self.log = lab.state / f"gateway-{node}.log"
         self.process = None
 
-    def verb(self, verb, file=True, check=True):
+    def verb(self, verb, *options, file=True, check=True):
         """Run a verb to its end."""
-        options = ["-c", self.file] if file else []
+        options = [*options, *(["-c", self.file] if file else [])]
         return self.lab.exec(self.node, self.program, "gateway", verb, *options, check=check)
 
     def start(self):

@@ -12,28 +12,36 @@
 #include "base/place.h"
 #include "base/util.h"
 
+const struct cli_option gatewaycli_file_option[] = {
+    {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
+    {0},
+};
+
 enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
-                                  const char **ret_file)
+                                  struct gatewaycli *ret)
 {
     int c;
 
     while ((c = cli_getopt(verb, argc, argv)) != -1) {
-        if (c != 'c')
+        if (c == 'c')
+            ret->file = optarg;
+        else if (c == 'j')
+            ret->json = true;
+        else
             return EXIT_CODE_USAGE;
-        *ret_file = optarg;
     }
     if (optind < argc) {
         cli_usage_error(verb, "unexpected argument '%s'", argv[optind]);
         return EXIT_CODE_USAGE;
     }
-    if (verb->options && !*ret_file) {
+    if (verb->options && !ret->file) {
         cli_usage_error(verb, "option -c FILE is missing");
         return EXIT_CODE_USAGE;
     }
     return EXIT_CODE_OK;
 }
 
-enum exit_code gatewaycli_load(const char *file, struct gateway_config *ret, FILE *out)
+static enum exit_code load(const char *file, struct gateway_config *ret, FILE *out)
 {
     struct config_report report = {0};
     int rv = gateway_config_load(file, ret, &report);
@@ -66,6 +74,42 @@ struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gatewa
     if (rv)
         fprintf(stderr, "mpquic %s: %s\n", verb->name, strerror(-rv));
     return g;
+}
+
+enum exit_code gatewaycli_begin(const struct cli_verb *verb, int argc, char **argv,
+                                struct gatewaycli *ret, FILE *out)
+{
+    enum exit_code code = gatewaycli_options(verb, argc, argv, ret);
+
+    if (code != EXIT_CODE_OK)
+        return code;
+    ret->config = calloc(1, sizeof(*ret->config));
+    return ret->config ? load(ret->file, ret->config, out) : EXIT_CODE_INTERNAL;
+}
+
+void gatewaycli_done(struct gatewaycli *v)
+{
+    free(v->config);
+}
+
+enum exit_code gatewaycli_look(const struct cli_verb *verb, struct gateway *g)
+{
+    int rv = gateway_look(g);
+
+    if (!rv)
+        return EXIT_CODE_OK;
+    fprintf(stderr, "mpquic %s: cannot read the kernel: %s\n", verb->name,
+            rv == -EINVAL ? gateway_nft_error(g) : strerror(-rv));
+    return EXIT_CODE_START;
+}
+
+unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const char *file)
+{
+    const struct wan_mirror *m = gateway_mirror(g);
+
+    for (unsigned i = 0; i < MIN(m->n_conflicts, (unsigned)WAN_CONFLICTS_MAX); i++)
+        fprintf(out, "%s: error: this machine: %s\n", file, m->conflict[i]);
+    return m->n_conflicts;
 }
 
 /* --- the lock -------------------------------------------------------------------------- */

@@ -10,13 +10,31 @@
 extern const struct cli_verb cli_gateway_check, cli_gateway_plan, cli_gateway_apply,
     cli_gateway_down, cli_gateway_status, cli_gateway_run;
 
-/* Parse the options: -c FILE, which must be there when the verb has it. Says what is wrong. Returns
- * EXIT_CODE_OK or EXIT_CODE_USAGE. */
-enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
-                                  const char **ret_file);
+/* What was asked for. Start from {0}; gatewaycli_done() frees. */
+struct gatewaycli {
+    const char *file;
+    bool json;
+    struct gateway_config *config;
+};
 
-/* Read the configuration and write its problems to out. */
-enum exit_code gatewaycli_load(const char *file, struct gateway_config *ret, FILE *out);
+/* The option -c FILE, and nothing else. */
+extern const struct cli_option gatewaycli_file_option[];
+
+/* Parse the options: -c FILE, which must be there when the verb has options, and --json. Says what
+ * is wrong. Returns EXIT_CODE_OK or EXIT_CODE_USAGE. */
+enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
+                                  struct gatewaycli *ret);
+
+/* The same, and read the configuration; its problems go to out. */
+enum exit_code gatewaycli_begin(const struct cli_verb *verb, int argc, char **argv,
+                                struct gatewaycli *ret, FILE *out);
+void gatewaycli_done(struct gatewaycli *v);
+
+/* Look at the kernel, or say why that cannot be done. */
+enum exit_code gatewaycli_look(const struct cli_verb *verb, struct gateway *g);
+
+/* A line for each thing of others that is in the way. Returns how many there are. */
+unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const char *file);
 
 /* A gateway for a verb, NULL after having said why. c NULL: as in gateway_open(). */
 struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c);

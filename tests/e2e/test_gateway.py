@@ -9,6 +9,7 @@ the Internet. What leaves by a WAN with a LAN's address, or the addresses of ano
 a leak, and captures on all WANs during each test look for it.
 """
 import contextlib
+import json
 import re
 import signal
 import time
@@ -331,3 +332,24 @@ def test_one_at_a_time(site, gateway):
         assert result.returncode == 10
         assert f"process {gateway.pid()}" in result.stderr
     assert gateway.verb("status").stdout.startswith(f"gateway: running (process {gateway.pid()})")
+
+
+def test_status_as_json(site, gateway):
+    gateway.start()
+    site.exec("edge", "ip", "link", "set", "mpq3", "down")
+    try:
+        gateway.wait_route(102, "default dev mpq3", False)
+        gateway.wait_settled()
+        told = json.loads(gateway.verb("status", "--json").stdout)
+        assert told["running"] and told["process"] == gateway.pid()
+        assert told["in_force"] and told["differences"] == 0 and told["conflicts"] == []
+        links = {link["name"]: link for link in told["links"]}
+        assert links["wan4"]["ipv4"] == {"up": True, "via": "10.150.4.1"}
+        assert links["mpq3"]["ipv4"] == {"up": False, "reason": "the interface is switched off"}
+        assert (links["mpq3"]["type"], links["mpq3"]["table"]) == ("tunnel", 102)
+        policies = {p["ingress"]: p["ipv4_open"] for p in told["policies"]}
+        assert policies == {f"enp6s{19 + i}": i != 3 for i in SIX}
+    finally:
+        site.exec("edge", "ip", "link", "set", "mpq3", "up")
+        site.exec("hub", "ip", "route", "replace", "172.16.3.0/30", "dev", "mpq3", "via",
+                  "10.200.3.1")

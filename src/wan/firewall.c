@@ -101,9 +101,10 @@ static void write_mark(FILE *out, const struct gateway_config *c)
     if (!any_of(c, is_marked, c->n_policies))
         return;
     snprintf(set, sizeof(set), "meta mark set meta mark & 0x%08x | 0x%08x", ~c->mark_mask, c->mark);
-    fputs("\n\tchain translated {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n"
-          "\t\tiifname ",
-          out);
+    fputs(
+        "\n\tchain translated {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n"
+        "\t\tiifname ",
+        out);
     write_ingresses(out, c, is_marked, NULL);
     fprintf(out, " %s\n\t\tiifname ", set);
     write_links(out, c, masquerades);

@@ -47,9 +47,9 @@ def works(lab):
 class Stream:
     """Pings through the tunnel, 50 a second, while the block runs; then how many were lost."""
 
-    def __init__(self, lab, seconds):
-        self.thread = threading.Thread(
-            target=lambda: setattr(self, "result", ping(lab, "edge", HUB, seconds * 50, 0.02)))
+    def __init__(self, lab, seconds, options=()):
+        self.thread = threading.Thread(target=lambda: setattr(
+            self, "result", ping(lab, "edge", HUB, seconds * 50, 0.02, options)))
 
     def __enter__(self):
         self.thread.start()
@@ -149,9 +149,9 @@ def carried(lab, i):
     return json.loads(said)[0]["stats64"]["tx"]["bytes"]
 
 
-def sent_meanwhile(lab, seconds):
+def sent_meanwhile(lab, seconds, options=()):
     before = [carried(lab, i) for i in lab.each_wan()]
-    with Stream(lab, seconds) as stream:
+    with Stream(lab, seconds, options) as stream:
         pass
     assert stream.lost() == 0, stream.result.text
     return [carried(lab, i) - b for i, b in zip(lab.each_wan(), before)]
@@ -187,7 +187,7 @@ def test_a_pinned_session_uses_one_path(lab):
 
 
 def test_the_quickest_path_carries(lab):
-    """Of two, one takes longer; then the other one does."""
+    """Of two, one takes longer; then the other one does. Small packets would go over both."""
     def slow_down(slow):
         for i in (1, 2):
             lab.wan(i).set("both", f"delay={40 if i == slow else 0}ms")
@@ -201,7 +201,7 @@ def test_the_quickest_path_carries(lab):
             all_up(bond)
             for slow, quick in ((1, 2), (2, 1)):
                 slow_down(slow)
-                sent = sent_meanwhile(lab, 4)
+                sent = sent_meanwhile(lab, 4, ("-s", 1000))
                 assert sent[quick - 1] > 4 * sent[slow - 1], (slow, sent)
     finally:
         for i in (1, 2):

@@ -153,6 +153,13 @@ static void on_lane_socket_done(void *user, unsigned path, unsigned lane, unsign
     t->sockets_open--;
 }
 
+static void on_path_gone(void *user, unsigned path)
+{
+    struct tunnel *t = user;
+
+    t->paths_gone++;
+}
+
 static void on_edge_failed(void *user, const struct edge_failure *f)
 {
     struct tunnel *t = user;
@@ -164,6 +171,7 @@ static void on_edge_failed(void *user, const struct edge_failure *f)
 static const struct edge_events edge_events = {
     .deliver = on_edge_deliver,
     .state = on_edge_state,
+    .path_gone = on_path_gone,
     .assigned = on_edge_assigned,
     .mtu = on_edge_mtu,
     .failed = on_edge_failed,
@@ -273,7 +281,7 @@ static void fill_edge(struct tunnel *t, const struct tunnel_opts *o)
     e->want[0] = t->edge_inner;
     e->n_want = 1;
     e->max_lanes = o->lanes ? o->lanes : 1;
-    e->n_paths = t->n_paths;
+    e->n_paths = t->n_paths > 1 ? t->n_paths : 0;
     e->treatment = o->treatment;
     if (o->policy)
         e->treatment.policy = o->policy;

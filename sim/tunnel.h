@@ -62,6 +62,7 @@ struct tunnel {
     struct tunnel_end at_edge, at_hub;
     struct wan *wans[TUNNEL_PATHS_MAX]; /* wans[0] == wan */
     unsigned n_paths, off;
+    unsigned paths_gone;                                    /* so many have left and are over */
     unsigned lane_socket[TUNNEL_PATHS_MAX][EDGE_LANES_MAX]; /* the host's socket of each lane */
     unsigned sockets_open, sockets_opened;                  /* of further lanes: now, and ever */
     bool no_sockets;                                        /* the edge gets none any more */

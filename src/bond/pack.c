@@ -185,6 +185,7 @@ void pack_lane_done(struct pack *p, struct pack_lane *lane, uint64_t now_ns)
     struct pkt *dgram;
 
     lane_down(p, lane);
+    p->stats.taken_over[pack_lane_path(lane->number)] += lane->flight.n;
     while ((dgram = flight_take_oldest(&lane->flight)))
         pack_send_again(p, now_ns, dgram);
     flight_done(&lane->flight, p->opts.pool);

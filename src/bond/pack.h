@@ -62,13 +62,15 @@ struct pack_opts {
 struct pack_stats {
     uint64_t packets, bytes; /* inner packets, a super-packet counting as its segments */
     uint64_t datagrams;
-    uint64_t again;      /* datagrams sent again, whole or in pieces, */
-    uint64_t named;      /* of them because the receiver said that it misses them */
-    uint64_t gone;       /* not sent again because it was too late */
-    uint64_t forgotten;  /* not kept for want of room */
-    uint64_t unnumbered; /* packets of flows that got no number */
-    uint64_t copies;     /* datagrams given to a further path */
-    uint64_t uncopied;   /* copies that were not: no room, or their time had passed */
+    uint64_t again;                   /* datagrams sent again, whole or in pieces, */
+    uint64_t named;                   /* of them because the receiver said that it misses them */
+    uint64_t gone;                    /* not sent again because it was too late */
+    uint64_t forgotten;               /* not kept for want of room */
+    uint64_t unnumbered;              /* packets of flows that got no number */
+    uint64_t copies;                  /* datagrams given to a further path */
+    uint64_t uncopied;                /* copies that were not: no room, or their time had passed */
+    uint64_t taken_over[SCHED_PATHS]; /* datagrams of a path that went again because a lane of it
+                                       * was given up, or the receiver missed them */
 };
 
 struct pack_flow;

@@ -74,6 +74,7 @@ static uint64_t look(struct pack *p, struct pack_lane *lane, uint64_t now_ns,
         flight_take_at(&lane->flight, i - 1);
         dgram->gso_size = (uint16_t)(lane->number + 1);
         p->stats.named++;
+        p->stats.taken_over[pack_lane_path(lane->number)]++;
         pack_send_again(p, now_ns, dgram);
     }
     flight_trim(&lane->flight);

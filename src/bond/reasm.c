@@ -114,6 +114,11 @@ static void without_flow(struct reasm *r, struct reasm_place *place, const struc
     deliver_whole(r, f);
 }
 
+static struct reasm_path *path_of(struct reasm *r)
+{
+    return &r->path[r->from % REASM_PATHS];
+}
+
 /* The unit that the frame is of. NULL when there is none yet and none to be had. */
 static struct reasm_unit *unit_of(struct reasm *r, uint64_t now_ns, unsigned class,
                                   struct reasm_flow *f, uint32_t seq)
@@ -125,6 +130,7 @@ static struct reasm_unit *unit_of(struct reasm *r, uint64_t now_ns, unsigned cla
     u = reasm_unit_new(r, f, seq);
     if (u) {
         u->class = (uint8_t) class;
+        u->path = r->from;
         u->since_ns = now_ns;
     }
     return u;
@@ -133,13 +139,17 @@ static struct reasm_unit *unit_of(struct reasm *r, uint64_t now_ns, unsigned cla
 static void rx_unit(struct reasm *r, uint64_t now_ns, unsigned class, struct reasm_flow *f,
                     const struct packed_frame *frame)
 {
+    bool fresh = !reasm_unit_find(r, f, frame->seq);
     struct reasm_unit *u = unit_of(r, now_ns, class, f, frame->seq);
     int rv;
 
     f->used_ns = now_ns;
     f->class = (uint8_t) class;
+    path_of(r)->units += fresh;
     if (packed_seq_diff(frame->seq + 1, f->top) > 0)
         f->top = reasm_seq_add(frame->seq, 1);
+    else
+        path_of(r)->reordered += fresh;
     if (!u) {
         without_flow(r, &r->place[f->number], frame);
         reasm_advance(r, now_ns, f);
@@ -220,6 +230,7 @@ void reasm_rx(struct reasm *r, uint64_t now_ns, unsigned class, const struct pac
     ahead = packed_seq_diff(frame->seq, place->base);
     if (ahead == 0 && !place->open && is_whole(frame)) { /* as nearly always */
         place->base = reasm_seq_add(place->base, 1);
+        path_of(r)->units++;
         deliver_whole(r, frame);
         return;
     }

@@ -28,8 +28,9 @@
 #include "wire/packed.h"
 
 enum {
-    REASM_WINDOW = 1024,       /* units of a flow behind the first that is missing */
-    REASM_UNITS_MAX = 65536,   /* of a pool */
+    REASM_WINDOW = 1024,     /* units of a flow behind the first that is missing */
+    REASM_UNITS_MAX = 65536, /* of a pool */
+    REASM_PATHS = 16,
     REASM_NAMED_MAX = 5,       /* calls of reasm_gaps() that name a hole */
     REASM_BYTES_MAX = 16 << 20 /* of one session, counted in whole buffers */
 };
@@ -90,6 +91,14 @@ struct reasm_stats {
     uint64_t cut;        /* runs of which only the beginning was delivered */
 };
 
+/* Of what has come over one path. */
+struct reasm_path {
+    uint64_t units;     /* begun by it, and delivered or not, */
+    uint64_t reordered; /* of them behind later ones of their flow: overtaken, or sent again */
+    uint64_t waited;    /* delivered after waiting for earlier ones, */
+    uint64_t wait_ns;   /* in all so long */
+};
+
 struct reasm_flow;
 struct reasm_place;
 
@@ -105,6 +114,8 @@ struct reasm {
     unsigned held[PKT_CLASSES]; /* in so many buffers of each size */
     unsigned n_flows, n_units;  /* taken from the pool */
     struct reasm_stats stats;
+    uint8_t from; /* the path of the next reasm_rx(), for the caller to set */
+    struct reasm_path path[REASM_PATHS];
 };
 
 /* What all sessions of a process share: n_flows flows that have something open, n_units units (at

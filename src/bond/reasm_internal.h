@@ -26,6 +26,7 @@ struct reasm_unit {
     uint32_t have;  /* bytes at the beginning of pkt; == total: complete */
     uint16_t segment;
     uint8_t kind, class;
+    uint8_t path; /* that its first byte came over */
     uint8_t n_pieces;
     struct pkt *pkt;    /* NULL: its beginning has not come */
     struct pkt *pieces; /* behind a hole, by offset (piece_at()) */

@@ -18,6 +18,16 @@ static void hand_over(struct reasm *r, struct pkt *pkt)
     r->opts.deliver(r->opts.user, pkt);
 }
 
+static void count_wait(struct reasm *r, uint64_t now_ns, const struct reasm_unit *u)
+{
+    struct reasm_path *path = &r->path[u->path % REASM_PATHS];
+
+    r->stats.waited++;
+    r->stats.wait_ns += now_ns - u->since_ns;
+    path->waited++;
+    path->wait_ns += now_ns - u->since_ns;
+}
+
 /* Ask whether the unit may go on; if not, it is dropped. */
 static bool accepted(struct reasm *r, struct pkt *pkt)
 {
@@ -68,8 +78,7 @@ void reasm_advance(struct reasm *r, uint64_t now_ns, struct reasm_flow *f)
         } else if (reasm_bit(f->ready, place->base)) {
             struct reasm_unit *u = reasm_unit_find(r, f, place->base);
 
-            r->stats.waited++;
-            r->stats.wait_ns += now_ns - u->since_ns;
+            count_wait(r, now_ns, u);
             hand_over(r, reasm_unit_take(r, u));
         } else {
             break;
@@ -109,8 +118,7 @@ static void pass(struct reasm *r, uint64_t now_ns, struct reasm_flow *f, uint32_
     for (; reasm_bit(f->ready, seq); seq = reasm_seq_add(seq, 1)) {
         struct reasm_unit *u = reasm_unit_find(r, f, seq);
 
-        r->stats.waited++;
-        r->stats.wait_ns += now_ns - u->since_ns;
+        count_wait(r, now_ns, u);
         hand_over(r, reasm_unit_take(r, u));
         reasm_bit_set(f->done, seq);
     }

@@ -218,10 +218,17 @@ bool session_path_works(const struct session *s, unsigned path);
 bool session_other_path_works(const struct session *s, unsigned path);
 bool session_path_in_use(const struct session *s, unsigned path);
 
-/* What it delivers in a second, bytes, and how much longer it takes than the fastest one, as far as
- * known. */
-uint64_t session_path_rate(const struct session *s, unsigned path);
-uint64_t session_path_extra_ns(const struct session *s, unsigned path);
+/* What is known of a path, to be looked at. */
+struct session_path_info {
+    bool works, in_use;        /* as above */
+    uint32_t priority, weight; /* 0 while nothing has been said of them */
+    uint64_t rate;             /* bytes a second that it delivers when it is full; 0: not known */
+    uint64_t extra_ns;         /* how much longer it takes than the fastest one, as far as known */
+    uint64_t taken_over;  /* datagrams sent over it that have gone again over others, because it did
+                           * not answer or the receiver missed them */
+    struct reasm_path rx; /* of what came over it */
+};
+void session_path_info(const struct session *s, unsigned path, struct session_path_info *ret);
 
 /* As session_age(), of what has been sent over the lane and is kept. */
 bool session_age_packed(struct session *s, struct pack_lane *lane, uint64_t now_ns);

@@ -50,6 +50,7 @@ void session_rx_packed(struct session *s, struct pack_lane *lane, uint64_t now_n
         drop_count(s->opts.drops, DROP_MALFORMED);
         return;
     }
+    s->reasm->from = (uint8_t)pack_lane_path(lane->number);
     if (head.has_time)
         delay_in_rx(&lane->in, now_ns, head.time);
     while ((rv = packed_next(&r, &f)) > 0)

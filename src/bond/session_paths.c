@@ -248,14 +248,21 @@ void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_mi
         s->pack->path[pack_lane_path(lane->number)].rate = rate;
 }
 
-uint64_t session_path_rate(const struct session *s, unsigned path)
+void session_path_info(const struct session *s, unsigned path, struct session_path_info *ret)
 {
-    return s->pack ? s->pack->path[path].rate : 0;
-}
+    const struct sched_path *p = s->pack ? &s->pack->path[path] : NULL;
 
-uint64_t session_path_extra_ns(const struct session *s, unsigned path)
-{
-    return s->pack && s->pack->path[path].up ? s->pack->path[path].extra_ns : 0;
+    *ret = (struct session_path_info){.works = false};
+    if (!p)
+        return;
+    ret->works = p->works;
+    ret->in_use = session_path_in_use(s, path);
+    ret->priority = p->priority;
+    ret->weight = p->weight;
+    ret->rate = p->rate;
+    ret->extra_ns = p->up ? p->extra_ns : 0;
+    ret->taken_over = s->pack->stats.taken_over[path];
+    ret->rx = s->reasm->path[path];
 }
 
 static bool is_sending(const struct session *s)

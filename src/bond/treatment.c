@@ -65,15 +65,20 @@ static bool is_usual(const struct treatment *t)
            t->order == TREATMENT_ORDER_USUAL && !t->deadline_ms;
 }
 
-bool treatment_table(const struct treatment *t, struct class_table *ret)
+void treatment_spell_out(const struct treatment *t, struct class_table *ret)
 {
     static const uint8_t classes[] = {CLASS_TCP, CLASS_OTHER, CLASS_NONE};
 
-    if (is_usual(t))
-        return false;
     ret->n = ARRAY_LEN(classes);
     for (unsigned i = 0; i < ARRAY_LEN(classes); i++)
         ret->v[i] = spec_of(t, classes[i]);
     ret->n_rules = 0;
+}
+
+bool treatment_table(const struct treatment *t, struct class_table *ret)
+{
+    if (is_usual(t))
+        return false;
+    treatment_spell_out(t, ret);
     return true;
 }

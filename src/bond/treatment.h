@@ -43,4 +43,7 @@ bool treatment_is_valid(const struct treatment *t, unsigned n_paths);
  * what is done without a table, and *ret is not touched. */
 bool treatment_table(const struct treatment *t, struct class_table *ret);
 
+/* The same, also when that is what is done without a table. */
+void treatment_spell_out(const struct treatment *t, struct class_table *ret);
+
 #endif

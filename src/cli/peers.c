@@ -61,7 +61,11 @@ const struct cli_verb cli_peers = {
         "nothing has come from it, the smoothed round-trip time, bytes received from it and sent "
         "to it, the share of "
         "datagrams to it that were lost, and the packets from it that were dropped for a source "
-        "that it may not use. Then come those who are not there: peers that have gone, with when "
+        "that it may not use. Of a peer with several paths the number of paths is told, and a "
+        "table "
+        "of them follows, as mpquic paths has it on the other end, by the names that the peer "
+        "gives "
+        "them. Then come those who are not there: peers that have gone, with when "
         "and why, and entries of the configuration that nobody has used since the server started.",
     .options = ask_options,
     .run = run,

@@ -668,6 +668,7 @@ static const struct config_key keys[] = {
             .name = "multipath_policy",
             .type = CONFIG_TYPE_ENUM,
             .roles = CONFIG_FOR_CLIENT,
+            .live = true,
             FIELD(tunnel_config, multipath_policy),
             .names = policy_names,
             .def = "bond",
@@ -690,6 +691,7 @@ static const struct config_key keys[] = {
             .name = "multipath_pin",
             .type = CONFIG_TYPE_LABEL,
             .roles = CONFIG_FOR_CLIENT,
+            .live = true,
             FIELD(tunnel_config, multipath_pin),
             .unset = "no path: the policy pin needs one",
             .example = "wan1",
@@ -702,6 +704,7 @@ static const struct config_key keys[] = {
             .name = "multipath_copies",
             .type = CONFIG_TYPE_UINT,
             .roles = CONFIG_FOR_CLIENT,
+            .live = true,
             FIELD(tunnel_config, multipath_copies),
             .min = 2,
             .max = CONFIG_PATHS_MAX,
@@ -716,6 +719,7 @@ static const struct config_key keys[] = {
             .name = "multipath_recovery",
             .type = CONFIG_TYPE_ENUM,
             .roles = CONFIG_FOR_CLIENT,
+            .live = true,
             FIELD(tunnel_config, multipath_recovery),
             .names = recovery_names,
             .def = "resend",
@@ -730,6 +734,7 @@ static const struct config_key keys[] = {
             .name = "multipath_deadline",
             .type = CONFIG_TYPE_UINT,
             .roles = CONFIG_FOR_CLIENT,
+            .live = true,
             FIELD(tunnel_config, multipath_deadline_ms),
             .min = 1,
             .max = 60000,
@@ -743,6 +748,7 @@ static const struct config_key keys[] = {
             .name = "multipath_order",
             .type = CONFIG_TYPE_ENUM,
             .roles = CONFIG_FOR_CLIENT,
+            .live = true,
             FIELD(tunnel_config, multipath_order),
             .names = order_names,
             .def = "auto",
@@ -757,13 +763,17 @@ static const struct config_key keys[] = {
             .name = "multipath_paths",
             .type = CONFIG_TYPE_SECTION,
             .roles = CONFIG_FOR_CLIENT,
+            .live = true,
             .section = &config_path_schema,
             LIST(tunnel_config, paths, CONFIG_PATHS_MAX),
             .unset = "no paths",
             .help = "the paths of a session",
             .man =
                 "A list of up to 16; each entry has keys of its own. What an entry does not say is "
-                "as the keys of the instance say.",
+                "as the keys of the instance say. A reload may add, remove and change paths while "
+                "the others carry the session: one that is removed, or bound or connected to "
+                "something else under its name, is used until another one works, and then closed "
+                "when what is on its way has arrived.",
         },
 };
 _Static_assert(ARRAY_LEN(keys) == CONFIG_KEY_COUNT, "a key is missing");

@@ -19,7 +19,7 @@ static void on_tell(struct loop_timer *timer)
     struct instance_history *h = &inst->history;
     char text[HELPER_TEXT_MAX];
     unsigned n = inst->hub ? hub_peers(inst->hub) : 0;
-    const char *waiting_for = inst->paths[0].waiting_for;
+    const char *waiting_for = inst->paths[0]->waiting_for;
 
     if (inst->stopping)
         return;

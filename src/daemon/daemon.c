@@ -124,7 +124,7 @@ static void on_stop_signal(struct loop_signal *sig, int signo)
         edge_shutdown(inst->edge, loop_now_ns(inst->loop));
     else
         hub_shutdown(inst->hub, loop_now_ns(inst->loop));
-    instance_pump(inst);
+    instance_flush(inst);
     wallclock_tick(&inst->wallclock, inst->helper, loop_now_ns(inst->loop), was_up);
     loop_stop(inst->loop, EXIT_CODE_OK);
 }
@@ -171,24 +171,6 @@ static void fill_quic_opts(struct instance *inst, struct quic_endpoint_opts *o)
     fill_reset_secret(inst, o);
 }
 
-/* A session over several paths: who they are, and how they share the traffic. */
-static void fill_paths(const struct instance *inst, struct edge_opts *o)
-{
-    const struct tunnel_config *c = inst->config;
-
-    if (!c->multipath_enabled)
-        return;
-    o->treatment = instance_treatment(c);
-    o->n_paths = inst->n_paths;
-    for (unsigned i = 0; i < o->n_paths; i++) {
-        struct edge_path_opts *p = &o->paths[i];
-
-        snprintf(p->name, sizeof(p->name), "%s", inst->paths[i].name);
-        p->priority = c->paths[i].priority;
-        p->weight = c->paths[i].weight;
-    }
-}
-
 static int make_edge(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
@@ -207,7 +189,9 @@ static int make_edge(struct instance *inst)
              strchr(c->remote_addr, ':') ? "[%s]:%u" : "%s:%u", c->remote_addr, c->remote_port);
     config_instance_id(c, inst->instance_id);
     fill_quic_opts(inst, &o.quic);
-    fill_paths(inst, &o);
+    o.n_paths = instance_path_opts(c, o.paths);
+    if (o.n_paths)
+        o.treatment = instance_treatment(c);
     for (unsigned i = 0; i < c->n_tun_addr; i++)
         o.want[o.n_want++] = c->tun_addr[i];
     return edge_new(&o, &inst->edge);
@@ -315,8 +299,8 @@ static enum exit_code setup(struct instance *inst)
     rv = inst->config->role == CONFIG_ROLE_CLIENT ? make_edge(inst) : make_hub(inst);
     if (rv)
         return out_of(strerror(-rv));
-    for (unsigned i = 0; i < inst->n_paths && inst->edge; i++)
-        path_resolve(&inst->paths[i]);
+    if (inst->edge)
+        instance_begin_paths(inst);
     if (inst->hub)
         code = instance_open_listeners(inst);
     if (code == EXIT_CODE_OK)

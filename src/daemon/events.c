@@ -13,6 +13,10 @@
 #define PEER_LINE_INTERVAL_NS (200 * NS_PER_MS)
 enum { PEER_LINES_AT_ONCE = 500 };
 
+/* Lines about a path that gets no answers, and gets them again. */
+#define SUSPECT_LINE_INTERVAL_NS (5 * NS_PER_S)
+enum { SUSPECT_LINES_AT_ONCE = 20 };
+
 static void addresses_str(const struct capsule_addrs *addrs, char *text, size_t size)
 {
     char buf[IP_PREFIX_STR_MAX];
@@ -51,13 +55,13 @@ static const char *path_why(const struct instance_path *p, enum edge_state state
 static void on_edge_path_state(void *user, unsigned path, enum edge_state state, const char *reason)
 {
     struct instance *inst = user;
-    struct instance_path *p = &inst->paths[path];
-    const struct path_step *last = trail_at(&p->trail, 0);
-    bool was_up = last && last->state == EDGE_UP;
+    struct instance_path *p = inst->by_number[path];
+    bool was_up = p->state == EDGE_UP;
     char buf[STATUS_TEXT_MAX], title[PATH_TITLE_MAX];
     const char *why = path_why(p, state, reason, buf);
     struct ip_addr local = net_addr_ip(&p->bound);
 
+    p->state = state;
     trail_add(&p->trail, state, why, clock_real_s(), loop_now_ns(inst->loop));
     if (state == EDGE_UP)
         path_proven(p, &local);
@@ -68,6 +72,27 @@ static void on_edge_path_state(void *user, unsigned path, enum edge_state state,
         path_resolve(p); /* the hub may have moved to another address, or we have to */
     if (*p->name)
         log_info("%s: %s%s%s", path_title(p, title), edge_state_name(state), *why ? ": " : "", why);
+}
+
+/* It may be so many times a second on a line that is lost again and again. */
+static void on_edge_path_suspect(void *user, unsigned path, bool suspect)
+{
+    struct instance *inst = user;
+    struct instance_path *p = inst->by_number[path];
+    const char *why = suspect ? "it gets no answers" : "it gets answers again";
+    char title[PATH_TITLE_MAX], more[LOG_MORE_MAX];
+    uint64_t held, now_ns = loop_now_ns(inst->loop);
+
+    trail_add(&p->trail, suspect ? TRAIL_SUSPECT : EDGE_UP, why, clock_real_s(), now_ns);
+    if (log_burst_ok(&p->suspect_limit, now_ns, SUSPECT_LINE_INTERVAL_NS, SUSPECT_LINES_AT_ONCE,
+                     &held))
+        log_info("%s: %s: %s%s", path_title(p, title), suspect ? "suspect" : "up", why,
+                 log_more_str(held, more));
+}
+
+static void on_edge_path_gone(void *user, unsigned path)
+{
+    instance_path_gone(user, path);
 }
 
 static void on_edge_state(void *user, enum edge_state state, const char *reason)
@@ -219,6 +244,8 @@ const struct edge_events instance_edge_events = {
     .receive = instance_receive,
     .state = on_edge_state,
     .path_state = on_edge_path_state,
+    .path_suspect = on_edge_path_suspect,
+    .path_gone = on_edge_path_gone,
     .assigned = on_edge_assigned,
     .mtu = on_edge_mtu,
     .failed = on_edge_failed,
@@ -258,6 +285,27 @@ static void on_peer_down(void *user, const struct hub_peer_id *id, const char *w
     instance_tell_manager(inst);
     if (peer_line_ok(inst, &inst->down_limit, more))
         log_info("peer %s: down: %s%s", hub_peer_id_str(id, who), why, more);
+}
+
+static void on_path_up(void *user, const struct hub_peer_id *id, const char *path,
+                       const struct net_addr *remote)
+{
+    struct instance *inst = user;
+    char buf[NET_ADDR_STR_MAX], who[HUB_ID_STR_MAX], more[LOG_MORE_MAX];
+
+    if (peer_line_ok(inst, &inst->path_limit, more))
+        log_info("peer %s: path %s: up from %s%s", hub_peer_id_str(id, who), path,
+                 net_addr_str(remote, buf), more);
+}
+
+static void on_path_down(void *user, const struct hub_peer_id *id, const char *path,
+                         const char *why)
+{
+    struct instance *inst = user;
+    char who[HUB_ID_STR_MAX], more[LOG_MORE_MAX];
+
+    if (peer_line_ok(inst, &inst->path_limit, more))
+        log_info("peer %s: path %s: down: %s%s", hub_peer_id_str(id, who), path, why, more);
 }
 
 static void on_contested(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
@@ -331,6 +379,8 @@ const struct hub_events instance_hub_events = {
     .receive = instance_receive,
     .peer_up = on_peer_up,
     .peer_down = on_peer_down,
+    .path_up = on_path_up,
+    .path_down = on_path_down,
     .refused = on_refused,
     .contested = on_contested,
     .assigned = on_hub_assigned,

@@ -33,8 +33,8 @@
 #include "tun/tun.h"
 #include "udp/udp.h"
 
-/* Of a server one for each family; of a client one for each lane: the first of path N is number N.
- */
+/* Of a server one for each family; of a client one for each lane: the first of path N is number N,
+ * and the others follow behind those of all paths. */
 enum { INSTANCE_SOCKETS = CONFIG_PATHS_MAX * QUIC_LANES_MAX };
 _Static_assert((int)INSTANCE_SOCKETS <= (int)RXTURN_SOCKETS_MAX, "more than a turn knows");
 
@@ -53,7 +53,11 @@ struct instance_socket {
  * interface and address; a server has one, which its listeners stand for. */
 struct instance_path {
     struct instance *inst;
-    unsigned number;
+    unsigned number;              /* the edge's, and of its first socket */
+    unsigned entry;               /* in the configuration: i of config_path_bind() */
+    bool begun;                   /* its server's address has been asked for */
+    bool leaving;                 /* it is in the configuration no more */
+    enum edge_state state;        /* client: as told last */
     char name[CONFIG_NAME_MAX];   /* "" when there is only one */
     struct net_addr bound;        /* client: local address in use, no family while waiting */
     struct net_addr source;       /* client bound to any address: what the last datagrams came to */
@@ -72,6 +76,7 @@ struct instance_path {
     int send_error;          /* client: of the last transmission; 0: it went out */
     uint64_t send_failed_ns; /* since when none has */
     struct path_trail trail; /* client */
+    struct log_limit suspect_limit;
 };
 
 struct instance {
@@ -100,8 +105,9 @@ struct instance {
     struct instance_socket sockets[INSTANCE_SOCKETS];
     struct udp_buffers *udp_buffers; /* of all of them */
     struct rxturn rx;
-    struct instance_path paths[CONFIG_PATHS_MAX];
-    unsigned n_paths; /* 1 at least */
+    struct instance_path *paths[CONFIG_PATHS_MAX];     /* in the order of the configuration */
+    unsigned n_paths;                                  /* 1 at least */
+    struct instance_path *by_number[CONFIG_PATHS_MAX]; /* all, those too that leave; or NULL */
 
     struct edge *edge; /* one of the two */
     struct hub *hub;
@@ -120,7 +126,8 @@ struct instance {
     uint64_t bad_sources; /* drops of DROP_SOURCE that a line has been written about */
     struct log_limit bad_source_limit;
     struct log_limit refused_limit;
-    struct log_limit up_limit, down_limit, has_limit; /* server: lines that a peer can cause */
+    struct log_limit up_limit, down_limit, path_limit,
+        has_limit; /* server: lines that a peer can cause */
     struct {
         bool tun_offload, no_gso, no_gro, buffers;
     } told;                         /* there is a line about it */
@@ -140,6 +147,19 @@ struct instance {
  * -ENOMEM. A server has one too. */
 int instance_make_paths(struct instance *inst);
 void instance_free_paths(struct instance *inst);
+
+/* The same as the edge wants it. Returns how many: 0 without multipath_enabled. */
+unsigned instance_path_opts(const struct tunnel_config *c,
+                            struct edge_path_opts ret[EDGE_PATHS_MAX]);
+
+/* Client: from now on the paths are those of next, which will be the configuration. What is new
+ * begins with instance_begin_paths(), when that is in force. Returns 0, or -ENOMEM: nothing has
+ * changed. */
+int instance_change_paths(struct instance *inst, const struct tunnel_config *next);
+void instance_begin_paths(struct instance *inst);
+
+/* One that has left is over. */
+void instance_path_gone(struct instance *inst, unsigned number);
 
 /* Find the hub's address (anew), as this path reaches it; what is found goes to edge_set_addrs().
  */
@@ -183,6 +203,7 @@ void instance_tell_udp_offload(struct instance *inst, const struct udp_socket *s
 int instance_watch_tun(struct instance *inst);
 int instance_watch_socket(struct instance *inst, struct instance_socket *s);
 void instance_pump(struct instance *inst);
+void instance_flush(struct instance *inst);    /* send all that can be sent now: the last words */
 void path_drop_burst(struct instance_path *p); /* what is left to send is lost, and counted */
 void instance_deliver(void *user, struct pkt *pkt);
 void instance_receive(void *user, const uint8_t *data, const struct ip_view *v);

@@ -83,6 +83,19 @@ static int apply_policy(struct instance *inst, const struct tunnel_config *c,
     return rv;
 }
 
+/* Of a client: what is new begins when the configuration is in force. */
+static int apply_paths(struct instance *inst, const struct tunnel_config *next)
+{
+    uint64_t keys = 1ull << CONFIG_KEY_MULTIPATH_PATHS | 1ull << CONFIG_KEY_MULTIPATH_POLICY |
+                    1ull << CONFIG_KEY_MULTIPATH_PIN | 1ull << CONFIG_KEY_MULTIPATH_COPIES |
+                    1ull << CONFIG_KEY_MULTIPATH_RECOVERY | 1ull << CONFIG_KEY_MULTIPATH_DEADLINE |
+                    1ull << CONFIG_KEY_MULTIPATH_ORDER;
+
+    if (!inst->edge || !(config_diff(inst->config, next).changed & keys))
+        return 0;
+    return instance_change_paths(inst, next);
+}
+
 /* Takes over *cred. */
 static void apply_credentials(struct instance *inst, struct credentials *cred)
 {
@@ -116,6 +129,8 @@ static void apply_config(struct instance *inst, struct tunnel_config *next)
         instance_apply_telemetry(inst);
     if (inst->edge)
         edge_set_lanes(inst->edge, loop_now_ns(inst->loop), next->lanes.min, next->lanes.max);
+    if (inst->edge)
+        instance_begin_paths(inst);
     if (old)
         config_done(old);
     free(old);
@@ -236,6 +251,10 @@ static enum reload_result take(struct instance *inst, struct tunnel_config *next
     } else if ((rv = apply_policy(inst, next, &cred))) {
         result = RELOAD_FAILED;
         snprintf(err, sizeof(err), "the new policy cannot be put in force: %s", strerror(-rv));
+        problem(out, err);
+    } else if ((rv = apply_paths(inst, next))) {
+        result = RELOAD_FAILED;
+        snprintf(err, sizeof(err), "the paths cannot be changed: %s", strerror(-rv));
         problem(out, err);
     }
     if (rv) {

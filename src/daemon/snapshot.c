@@ -61,6 +61,18 @@ static void set_lanes(const struct instance *inst, struct status_path *p, unsign
     p->udp_payload_bytes = st->udp_payload;
 }
 
+/* What the session knows of it. */
+static void set_known(struct status_path *p, const struct session_path_info *known)
+{
+    p->rate_bps = known->rate * 8;
+    p->extra_delay_us = known->extra_ns / NS_PER_US;
+    p->taken_over = known->taken_over;
+    p->order = (struct status_order){.units = known->rx.units,
+                                     .reordered = known->rx.reordered,
+                                     .waited = known->rx.waited,
+                                     .wait_us = known->rx.wait_ns / NS_PER_US};
+}
+
 /* --- certificates ---------------------------------------------------------------------- */
 
 static int set_cert(struct status *s, struct status_cert *c, const struct quic_tls_cert_info *info,
@@ -100,7 +112,7 @@ static int fill_own_cert(const struct instance *inst, struct status *s)
 static void set_reason(const struct instance *inst, enum edge_state state, struct status *s)
 {
     char text[STATUS_TEXT_MAX] = "";
-    const struct instance_path *p = inst->paths;
+    const struct instance_path *p = inst->paths[0];
 
     if (state == EDGE_IDLE && inst->n_paths > 1)
         snprintf(text, sizeof(text), "waiting: no path has an address");
@@ -119,7 +131,7 @@ static void fill_server(const struct instance *inst, struct status_server *v)
     v->present = true;
     status_set_text(v->host, sizeof(v->host), inst->config->remote_addr);
     v->port = inst->config->remote_port;
-    set_net_addr(v->address, &inst->paths[0].remote);
+    set_net_addr(v->address, &inst->paths[0]->remote);
 }
 
 static bool is_any(const struct net_addr *a)
@@ -188,7 +200,7 @@ static int fill_steps(const struct instance_path *path, struct status_path *p)
          p->n_history++) {
         struct status_step *to = &v[p->n_history];
 
-        status_set_text(to->state, sizeof(to->state), edge_state_name(step->state));
+        status_set_text(to->state, sizeof(to->state), trail_state_name(step->state));
         status_set_text(to->reason, sizeof(to->reason), step->why);
         to->time_s = step->at_s;
         to->age_s = age_s(now_ns, step->at_ns);
@@ -219,17 +231,17 @@ static void fill_path_state(const struct instance_path *path, struct status_path
     p->in_use = info.in_use;
     p->priority = info.priority;
     p->weight = info.weight;
-    p->rate_bps = info.rate * 8;
-    p->extra_delay_us = info.extra_ns / NS_PER_US;
-    p->taken_over = info.again;
+    p->number = path->number;
+    set_known(p, &info.session);
 }
 
 static int fill_edge_path(const struct instance_path *path, struct status_path *p)
 {
     const struct instance *inst = path->inst;
-    const struct config_bind *b = config_path_bind(inst->config, path->number);
+    const struct config_bind *b = config_path_bind(inst->config, path->entry);
     struct quic_lane_stats st;
     bool up = edge_lane_stats(inst->edge, path->number, &st);
+    const struct masque *tunnel = edge_path_tunnel(inst->edge, path->number);
 
     fill_path_state(path, p);
     set_local(inst, up ? &path->source : NULL, &path->bound, p->local);
@@ -240,11 +252,13 @@ static int fill_edge_path(const struct instance_path *path, struct status_path *
     if (!up)
         return 0;
     set_lanes(inst, p, edge_lanes(inst->edge, path->number), &st);
+    p->packet_max_bytes = masque_packet_max(tunnel);
+    p->mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
     p->lanes_wanted = wanted_lanes(path);
     return fill_each_lane(path, p);
 }
 
-/* What is known of the server and of the packets that it takes: from any tunnel that is up. */
+/* What is known of the server: from any tunnel that is up. */
 static int fill_tunnel_end(const struct instance *inst, struct status *s)
 {
     const struct masque *tunnel = edge_tunnel(inst->edge);
@@ -252,12 +266,6 @@ static int fill_tunnel_end(const struct instance *inst, struct status *s)
 
     if (!tunnel)
         return 0;
-    for (size_t i = 0; i < s->n_paths; i++) {
-        if (!s->paths[i].lanes)
-            continue;
-        s->paths[i].packet_max_bytes = masque_packet_max(tunnel);
-        s->paths[i].mtu_known = quic_lane_mtu_known(masque_lane(tunnel));
-    }
     status_set_text(s->server.name, sizeof(s->server.name),
                     quic_lane_peer_name(masque_lane(tunnel)));
     if (quic_lane_peer_cert(masque_lane(tunnel), &info))
@@ -292,7 +300,8 @@ static int fill_edge(struct instance *inst, struct status *s)
     if (rv || !status_make_paths(&s->paths, &s->n_paths, inst->n_paths))
         return -ENOMEM;
     for (unsigned i = 0; i < inst->n_paths && !rv; i++)
-        rv = fill_edge_path(&inst->paths[i], &s->paths[i]);
+        rv = fill_edge_path(inst->paths[i], &s->paths[i]);
+    status_share_paths(s->paths, s->n_paths);
     return rv ? rv : fill_tunnel_end(inst, s);
 }
 
@@ -339,13 +348,37 @@ static int fill_peer(const struct instance *inst, const struct status *s,
     p->queue.packets = info->queued;
     p->queue.bytes = info->queued_bytes;
     p->queue.max_bytes = SESSION_QUEUE_BYTES;
-    if (!status_make_paths(&p->paths, &p->n_paths, 1))
-        return -ENOMEM;
-    set_net_addr(p->paths[0].remote, &info->remote);
-    set_lanes(inst, &p->paths[0], info->n_lanes, &info->lane);
-    p->paths[0].packet_max_bytes = info->packet_max;
-    p->paths[0].mtu_known = info->packet_max != 0;
     return fill_peer_lists(info, p);
+}
+
+static void fill_peer_path(const struct instance *inst, const struct hub_path_info *info,
+                           struct status_path *p)
+{
+    status_set_text(p->name, sizeof(p->name), info->name);
+    p->number = info->number;
+    status_set_text(p->state, sizeof(p->state), info->suspect ? "suspect" : "up");
+    p->state_age_s = age_s(loop_now_ns(inst->loop), info->up_ns);
+    p->in_use = info->in_use;
+    p->priority = info->session.priority;
+    p->weight = info->session.weight;
+    set_known(p, &info->session);
+    set_net_addr(p->remote, &info->remote);
+    set_lanes(inst, p, info->n_lanes, &info->lane);
+    p->packet_max_bytes = info->packet_max;
+    p->mtu_known = info->mtu_known;
+}
+
+static int fill_peer_paths(const struct instance *inst, unsigned i, struct status_peer *p)
+{
+    struct hub_path_info info[MASQUE_PATHS_MAX];
+    unsigned n = hub_peer_paths(inst->hub, i, info);
+
+    if (n && !status_make_paths(&p->paths, &p->n_paths, n))
+        return -ENOMEM;
+    for (unsigned k = 0; k < n; k++)
+        fill_peer_path(inst, &info[k], &p->paths[k]);
+    status_share_paths(p->paths, p->n_paths);
+    return 0;
 }
 
 static void fill_handshakes(const struct instance *inst, struct status_handshakes *h)
@@ -372,8 +405,8 @@ static int fill_hub(const struct instance *inst, struct status *s)
     struct hub_peer_info info;
 
     status_set_text(s->state, sizeof(s->state),
-                    *inst->paths[0].waiting_for ? "waiting" : "listening");
-    status_set_text(s->reason, sizeof(s->reason), inst->paths[0].waiting_for);
+                    *inst->paths[0]->waiting_for ? "waiting" : "listening");
+    status_set_text(s->reason, sizeof(s->reason), inst->paths[0]->waiting_for);
     s->traffic = counts_of(&sum);
     fill_handshakes(inst, &s->handshakes);
     if (rv || (n && !status_make_peers(s, n)))
@@ -386,6 +419,8 @@ static int fill_hub(const struct instance *inst, struct status *s)
             continue;
         s->n_peers++;
         rv = fill_peer(inst, s, &info, p);
+        if (!rv)
+            rv = fill_peer_paths(inst, i, p);
         s->queue.packets += p->queue.packets;
         s->queue.bytes += p->queue.bytes;
         s->queue.max_bytes += p->queue.max_bytes;

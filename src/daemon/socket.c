@@ -131,7 +131,7 @@ static int listen_on(struct instance *inst, unsigned slot, const struct ip_addr 
 {
     struct net_addr bind = net_addr_make(addr, inst->config->remote_port);
     char buf[NET_ADDR_STR_MAX];
-    int rv = path_open_socket(inst->paths, slot, &bind, inst->config->bind.ifname);
+    int rv = path_open_socket(inst->paths[0], slot, &bind, inst->config->bind.ifname);
 
     if (!rv)
         log_info("udp %s: listening", net_addr_str(&bind, buf));
@@ -172,7 +172,7 @@ static void follow_listeners(struct instance *inst)
 {
     const char *device = inst->config->bind.ifname;
     struct udp_socket *s = inst->sockets[0].udp;
-    struct instance_path *p = inst->paths;
+    struct instance_path *p = inst->paths[0];
     struct netlink_link link;
     char why[sizeof(p->waiting_for)];
     int rv;
@@ -201,10 +201,10 @@ int instance_lane_socket(void *user, unsigned path, unsigned lane, struct net_ad
                          unsigned *ret_socket)
 {
     struct instance *inst = user;
-    struct instance_path *p = &inst->paths[path];
+    struct instance_path *p = inst->by_number[path];
     struct ip_addr addr = net_addr_ip(&p->bound);
     struct net_addr bind = net_addr_make(&addr, 0);
-    unsigned slot = inst->n_paths;
+    unsigned slot = CONFIG_PATHS_MAX;
     int rv;
 
     if (!inst->sockets[path].udp)
@@ -229,14 +229,14 @@ void instance_lane_socket_done(void *user, unsigned path, unsigned lane, unsigne
 {
     struct instance *inst = user;
 
-    if (socket >= inst->n_paths && socket < INSTANCE_SOCKETS)
+    if (socket >= CONFIG_PATHS_MAX && socket < INSTANCE_SOCKETS)
         instance_close_socket(inst, socket);
 }
 
 static bool any_waits(const struct instance *inst)
 {
     for (unsigned i = 0; i < inst->n_paths; i++)
-        if (*inst->paths[i].waiting_for)
+        if (*inst->paths[i]->waiting_for)
             return true;
     return false;
 }
@@ -248,7 +248,7 @@ void instance_follow_addresses(struct instance *inst)
     if (inst->stopping)
         return;
     for (unsigned i = 0; i < inst->n_paths && inst->edge; i++)
-        path_follow_address(&inst->paths[i]);
+        path_follow_address(inst->paths[i]);
     if (inst->hub)
         follow_listeners(inst);
     if (waited || any_waits(inst))

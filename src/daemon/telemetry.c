@@ -19,24 +19,28 @@ static void log_path(const struct session_stats *s, unsigned lanes,
              (unsigned long long)s->tx_bytes, (unsigned long long)st->dgram_lost, st->udp_payload);
 }
 
-/* Of many peers only the sum: mpquic peers tells about each. */
-static void log_hub(const struct hub *hub)
+/* Of one of several paths: what went over it, which is of the session's packets only a part.
+ * Reordering and the resequencing delay are of what came. */
+static void log_one(const char *name, const char *state, bool in_use, unsigned lanes,
+                    const struct quic_lane_stats *st, const struct session_path_info *known)
 {
-    struct session_stats sum = hub_totals(hub);
-    struct hub_peer_info info;
+    const struct reasm_path *rx = &known->rx;
+    double units = (double)MAX(rx->units, (uint64_t)1);
 
-    if (hub_peers(hub) == 1 && hub_peer_info(hub, 0, &info))
-        log_path(&sum, info.n_lanes, &info.lane);
-    else if (hub_peers(hub))
-        log_info("path telemetry: %u peers, in %llu packets %llu bytes, out %llu packets %llu "
-                 "bytes",
-                 hub_peers(hub), (unsigned long long)sum.rx_packets,
-                 (unsigned long long)sum.rx_bytes, (unsigned long long)sum.tx_packets,
-                 (unsigned long long)sum.tx_bytes);
+    log_info("path telemetry %s: %s%s, lanes %u, rtt %.1f ms (min %.1f, var %.1f), delay +%.1f ms, "
+             "rate %llu kbit/s, cwnd %llu, in %llu datagrams %llu bytes, out %llu datagrams %llu "
+             "bytes, lost %llu, taken over %llu, reordered %.2f %%, resequencing %.2f ms, udp "
+             "payload %zu",
+             name, state, in_use ? "" : ", not in use", lanes, ms(st->rtt_smoothed_ns),
+             ms(st->rtt_min_ns), ms(st->rtt_var_ns), ms(known->extra_ns),
+             (unsigned long long)known->rate / 125, (unsigned long long)st->cwnd_bytes,
+             (unsigned long long)st->udp_rx, (unsigned long long)st->udp_rx_bytes,
+             (unsigned long long)st->udp_tx, (unsigned long long)st->udp_tx_bytes,
+             (unsigned long long)st->dgram_lost, (unsigned long long)known->taken_over,
+             100 * (double)rx->reordered / units, ms(rx->wait_ns) / units, st->udp_payload);
 }
 
-/* One of the paths of multipath_paths: what went over it, which is of the session's packets only a
- * part. */
+/* One of the paths of multipath_paths. */
 static void log_named(const struct instance_path *p)
 {
     const struct instance *inst = p->inst;
@@ -51,16 +55,39 @@ static void log_named(const struct instance_path *p)
                  *why ? ": " : "", why);
         return;
     }
-    log_info("path telemetry %s: %s%s, lanes %u, rtt %.1f ms (min %.1f, var %.1f), delay +%.1f ms, "
-             "rate %llu kbit/s, cwnd %llu, in %llu datagrams %llu bytes, out %llu datagrams %llu "
-             "bytes, lost %llu, taken over %llu, udp payload %zu",
-             p->name, info.suspect ? "suspect" : edge_state_name(info.state),
-             info.in_use ? "" : ", not in use", edge_lanes(inst->edge, p->number),
-             ms(st.rtt_smoothed_ns), ms(st.rtt_min_ns), ms(st.rtt_var_ns), ms(info.extra_ns),
-             (unsigned long long)info.rate / 125, (unsigned long long)st.cwnd_bytes,
-             (unsigned long long)st.udp_rx, (unsigned long long)st.udp_rx_bytes,
-             (unsigned long long)st.udp_tx, (unsigned long long)st.udp_tx_bytes,
-             (unsigned long long)st.dgram_lost, (unsigned long long)info.again, st.udp_payload);
+    log_one(p->name, info.suspect ? "suspect" : edge_state_name(info.state), info.in_use,
+            edge_lanes(inst->edge, p->number), &st, &info.session);
+}
+
+/* Of the only peer. */
+static void log_peer(const struct hub *hub, const struct session_stats *sum)
+{
+    struct hub_path_info v[MASQUE_PATHS_MAX];
+    unsigned n = hub_peer_paths(hub, 0, v);
+    char number[16];
+
+    if (n == 1 && !*v[0].name)
+        log_path(sum, v[0].n_lanes, &v[0].lane);
+    for (unsigned i = 0; i < n && (n > 1 || *v[0].name); i++) {
+        snprintf(number, sizeof(number), "%u", v[i].number);
+        log_one(*v[i].name ? v[i].name : number, v[i].suspect ? "suspect" : "up", v[i].in_use,
+                v[i].n_lanes, &v[i].lane, &v[i].session);
+    }
+}
+
+/* Of many peers only the sum: mpquic peers tells about each. */
+static void log_hub(const struct hub *hub)
+{
+    struct session_stats sum = hub_totals(hub);
+
+    if (hub_peers(hub) == 1)
+        log_peer(hub, &sum);
+    else if (hub_peers(hub))
+        log_info("path telemetry: %u peers, in %llu packets %llu bytes, out %llu packets %llu "
+                 "bytes",
+                 hub_peers(hub), (unsigned long long)sum.rx_packets,
+                 (unsigned long long)sum.rx_bytes, (unsigned long long)sum.tx_packets,
+                 (unsigned long long)sum.tx_bytes);
 }
 
 static void log_edge(const struct instance *inst)
@@ -68,9 +95,9 @@ static void log_edge(const struct instance *inst)
     struct session_stats sum;
     struct quic_lane_stats st;
 
-    if (*inst->paths[0].name) {
+    if (*inst->paths[0]->name) {
         for (unsigned i = 0; i < inst->n_paths; i++)
-            log_named(&inst->paths[i]);
+            log_named(inst->paths[i]);
     } else if (edge_lane_stats(inst->edge, 0, &st)) {
         session_stats_get(edge_session(inst->edge), &sum);
         log_path(&sum, edge_lanes(inst->edge, 0), &st);

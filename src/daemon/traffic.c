@@ -10,7 +10,7 @@
 
 #include "daemon/instance.h"
 
-enum { BURSTS_PER_TURN = 4 };
+enum { BURSTS_PER_TURN = 4, FLUSH_BURSTS_MAX = 65536 };
 #define ERROR_LINE_INTERVAL_NS (10 * NS_PER_S)
 
 /* --- out: tunnel stack to UDP ---------------------------------------------------------- */
@@ -105,7 +105,7 @@ static struct instance_path *path_of_burst(struct instance *inst)
 {
     const struct instance_socket *s = &inst->sockets[inst->tx->socket % INSTANCE_SOCKETS];
 
-    return s->path ? s->path : inst->paths;
+    return s->path ? s->path : inst->paths[0];
 }
 
 /* Send the burst in inst->tx. A path whose socket is full holds back itself only: what comes for it
@@ -128,7 +128,7 @@ static void send_next(struct instance *inst)
 static bool all_are_full(const struct instance *inst)
 {
     for (unsigned i = 0; i < inst->n_paths; i++)
-        if (!inst->paths[i].tx_pending)
+        if (!inst->paths[i]->tx_pending)
             return false;
     return true;
 }
@@ -147,6 +147,15 @@ void instance_pump(struct instance *inst)
         send_next(inst);
     }
     loop_timer_set(inst->loop, &inst->timer, now_ns); /* more in the next turn */
+}
+
+void instance_flush(struct instance *inst)
+{
+    for (int i = 0; i < FLUSH_BURSTS_MAX && !all_are_full(inst); i++) {
+        if (!stack_tx(inst, loop_now_ns(inst->loop)))
+            return;
+        send_next(inst);
+    }
 }
 
 /* --- in: UDP to tunnel stack ----------------------------------------------------------- */

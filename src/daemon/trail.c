@@ -7,7 +7,12 @@ const struct path_step *trail_at(const struct path_trail *t, unsigned i)
     return i < TRAIL_STEPS && i < t->n ? &t->step[(t->n - 1 - i) % TRAIL_STEPS] : NULL;
 }
 
-void trail_add(struct path_trail *t, enum edge_state state, const char *why, int64_t now_s,
+const char *trail_state_name(unsigned state)
+{
+    return state == TRAIL_SUSPECT ? "suspect" : edge_state_name((enum edge_state)state);
+}
+
+void trail_add(struct path_trail *t, unsigned state, const char *why, int64_t now_s,
                uint64_t now_ns)
 {
     const struct path_step *last = trail_at(t, 0);

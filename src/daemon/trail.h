@@ -10,8 +10,11 @@
 
 enum { TRAIL_STEPS = 16 };
 
+/* A state of a path: one of enum edge_state, or this: up, but it gets no answers. */
+enum { TRAIL_SUSPECT = EDGE_STATE_COUNT };
+
 struct path_step {
-    enum edge_state state;
+    unsigned state;
     char why[STATUS_TEXT_MAX];
     int64_t at_s; /* seconds since 1970 */
     uint64_t at_ns;
@@ -24,8 +27,10 @@ struct path_trail {
 };
 
 /* The path is in that state now; the same state for the same reason is no new step. */
-void trail_add(struct path_trail *t, enum edge_state state, const char *why, int64_t now_s,
+void trail_add(struct path_trail *t, unsigned state, const char *why, int64_t now_s,
                uint64_t now_ns);
+
+const char *trail_state_name(unsigned state);
 
 /* The step that came i steps before the last one; NULL: it is forgotten, or there was none. */
 const struct path_step *trail_at(const struct path_trail *t, unsigned i);

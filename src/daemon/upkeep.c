@@ -459,7 +459,7 @@ static const char *in_the_way(struct instance *inst, const struct ip_addr *a)
     const char *what = NULL;
 
     for (unsigned i = 0; i < inst->n_paths && !what; i++) {
-        struct ip_addr remote = net_addr_ip(&inst->paths[i].remote);
+        struct ip_addr remote = net_addr_ip(&inst->paths[i]->remote);
 
         what = usable_check(inst->netlink, &remote, index, a);
     }

@@ -32,7 +32,7 @@ static void on_resolved(struct loop_io *io, uint32_t events)
     p->resolve = NULL;
     if (rv) {
         log_info("%s: cannot resolve %s: %s", path_title(p, title),
-                 config_path_remote(inst->config, p->number), gai_strerror(rv));
+                 config_path_remote(inst->config, p->entry), gai_strerror(rv));
         loop_timer_set(inst->loop, &p->bind_retry, loop_now_ns(inst->loop) + RESOLVE_RETRY_NS);
         return;
     }
@@ -50,8 +50,8 @@ void path_resolve(struct instance_path *p)
 
     if (p->resolve)
         return; /* at work */
-    p->resolve = resolve_start(config_path_remote(c, p->number), config_path_port(c, p->number),
-                               config_path_bind(c, p->number)->addr.family);
+    p->resolve = resolve_start(config_path_remote(c, p->entry), config_path_port(c, p->entry),
+                               config_path_bind(c, p->entry)->addr.family);
     p->resolve_io = (struct loop_io){.cb = on_resolved, .user = p};
     if (p->resolve && !loop_io_add(loop, &p->resolve_io, resolve_fd(p->resolve), EPOLLIN))
         return;
@@ -97,7 +97,7 @@ static bool interface_of(struct instance *inst, const struct ip_addr *addr, char
 static bool find_local(struct instance_path *p, const struct net_addr *to, struct ip_addr *addr,
                        char device[static 16], char *why, size_t len)
 {
-    const struct config_bind *b = config_path_bind(p->inst->config, p->number);
+    const struct config_bind *b = config_path_bind(p->inst->config, p->entry);
     struct instance *inst = p->inst;
     struct ip_addr remote = net_addr_ip(to);
     struct netlink_link link;
@@ -200,31 +200,200 @@ void path_follow_address(struct instance_path *p)
 
 /* --- life ------------------------------------------------------------------------------ */
 
+static struct instance_path *make_path(struct instance *inst, const char *name)
+{
+    struct instance_path *p = calloc(1, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->inst = inst;
+    p->bind_retry = (struct loop_timer){.cb = on_bind_retry, .user = p};
+    snprintf(p->name, sizeof(p->name), "%s", name);
+    p->tx = malloc(sizeof(*p->tx));
+    if (p->tx)
+        return p;
+    free(p);
+    return NULL;
+}
+
+/* No socket knows it any more. */
+static void free_path(struct instance_path *p)
+{
+    struct instance *inst = p->inst;
+
+    if (inst->loop) {
+        path_close_sockets(p);
+        loop_timer_cancel(inst->loop, &p->bind_retry);
+        if (p->resolve)
+            loop_io_remove(inst->loop, &p->resolve_io);
+    }
+    for (unsigned i = 0; i < INSTANCE_SOCKETS; i++)
+        if (inst->sockets[i].path == p)
+            inst->sockets[i].path = NULL;
+    resolve_free(p->resolve);
+    free(p->tx);
+    free(p);
+}
+
+static void number_path(struct instance *inst, struct instance_path *p, unsigned number)
+{
+    p->number = number;
+    inst->by_number[number] = p;
+}
+
 int instance_make_paths(struct instance *inst)
 {
     const struct tunnel_config *c = inst->config;
 
-    inst->n_paths = config_paths(c);
-    for (unsigned i = 0; i < inst->n_paths; i++) {
-        struct instance_path *p = &inst->paths[i];
+    for (unsigned i = 0; i < config_paths(c); i++) {
+        struct instance_path *p = make_path(inst, config_path_name(c, i));
 
-        p->inst = inst;
-        p->number = i;
-        p->bind_retry = (struct loop_timer){.cb = on_bind_retry, .user = p};
-        snprintf(p->name, sizeof(p->name), "%s", config_path_name(c, i));
-        p->tx = malloc(sizeof(*p->tx));
-        if (!p->tx)
+        if (!p)
             return -ENOMEM;
+        p->entry = i;
+        number_path(inst, p, i);
+        inst->paths[inst->n_paths++] = p;
     }
     return 0;
 }
 
 void instance_free_paths(struct instance *inst)
 {
-    for (unsigned i = 0; i < inst->n_paths; i++) {
-        if (inst->loop)
-            path_close_sockets(&inst->paths[i]);
-        resolve_free(inst->paths[i].resolve);
-        free(inst->paths[i].tx);
+    for (unsigned i = 0; i < CONFIG_PATHS_MAX; i++) {
+        if (inst->by_number[i])
+            free_path(inst->by_number[i]);
+        inst->by_number[i] = NULL;
     }
+    inst->n_paths = 0;
+}
+
+void instance_begin_paths(struct instance *inst)
+{
+    for (unsigned i = 0; i < inst->n_paths; i++) {
+        struct instance_path *p = inst->paths[i];
+
+        if (p->begun)
+            continue;
+        p->begun = true;
+        path_resolve(p);
+    }
+}
+
+/* --- other paths than before ----------------------------------------------------------- */
+
+unsigned instance_path_opts(const struct tunnel_config *c,
+                            struct edge_path_opts ret[EDGE_PATHS_MAX])
+{
+    if (!c->multipath_enabled)
+        return 0;
+    for (unsigned i = 0; i < config_paths(c); i++) {
+        snprintf(ret[i].name, sizeof(ret[i].name), "%s", config_path_name(c, i));
+        ret[i].priority = c->paths[i].priority;
+        ret[i].weight = c->paths[i].weight;
+    }
+    return config_paths(c);
+}
+
+/* Whether entry k of next is what the path is now, whatever its priority and weight: the same name,
+ * bound and connected to the same. */
+static bool is_same(const struct instance_path *p, const struct tunnel_config *next, unsigned k)
+{
+    const struct tunnel_config *c = p->inst->config;
+    const struct config_bind *a = config_path_bind(c, p->entry), *b = config_path_bind(next, k);
+
+    return !strcmp(p->name, config_path_name(next, k)) && !strcmp(a->ifname, b->ifname) &&
+           a->addr.family == b->addr.family &&
+           (!a->addr.family || ip_addr_equal(&a->addr, &b->addr)) &&
+           !strcmp(config_path_remote(c, p->entry), config_path_remote(next, k)) &&
+           config_path_port(c, p->entry) == config_path_port(next, k);
+}
+
+/* The paths of next, in its order, and the number of each. Returns 0 or -ENOMEM. */
+static int plan_paths(struct instance *inst, const struct tunnel_config *next,
+                      struct instance_path *plan[CONFIG_PATHS_MAX],
+                      unsigned number[CONFIG_PATHS_MAX])
+{
+    for (unsigned i = 0; i < config_paths(next); i++) {
+        number[i] = EDGE_PATH_NEW;
+        for (unsigned k = 0; k < inst->n_paths && !plan[i]; k++)
+            if (is_same(inst->paths[k], next, i)) {
+                plan[i] = inst->paths[k];
+                number[i] = plan[i]->number;
+            }
+        if (!plan[i])
+            plan[i] = make_path(inst, config_path_name(next, i));
+        if (!plan[i])
+            return -ENOMEM;
+    }
+    return 0;
+}
+
+static void drop_plan(struct instance *inst, struct instance_path *plan[CONFIG_PATHS_MAX])
+{
+    for (unsigned i = 0; i < CONFIG_PATHS_MAX; i++)
+        if (plan[i] && inst->by_number[plan[i]->number] != plan[i])
+            free_path(plan[i]);
+}
+
+static void tell_change(const struct instance_path *p, const char *what)
+{
+    char title[PATH_TITLE_MAX];
+
+    log_info("%s: %s", path_title(p, title), what);
+}
+
+/* In the place of the former list, which *ret_former gets. */
+static void put_plan(struct instance *inst, struct instance_path *const plan[CONFIG_PATHS_MAX],
+                     unsigned n, struct instance_path *ret_former[CONFIG_PATHS_MAX])
+{
+    memcpy(ret_former, inst->paths, sizeof(inst->paths));
+    for (unsigned i = 0; i < inst->n_paths; i++)
+        inst->paths[i]->leaving = true;
+    for (unsigned i = 0; i < n; i++)
+        plan[i]->leaving = false;
+    for (unsigned i = 0; i < inst->n_paths; i++)
+        if (inst->paths[i]->leaving)
+            tell_change(inst->paths[i], "leaves: the configuration does not have it any more");
+    memcpy(inst->paths, plan, sizeof(inst->paths));
+    inst->n_paths = n;
+}
+
+int instance_change_paths(struct instance *inst, const struct tunnel_config *next)
+{
+    struct instance_path *plan[CONFIG_PATHS_MAX] = {NULL}, *former[CONFIG_PATHS_MAX];
+    struct edge_path_opts opts[EDGE_PATHS_MAX] = {{.name = ""}};
+    struct treatment treatment = instance_treatment(next);
+    unsigned number[CONFIG_PATHS_MAX], n = instance_path_opts(next, opts);
+    unsigned had = inst->n_paths;
+    int rv = n ? plan_paths(inst, next, plan, number) : 0;
+
+    if (rv)
+        drop_plan(inst, plan);
+    if (rv || !n)
+        return rv;
+    put_plan(inst, plan, n, former);
+    rv = edge_set_paths(inst->edge, loop_now_ns(inst->loop), opts, number, n, &treatment);
+    if (rv) {
+        put_plan(inst, former, had, plan);
+        drop_plan(inst, plan);
+        return rv;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        plan[i]->entry = i;
+        number_path(inst, plan[i], number[i]);
+        if (!plan[i]->begun)
+            tell_change(plan[i], "new");
+    }
+    return 0;
+}
+
+void instance_path_gone(struct instance *inst, unsigned number)
+{
+    struct instance_path *p = inst->by_number[number];
+
+    if (!p || !p->leaving)
+        return;
+    tell_change(p, "gone");
+    inst->by_number[number] = NULL;
+    free_path(p);
 }

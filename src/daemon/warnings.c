@@ -18,7 +18,7 @@ static int warn_send(const struct instance *inst, struct status *s)
     int rv = 0;
 
     for (unsigned i = 0; i < inst->n_paths && inst->edge && !rv; i++) {
-        const struct instance_path *p = &inst->paths[i];
+        const struct instance_path *p = inst->paths[i];
         uint64_t age_ns = loop_now_ns(inst->loop) - p->send_failed_ns;
 
         if (!p->send_error || !p->bound.len)

@@ -46,7 +46,7 @@ static int send_request(struct masque *m)
     static const nghttp3_data_reader reader = {.read_data = capsules_read};
     char bearer[MASQUE_VALUE_MAX], session[MASQUE_SESSION_VALUE_MAX];
     char path[4], lane[4], lanes[4];
-    nghttp3_nv fields[12];
+    nghttp3_nv fields[13];
     size_t n = 0;
     int rv;
 
@@ -74,6 +74,8 @@ static int send_request(struct masque *m)
         snprintf(lanes, sizeof(lanes), "%u", MIN(m->join.lanes, (unsigned)MASQUE_PATH_LANES_MAX));
         if (m->join.lanes > 1)
             fields[n++] = nv(MASQUE_LANES_FIELD, lanes);
+        if (*m->join.name)
+            fields[n++] = nv(MASQUE_PATH_NAME_FIELD, m->join.name);
     }
     if (m->side->token) {
         snprintf(bearer, sizeof(bearer), "Bearer %s", m->side->token);

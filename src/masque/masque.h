@@ -29,6 +29,7 @@ enum {
     MASQUE_EPOCH = 8,
     MASQUE_PATHS_MAX = 16,
     MASQUE_PATH_LANES_MAX = 16,
+    MASQUE_PATH_NAME_MAX = 16,  /* with the final 0 */
     MASQUE_SESSION_VERSION = 1, /* the one that we speak */
     MASQUE_OUT_MAX = 65536,     /* capsule bytes not yet acknowledged by the peer */
     MASQUE_WAITING_MAX = 1024   /* lanes of one side without a tunnel */
@@ -50,6 +51,10 @@ enum {
     MASQUE_H3_CONNECT_ERROR = 0x10f
 };
 
+/* What a client closes its connections with that ends, and its session with it (doc/protocol.md,
+ * "Joining"). */
+enum { MASQUE_SESSION_END = 0x2d707180 };
+
 struct masque;
 
 /* The session that a lane belongs to (doc/protocol.md, "Joining"). */
@@ -58,6 +63,7 @@ struct masque_join {
     uint8_t session[MASQUE_SESSION_ID];
     uint8_t path, lane; /* below MASQUE_PATHS_MAX, MASQUE_PATH_LANES_MAX */
     uint8_t lanes;      /* how many the client may open on this path: 1 to MASQUE_PATH_LANES_MAX */
+    char name[MASQUE_PATH_NAME_MAX]; /* of the path, for people; "": none */
 };
 
 /* A request as its header fields say; "" where a field is missing. */

@@ -16,15 +16,17 @@ static void take(struct masque_request *req, char *dst, size_t size, const uint8
     dst[len] = 0;
 }
 
-static void take_instance(struct masque_request *req, const uint8_t *v, size_t len)
+/* 1 to size - 1 of A-Z a-z 0-9 . _ - */
+static bool take_word(char *dst, size_t size, const uint8_t *v, size_t len)
 {
-    req->bad_instance = !len || len >= sizeof(req->instance);
-    for (size_t i = 0; i < len && !req->bad_instance; i++)
-        req->bad_instance = !isalnum(v[i]) && v[i] != '.' && v[i] != '_' && v[i] != '-';
-    if (req->bad_instance)
-        return;
-    memcpy(req->instance, v, len);
-    req->instance[len] = 0;
+    if (!len || len >= size)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!isalnum(v[i]) && v[i] != '.' && v[i] != '_' && v[i] != '-')
+            return false;
+    memcpy(dst, v, len);
+    dst[len] = 0;
+    return true;
 }
 
 static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -147,7 +149,7 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
     else if (is(name, name_len, "authorization"))
         take(req, req->authorization, sizeof(req->authorization), v, len);
     else if (is(name, name_len, MASQUE_INSTANCE_FIELD))
-        take_instance(req, v, len);
+        req->bad_instance = !take_word(req->instance, sizeof(req->instance), v, len);
     else if (is(name, name_len, MASQUE_SESSION_FIELD))
         take_join(req, JOIN_SESSION,
                   masque_session_parse(v, len, &req->join.version, req->join.session,
@@ -159,6 +161,8 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
                   take_number(v, len, 0, MASQUE_PATH_LANES_MAX - 1, &req->join.lane));
     else if (is(name, name_len, MASQUE_LANES_FIELD))
         take_join(req, JOIN_LANES, take_number(v, len, 1, MASQUE_PATH_LANES_MAX, &req->join.lanes));
+    else if (is(name, name_len, MASQUE_PATH_NAME_FIELD))
+        req->bad_join |= !take_word(req->join.name, sizeof(req->join.name), v, len);
     else if (is(name, name_len, "content-length") || is(name, name_len, "content-type"))
         req->has_content = true;
 }

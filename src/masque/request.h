@@ -22,6 +22,7 @@ void masque_request_field(struct masque_request *req, const char *name, size_t n
 #define MASQUE_PATH_FIELD "mpquic-path"
 #define MASQUE_LANE_FIELD "mpquic-lane"
 #define MASQUE_LANES_FIELD "mpquic-lanes"
+#define MASQUE_PATH_NAME_FIELD "mpquic-path-name"
 
 enum { MASQUE_SESSION_VALUE_MAX = 40 }; /* with the final 0 */
 

@@ -72,41 +72,8 @@ static void offer_session(struct edge *e)
 
 static bool are_valid(const struct edge_opts *o)
 {
-    for (unsigned i = 0; i < MIN(o->n_paths, (unsigned)EDGE_PATHS_MAX); i++)
-        if (o->paths[i].priority > PATH_PRIORITY_MAX || o->paths[i].weight > PATH_WEIGHT_MAX)
-            return false;
     return o->max_lanes <= EDGE_LANES_MAX && o->n_paths <= EDGE_PATHS_MAX &&
-           treatment_is_valid(&o->treatment, o->n_paths);
-}
-
-static int make_paths(struct edge *e)
-{
-    e->n_paths = MAX(e->opts.n_paths, 1u);
-    e->path = calloc(e->n_paths, sizeof(*e->path));
-    if (!e->path)
-        return -ENOMEM;
-    for (unsigned i = 0; i < e->n_paths; i++) {
-        struct edge_path *p = &e->path[i];
-
-        p->edge = e;
-        p->number = i;
-        edge_path_begin(p);
-        for (unsigned k = 0; k < EDGE_LANES_MAX; k++)
-            p->lane[k].path = p;
-    }
-    return 0;
-}
-
-/* The hub treats what it sends as we do: it is told by the classes. */
-static int tell_treatment(struct edge *e)
-{
-    struct treatment *t = &e->opts.treatment;
-    struct class_table table = {.n = 0};
-
-    if (e->n_paths < 2)
-        t->policy = BOND_AGGREGATE;
-    session_set_policy(&e->session, t->policy);
-    return treatment_table(t, &table) ? session_set_classes(&e->session, &table, true) : 0;
+           treatment_is_valid(&o->treatment, o->n_paths) && edge_paths_valid(o->paths, o->n_paths);
 }
 
 int edge_new(const struct edge_opts *opts, struct edge **ret)
@@ -125,7 +92,7 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
         e->opts.max_lanes = EDGE_LANES_MAX;
     e->flows = so.flows = make_flows(&opts->quic);
     e->reasm = reasm_pool_new(OPEN_FLOWS, OPEN_UNITS, OPEN_BYTES);
-    if (!e->flows || !e->reasm || make_paths(e)) {
+    if (!e->flows || !e->reasm || edge_paths_make(e)) {
         free_parts(e);
         return -ENOMEM;
     }
@@ -148,7 +115,7 @@ int edge_new(const struct edge_opts *opts, struct edge **ret)
                                    .lane_failed = edge_on_lane_failed};
     if (!opts->plain)
         offer_session(e);
-    rv = tell_treatment(e);
+    rv = edge_paths_tell_treatment(e);
     if (!rv)
         rv = quic_endpoint_new(&opts->quic, &e->ep);
     if (rv) {
@@ -260,15 +227,17 @@ void edge_set_tls(struct edge *e, void *tls_ctx)
     quic_endpoint_set_tls(e->ep, tls_ctx);
 }
 
+/* The hub keeps the session of a client that is gone, unless this client says that it ends. */
 void edge_shutdown(struct edge *e, uint64_t now_ns)
 {
     e->now_ns = now_ns;
+    quic_endpoint_shutdown(e->ep, now_ns,
+                           e->session.pack ? MASQUE_SESSION_END : MASQUE_H3_NO_ERROR);
     for (unsigned i = 0; i < e->n_paths; i++) {
         edge_path_drop(&e->path[i], false);
         e->path[i].state = EDGE_IDLE;
     }
     e->state = EDGE_IDLE;
-    quic_endpoint_shutdown(e->ep, now_ns);
 }
 
 enum edge_state edge_state(const struct edge *e)
@@ -286,9 +255,9 @@ const struct session *edge_session(const struct edge *e)
     return &e->session;
 }
 
-unsigned edge_paths(const struct edge *e)
+bool edge_has_path(const struct edge *e, unsigned path)
 {
-    return e->n_paths;
+    return path < e->n_paths && e->path[path].there && !e->path[path].leaving;
 }
 
 void edge_path_info(const struct edge *e, unsigned path, struct edge_path_info *ret)
@@ -296,19 +265,17 @@ void edge_path_info(const struct edge *e, unsigned path, struct edge_path_info *
     const struct edge_path *p = &e->path[path];
     const struct edge_path_opts *o = &e->opts.paths[path];
 
-    *ret = (struct edge_path_info){
-        .name = o->name,
-        .priority = o->priority,
-        .weight = MAX(o->weight, 1u),
-        .state = p->state,
-        .since_ns = p->since_ns,
-        .why = p->why,
-        .suspect = p->state == EDGE_UP && e->n_paths > 1 && !session_path_works(&e->session, path),
-        .in_use = e->n_paths > 1 ? session_path_in_use(&e->session, path) : p->state == EDGE_UP,
-        .rate = session_path_rate(&e->session, path),
-        .extra_ns = session_path_extra_ns(&e->session, path),
-        .local = p->local,
-        .remote = p->remote};
+    *ret = (struct edge_path_info){.name = o->name,
+                                   .priority = o->priority,
+                                   .weight = MAX(o->weight, 1u),
+                                   .state = p->state,
+                                   .since_ns = p->since_ns,
+                                   .why = p->why,
+                                   .suspect = edge_path_is_suspect(p),
+                                   .local = p->local,
+                                   .remote = p->remote};
+    session_path_info(&e->session, path, &ret->session);
+    ret->in_use = e->n_paths > 1 ? ret->session.in_use : p->state == EDGE_UP;
 }
 
 /* The lane with the lowest number that is up, or NULL. */
@@ -320,12 +287,20 @@ static const struct edge_lane *first_up(const struct edge_path *p)
     return NULL;
 }
 
+const struct masque *edge_path_tunnel(const struct edge *e, unsigned path)
+{
+    const struct edge_lane *l = first_up(&e->path[path]);
+
+    return l ? l->tunnel : NULL;
+}
+
 const struct masque *edge_tunnel(const struct edge *e)
 {
-    for (unsigned i = 0; i < e->n_paths; i++)
-        if (first_up(&e->path[i]))
-            return first_up(&e->path[i])->tunnel;
-    return NULL;
+    const struct masque *m = NULL;
+
+    for (unsigned i = 0; i < e->n_paths && !m; i++)
+        m = edge_path_tunnel(e, i);
+    return m;
 }
 
 bool edge_lane_stats(const struct edge *e, unsigned path, struct quic_lane_stats *ret)

@@ -55,6 +55,13 @@ struct edge_events {
     /* So has that of one path. May be NULL. */
     void (*path_state)(void *user, unsigned path, enum edge_state state, const char *why);
 
+    /* One of several that is up gets no answers, or gets them again. May be NULL. */
+    void (*path_suspect)(void *user, unsigned path, bool suspect);
+
+    /* A path that edge_set_paths() has left out is over: nothing is sent from its sockets any more,
+     * and its number is free. May be NULL. */
+    void (*path_gone)(void *user, unsigned path);
+
     /* The hub has assigned these addresses (full list). */
     void (*assigned)(void *user, const struct capsule_addrs *addrs);
 
@@ -67,7 +74,7 @@ struct edge_events {
 
 /* One of several paths. */
 struct edge_path_opts {
-    char name[EDGE_PATH_NAME_MAX]; /* "": its number */
+    char name[EDGE_PATH_NAME_MAX]; /* "": none; 1 to 15 of A-Z a-z 0-9 . _ - */
     unsigned priority;             /* to PATH_PRIORITY_MAX: the lower it is, the sooner the path is
                                     * used (BOND_PRIORITY) */
     unsigned weight;               /* to PATH_WEIGHT_MAX, 0 = 1: its share (BOND_BALANCED) */
@@ -85,8 +92,9 @@ struct edge_opts {
     bool no_addresses;              /* ask for none at all: only see whether the tunnel opens */
     bool plain;                     /* do not offer the session extension */
 
-    /* The paths of the session, at most EDGE_PATHS_MAX, and how packets are treated on them, both
-     * ways. 0 or 1: there is one, number 0, and the policy says nothing. */
+    /* The paths of the session, numbered from 0, at most EDGE_PATHS_MAX, and how packets are
+     * treated on them, both ways. 0: there is one, number 0, and never another, and the policy says
+     * nothing. */
     struct edge_path_opts paths[EDGE_PATHS_MAX];
     unsigned n_paths;
     struct treatment treatment;
@@ -145,15 +153,29 @@ int edge_set_classes(struct edge *e, const struct class_table *table);
  * what is on its way on them goes over the others. */
 void edge_set_lanes(struct edge *e, uint64_t now_ns, unsigned min, unsigned max);
 
-/* Say goodbye to the hub: the following edge_tx() calls send it. */
+/* From now on these are the paths, in this order, and how packets are treated on them. number[i]
+ * says which path paths[i] is now, or EDGE_PATH_NEW: then it becomes the number of one that is
+ * made, without addresses. The path that treatment->pin names is that of paths[pin]. What is not
+ * named leaves: as soon as another path works it is given nothing more, at either end, what is on
+ * its way over it is waited for, and at last path_gone() tells, maybe before this returns. Session
+ * and flows go on, and the other paths notice nothing.
+ *
+ * Returns 0; -EINVAL: the edge was made without opts.paths, or a number or value is not valid;
+ * -ENOMEM. Then nothing has changed. */
+enum { EDGE_PATH_NEW = ~0u };
+int edge_set_paths(struct edge *e, uint64_t now_ns, const struct edge_path_opts *paths,
+                   unsigned *number, unsigned n, const struct treatment *treatment);
+
+/* Say goodbye to the hub, which ends a packed session: the following edge_tx() calls send it. */
 void edge_shutdown(struct edge *e, uint64_t now_ns);
 
 /* Of all paths: EDGE_UP while one is up; else the first of connecting, pause, failed and idle that
  * one of them is in. */
 enum edge_state edge_state(const struct edge *e);
 
-/* Paths: at least 1. Where a function below takes the number of a path, it is below this. */
-unsigned edge_paths(const struct edge *e);
+/* Whether there is a path of that number, and it does not leave. The functions below take the
+ * number of such a path. */
+bool edge_has_path(const struct edge *e, unsigned path);
 
 struct edge_path_info {
     const char *name; /* "" with one path */
@@ -163,10 +185,8 @@ struct edge_path_info {
     const char *why;   /* of it; "": there is nothing to say */
     bool suspect;      /* up, but it gets no answers: it is given nothing, until it gets one */
     bool in_use;       /* the policy gives it packets now */
-    struct net_addr local, remote; /* len 0: none */
-    uint64_t rate;     /* bytes a second that it delivers when it is full; 0: not known */
-    uint64_t extra_ns; /* how much longer a packet takes than over the fastest path */
-    uint64_t again;    /* datagrams that other paths have taken over from it */
+    struct net_addr local, remote;    /* len 0: none */
+    struct session_path_info session; /* its priority is what the policy has made of ours */
 };
 void edge_path_info(const struct edge *e, unsigned path, struct edge_path_info *ret);
 
@@ -175,8 +195,10 @@ void edge_path_info(const struct edge *e, unsigned path, struct edge_path_info *
 bool edge_heard_nothing(const struct edge *e);
 const struct session *edge_session(const struct edge *e);
 
-/* The tunnel, to be looked at only; NULL unless the state is EDGE_UP. */
+/* The tunnel, to be looked at only; NULL unless the state is EDGE_UP. And that of a path: of its
+ * lane with the lowest number. */
 const struct masque *edge_tunnel(const struct edge *e);
+const struct masque *edge_path_tunnel(const struct edge *e, unsigned path);
 
 /* Of a path: what all its lanes have counted since it was made, also those that are over; times
  * and sizes of the lane with the lowest number. Fills *ret and returns true while there is one. */

@@ -2,6 +2,7 @@
  *
  *   edge.c         life, what can be seen
  *   edge_path.c    the states of a path: connecting, pauses, giving up; that of the edge
+ *   edge_paths.c   which paths there are, and what the hub is told of them; how they change
  *   edge_lanes.c   how many lanes, and which: sockets, opening, closing
  *   edge_tunnel.c  what the tunnel of a lane reports; its packets and the session
  */
@@ -35,6 +36,9 @@ struct edge_lane {
 struct edge_path {
     struct edge *edge;
     unsigned number;
+    unsigned position;                     /* in the list: failover takes the next one that works */
+    bool there;                            /* else nothing else counts */
+    bool suspect;                          /* as told last */
     struct quic_path *quic;                /* NULL: not connecting, and not up */
     struct edge_lane lane[EDGE_LANES_MAX]; /* by number */
     enum edge_state state;
@@ -56,6 +60,12 @@ struct edge_path {
     uint64_t lane_retry_ns; /* no further lane before */
     uint64_t lane_pause_ns; /* the next pause after one that failed */
 
+    /* It is not wanted any more (edge_paths.c). */
+    bool leaving;
+    uint64_t stay_ns;  /* until another path works, but no longer; */
+    uint64_t close_ns; /* its lanes begin nothing more; TIME_NEVER_NS: not known yet; */
+    uint64_t gone_ns;  /* they are over, and until then they have their sockets; 0: not yet */
+
     /* The path or the attempt is over: it has no lane any more. Events from below only record it;
      * what follows from it is done by edge_path_settle() when the call into the endpoint is over,
      * because closing the path frees what is still at work on the way up. */
@@ -74,7 +84,8 @@ struct edge {
     struct masque_join join; /* the session that every lane joins; version 0: none */
     uint8_t epoch[MASQUE_EPOCH];
     struct edge_path *path; /* by number */
-    unsigned n_paths;
+    unsigned n_paths;       /* none that is there has a number above */
+    uint16_t told;          /* a bit for each number of which the hub was told something */
     enum edge_state state;
     struct ip_addr had[2]; /* that the hub gave us last, IPv4 and IPv6; family 0: none */
     uint64_t now_ns;
@@ -109,6 +120,35 @@ void edge_retry(struct edge *e);
 /* When edge_retry() wants to be called. */
 uint64_t edge_path_deadline_ns(const struct edge_path *p);
 
+/* Whether another one has a lane that is up. */
+bool edge_path_others_up(const struct edge_path *p);
+
+/* It is one of several, and up, but gets no answers. */
+bool edge_path_is_suspect(const struct edge_path *p);
+
+/* --- edge_paths.c --- */
+
+bool edge_paths_valid(const struct edge_path_opts *v, unsigned n);
+
+/* Those of opts. Returns 0 or -ENOMEM. */
+int edge_paths_make(struct edge *e);
+
+/* What the hub is to do as we do: it is told by the classes. Returns as session_set_classes(). */
+int edge_paths_tell_treatment(struct edge *e);
+
+/* Tell the hub all paths over that tunnel, as far as it has to know them; over all. */
+void edge_tell_paths(struct edge *e, struct masque *m);
+void edge_tell_paths_all(struct edge *e);
+
+/* The session begins: what is known of our paths. */
+void edge_paths_begin_session(struct edge *e);
+
+/* The path leaves: the next step. */
+void edge_path_leave(struct edge_path *p);
+
+/* When edge_path_leave() wants to be called. */
+uint64_t edge_path_leave_ns(const struct edge_path *p);
+
 /* --- edge_tunnel.c --- */
 
 /* Tell the hub our classes over that tunnel, unless they are those that it assumes. */
@@ -116,9 +156,6 @@ void edge_tell_classes(struct edge *e, struct masque *m);
 
 void edge_on_lane_failed(struct masque_side *side, struct quic_lane *lane,
                          const struct quic_fail_info *why);
-
-/* Tell the hub all paths over that tunnel, if our classes may need it. */
-void edge_tell_paths(struct edge *e, struct masque *m);
 
 /* --- edge_lanes.c --- */
 
@@ -167,6 +204,9 @@ void edge_lanes_close_others(struct edge *e, const struct edge_lane *but);
 
 /* All lanes are over; the path is closed by the caller. at_once: so are their sockets. */
 void edge_lanes_end(struct edge_path *p, bool at_once);
+
+/* Those that are up begin nothing more, and the others are closed. */
+void edge_lanes_leave(struct edge_path *p);
 
 /* Open and close lanes as the path needs them. After every call into the endpoint. */
 void edge_lanes_adapt(struct edge_path *p);

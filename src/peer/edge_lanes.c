@@ -314,6 +314,18 @@ static void drop_suspect(struct edge_path *p, struct edge_lane *l)
     back_off(p);
 }
 
+void edge_lanes_leave(struct edge_path *p)
+{
+    for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
+        struct edge_lane *l = &p->lane[i];
+
+        if (l->state == EDGE_LANE_UP)
+            set_state(p, l, EDGE_LANE_LEAVING);
+        else if (l->state == EDGE_LANE_OPENING)
+            close_lane(p, l, "the path is not needed any more");
+    }
+}
+
 static void choose(struct edge_path *p)
 {
     uint64_t now_ns = p->edge->now_ns;
@@ -346,7 +358,7 @@ void edge_lanes_adapt(struct edge_path *p)
         age(p, &p->lane[i]);
         drop_suspect(p, &p->lane[i]);
     }
-    if (p->state == EDGE_UP)
+    if (p->state == EDGE_UP && !p->leaving)
         choose(p);
 }
 

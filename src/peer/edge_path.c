@@ -63,7 +63,7 @@ void edge_path_change_state(struct edge_path *p, enum edge_state state, const ch
         e->opts.events->state(e->opts.user, e->state, why);
 }
 
-static bool others_are_up(const struct edge_path *p)
+bool edge_path_others_up(const struct edge_path *p)
 {
     const struct edge *e = p->edge;
 
@@ -73,13 +73,21 @@ static bool others_are_up(const struct edge_path *p)
     return false;
 }
 
+bool edge_path_is_suspect(const struct edge_path *p)
+{
+    const struct edge *e = p->edge;
+
+    return p->state == EDGE_UP && e->n_paths > 1 && e->session.pack &&
+           !session_path_works(&e->session, p->number);
+}
+
 void edge_path_drop(struct edge_path *p, bool at_once)
 {
     struct quic_path *quic = p->quic;
 
     p->quic = NULL;
     p->over = false;
-    if (!others_are_up(p))
+    if (!edge_path_others_up(p))
         session_detach(&p->edge->session);
     edge_lanes_end(p, at_once);
     if (quic)
@@ -165,7 +173,7 @@ static void give_up(struct edge_path *p, const struct edge_failure *end, const c
 
 static uint64_t silent_max_ns(const struct edge_path *p)
 {
-    return others_are_up(p) ? PAUSE_SPARE_MAX_NS : PAUSE_SILENT_MAX_NS;
+    return edge_path_others_up(p) ? PAUSE_SPARE_MAX_NS : PAUSE_SILENT_MAX_NS;
 }
 
 /* Do what the end of the path asks for: pause, or give up. */
@@ -176,6 +184,10 @@ static void settle(struct edge_path *p)
     bool held = p->state == EDGE_UP && e->now_ns - p->up_ns >= HELD_NS;
     char text[EDGE_WHY_MAX];
 
+    if (p->leaving) {
+        edge_path_leave(p);
+        return;
+    }
     if (!p->over) {
         edge_lanes_adapt(p);
         return;
@@ -201,7 +213,7 @@ static void settle(struct edge_path *p)
 static bool takes_too_long(const struct edge_path *p)
 {
     return p->state == EDGE_CONNECTING && p->edge->now_ns - p->since_ns >= ATTEMPT_NS &&
-           others_are_up(p);
+           edge_path_others_up(p);
 }
 
 /* Failover: the hub follows us. */
@@ -219,11 +231,25 @@ static void tell_in_use(struct edge *e)
     }
 }
 
+static void tell_suspect(struct edge_path *p)
+{
+    bool suspect = edge_path_is_suspect(p);
+
+    if (suspect == p->suspect)
+        return;
+    p->suspect = suspect;
+    if (p->state == EDGE_UP && p->edge->opts.events->path_suspect)
+        p->edge->opts.events->path_suspect(p->edge->opts.user, p->number, suspect);
+}
+
 void edge_settle(struct edge *e)
 {
     for (unsigned i = 0; i < e->n_paths; i++) {
         struct edge_path *p = &e->path[i];
 
+        if (!p->there)
+            continue;
+        tell_suspect(p);
         if (!p->over && takes_too_long(p)) {
             p->over = true;
             p->end = (struct edge_failure){.quic.fail = QUIC_FAIL_HANDSHAKE_TIMEOUT};
@@ -274,6 +300,8 @@ void edge_path_set_addrs(struct edge_path *p, const struct net_addr *local,
     if (net_addr_equal(local, &p->local) && net_addr_equal(remote, &p->remote) &&
         socket == p->socket && p->state != EDGE_IDLE)
         return;
+    if (!p->there || p->leaving)
+        return;
     p->local = *local;
     p->remote = *remote;
     p->socket = socket;
@@ -292,7 +320,9 @@ uint64_t edge_path_deadline_ns(const struct edge_path *p)
 {
     uint64_t at_ns = edge_lanes_deadline_ns(p);
 
-    if (p->state == EDGE_CONNECTING && others_are_up(p))
+    if (p->leaving)
+        return MIN(at_ns, edge_path_leave_ns(p));
+    if (p->state == EDGE_CONNECTING && edge_path_others_up(p))
         at_ns = MIN(at_ns, p->since_ns + ATTEMPT_NS);
 
     return p->state == EDGE_PAUSE ? MIN(at_ns, p->retry_ns) : at_ns;

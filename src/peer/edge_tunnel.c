@@ -1,5 +1,6 @@
 /* What the tunnel of each lane of an edge reports, and the packets between it and the session. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/util.h"
@@ -55,18 +56,8 @@ static void on_join(struct masque *m, struct masque_join *ret)
     *ret = e->join;
     ret->path = (uint8_t)l->path->number;
     ret->lane = (uint8_t)edge_lane_number(l);
+    snprintf(ret->name, sizeof(ret->name), "%s", e->opts.paths[l->path->number].name);
     ret->lanes = (uint8_t)(edge_lanes_possible(e) ? e->opts.max_lanes : 1);
-}
-
-static void set_priorities(struct edge *e)
-{
-    for (unsigned i = 0; i < e->n_paths; i++) {
-        const struct edge_path_opts *o = &e->opts.paths[i];
-
-        session_set_path(&e->session, &(struct path_report){.path = (uint8_t)i,
-                                                            .priority = o->priority,
-                                                            .weight = MAX(o->weight, 1u)});
-    }
 }
 
 /* The hub takes part in the session extension or does not; and it may have forgotten us: then the
@@ -76,7 +67,7 @@ static int settle_session(struct edge *e, const struct edge_lane *l, const struc
     const uint8_t *epoch = NULL;
     bool packed = masque_is_packed(m, &epoch);
 
-    quic_path_set_bound(l->path->quic, packed && (edge_lanes_possible(e) || e->n_paths > 1), 0);
+    quic_path_set_bound(l->path->quic, packed && (edge_lanes_possible(e) || e->opts.n_paths), 0);
     if (packed && !memcmp(epoch, e->epoch, MASQUE_EPOCH))
         return session_set_packed(&e->session, e->reasm);
     edge_lanes_close_others(e, l);
@@ -88,7 +79,7 @@ static int settle_session(struct edge *e, const struct edge_lane *l, const struc
     memcpy(e->epoch, epoch, MASQUE_EPOCH);
     if (session_set_packed(&e->session, e->reasm))
         return -ENOMEM;
-    set_priorities(e);
+    edge_paths_begin_session(e);
     return 0;
 }
 
@@ -118,31 +109,6 @@ void edge_tell_classes(struct edge *e, struct masque *m)
 {
     if (e->session.pack && e->session.classes)
         masque_send_classes(m, e->session.classes);
-}
-
-/* With failover the hub follows us: the path that we use has the best priority. */
-static struct path_report report_of(struct edge *e, unsigned path)
-{
-    const struct edge_path_opts *o = &e->opts.paths[path];
-    struct path_report r = {.path = (uint8_t)path,
-                            .serial = ++e->serial,
-                            .priority = o->priority,
-                            .weight = MAX(o->weight, 1u)};
-
-    if (e->opts.treatment.policy == BOND_FAILOVER)
-        r.priority = session_path_in_use(&e->session, path) ? 0 : path + 1;
-    return r;
-}
-
-void edge_tell_paths(struct edge *e, struct masque *m)
-{
-    if (e->n_paths < 2 || !e->session.pack || !e->session.classes)
-        return;
-    for (unsigned i = 0; i < e->n_paths; i++) {
-        struct path_report r = report_of(e, i);
-
-        masque_send_path(m, &r);
-    }
 }
 
 static void on_open(struct masque *m)

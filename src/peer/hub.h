@@ -48,6 +48,12 @@ struct hub_events {
     void (*peer_up)(void *user, const struct hub_peer_id *id, const struct net_addr *remote);
     void (*peer_down)(void *user, const struct hub_peer_id *id, const char *why);
 
+    /* The first lane of a path that the peer has given a name is up; its last one is gone. Beside
+     * peer_up and peer_down. May be NULL. */
+    void (*path_up)(void *user, const struct hub_peer_id *id, const char *path,
+                    const struct net_addr *remote);
+    void (*path_down)(void *user, const struct hub_peer_id *id, const char *path, const char *why);
+
     /* Somebody was turned away; id->name "" when it has shown none. */
     void (*refused)(void *user, const struct hub_peer_id *id, const struct net_addr *remote,
                     const char *why);
@@ -152,6 +158,25 @@ unsigned hub_peers(const struct hub *h);
 unsigned hub_kept(const struct hub *h);
 
 bool hub_peer_info(const struct hub *h, unsigned i, struct hub_peer_info *ret);
+
+/* One path of it. */
+struct hub_path_info {
+    unsigned number;                 /* as the peer counts them */
+    char name[MASQUE_PATH_NAME_MAX]; /* as the peer calls it; "": it does not say */
+    struct net_addr remote;          /* of the first lane */
+    uint64_t up_ns;                  /* since when */
+    bool suspect; /* it gets no answers: it is given nothing, until it gets one */
+    bool in_use;  /* the policy gives it packets now */
+    struct session_path_info session;
+    unsigned n_lanes;            /* that are up */
+    struct quic_lane_stats lane; /* of all of them together, times of the first one */
+    size_t packet_max;           /* that a datagram carries now, */
+    bool mtu_known;              /* or else, at least */
+};
+
+/* Fill ret with the paths of the ith peer, by number. Returns how many. */
+unsigned hub_peer_paths(const struct hub *h, unsigned i,
+                        struct hub_path_info ret[MASQUE_PATHS_MAX]);
 
 /* A peer that was up and is gone. */
 struct hub_absent_info {

@@ -1,6 +1,7 @@
 /* What the files of a hub share. Nobody outside this folder includes it.
  *
- *   hub.c      life, the endpoint, packets from the TUN, a new policy, what can be seen
+ *   hub.c      life, the endpoint, packets from the TUN, a new policy
+ *   hub_look.c what can be seen
  *   member.c   the life of a peer: lanes come and go, it may be absent for a while
  *   request.c  who asks, and what for: a new peer, a take-over, one more lane
  *   address.c  which addresses it has
@@ -27,12 +28,17 @@ struct member_lane {
     bool open;
 };
 
-/* One path of a peer: its lanes share what they have in flight. */
+/* One path of a peer that has a lane: its lanes share what they have in flight. */
 struct member_path {
-    struct quic_path *quic; /* NULL: it has no lane */
-    uint8_t told;           /* how many lanes the peer was told that we want; 0: not yet, */
-    uint64_t told_ns;       /* and when; */
-    uint64_t look_ns;       /* when to look again */
+    struct quic_path *quic;
+    char name[MASQUE_PATH_NAME_MAX]; /* as the peer calls it; "": it does not say */
+    unsigned n_lanes;
+    bool open;                   /* path_up has been told */
+    uint64_t up_ns;              /* since when */
+    struct quic_lane_stats past; /* what lanes that are over have counted */
+    uint8_t told;                /* how many lanes the peer was told that we want; 0: not yet, */
+    uint64_t told_ns;            /* and when; */
+    uint64_t look_ns;            /* when to look again */
 };
 
 /* A peer that has a tunnel, or is absent: its session goes on with the next one. */
@@ -61,7 +67,7 @@ struct member {
     /* Packed: which session of the peer it is, the epoch that it was told, its paths, and when its
      * receiver wants to be woken (in hub.waiting). */
     uint8_t session_id[MASQUE_SESSION_ID], epoch[MASQUE_EPOCH];
-    struct member_path path[MASQUE_PATHS_MAX];
+    struct member_path *path[MASQUE_PATHS_MAX]; /* NULL: it has no lane */
     struct heap_node timer;
 };
 
@@ -109,8 +115,11 @@ struct member *member_new(struct hub *h, struct lease_client *client);
 struct member *member_find(const struct hub *h, const struct hub_peer_id *id);
 
 /* One more lane. NULL: out of memory. */
-struct member_lane *member_add_lane(struct member *p, struct masque *m, uint8_t path,
-                                    uint8_t number);
+struct member_lane *member_add_lane(struct member *p, struct masque *m,
+                                    const struct masque_join *join);
+
+/* The first lane of a path has opened. */
+void member_path_opened(struct member *p, unsigned path, const struct net_addr *remote);
 
 /* The lane is over: what was on its way goes over the others. Without another one the peer is
  * absent, if its session can go on and it may come back, or else gone. */

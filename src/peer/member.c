@@ -104,20 +104,40 @@ struct member *member_new(struct hub *h, struct lease_client *client)
 
 /* --- lanes ----------------------------------------------------------------------------------- */
 
-struct member_lane *member_add_lane(struct member *p, struct masque *m, uint8_t path,
-                                    uint8_t number)
+/* What the session has of that path; NULL: out of memory. */
+static struct member_path *path_for(struct member *p, struct masque *m,
+                                    const struct masque_join *join)
+{
+    struct member_path *path = p->path[join->path];
+
+    if (!path) {
+        path = calloc(1, sizeof(*path));
+        if (!path)
+            return NULL;
+        path->up_ns = p->hub->now_ns;
+        p->path[join->path] = path;
+    }
+    path->quic = quic_lane_path(masque_lane(m));
+    path->n_lanes++;
+    snprintf(path->name, sizeof(path->name), "%s", join->name);
+    return path;
+}
+
+struct member_lane *member_add_lane(struct member *p, struct masque *m,
+                                    const struct masque_join *join)
 {
     struct member_lane *l = calloc(1, sizeof(*l)), **end = &p->lanes;
     bool was_absent = p->absent_ns;
 
-    if (!l)
+    if (!l || !path_for(p, m, join)) {
+        free(l);
         return NULL;
-    *l = (struct member_lane){.member = p, .tunnel = m, .path = path, .number = number};
+    }
+    *l = (struct member_lane){.member = p, .tunnel = m, .path = join->path, .number = join->lane};
     while (*end)
         end = &(*end)->next;
     *end = l;
     masque_set_user(m, l);
-    p->path[path].quic = quic_lane_path(masque_lane(m));
     p->absent_ns = 0;
     list_present(p->hub, p);
     if (was_absent)
@@ -125,24 +145,49 @@ struct member_lane *member_add_lane(struct member *p, struct masque *m, uint8_t 
     return l;
 }
 
+void member_path_opened(struct member *p, unsigned path, const struct net_addr *remote)
+{
+    struct member_path *mp = p->path[path];
+    struct hub *h = p->hub;
+
+    if (mp->open)
+        return;
+    mp->open = true;
+    mp->up_ns = h->now_ns;
+    if (*mp->name && h->opts.events->path_up)
+        h->opts.events->path_up(h->opts.user, member_id(p), mp->name, remote);
+}
+
+/* The path has one lane less. */
+static void leave_path(struct member_lane *l, const struct quic_lane_stats *st, const char *why)
+{
+    struct member *p = l->member;
+    struct member_path *path = p->path[l->path];
+    struct hub *h = p->hub;
+
+    quic_lane_stats_add(&path->past, st);
+    if (--path->n_lanes)
+        return;
+    if (path->open && *path->name && h->opts.events->path_down)
+        h->opts.events->path_down(h->opts.user, member_id(p), path->name, why);
+    p->path[l->path] = NULL;
+    free(path);
+}
+
 /* The lane is forgotten; its tunnel has no user any more. */
-static void remove_lane(struct member_lane *l)
+static void remove_lane(struct member_lane *l, const char *why)
 {
     struct member *p = l->member;
     struct member_lane **at = &p->lanes;
     struct quic_lane_stats st;
-    bool path_left = false;
 
     while (*at != l)
         at = &(*at)->next;
     *at = l->next;
-    for (const struct member_lane *k = p->lanes; k; k = k->next)
-        path_left |= k->path == l->path;
-    if (!path_left)
-        p->path[l->path] = (struct member_path){.quic = NULL};
     quic_lane_stats(masque_lane(l->tunnel), &st);
     st.cwnd_bytes = st.in_flight_bytes = 0;
     quic_lane_stats_add(&p->past, &st);
+    leave_path(l, &st, why);
     masque_set_user(l->tunnel, NULL);
     session_lane_done(&p->session, &l->pack, p->hub->now_ns);
     free(l);
@@ -167,7 +212,7 @@ static void close_lanes(struct member *p, const char *why)
         struct masque *m = l->tunnel;
 
         next = l->next;
-        remove_lane(l);
+        remove_lane(l, why);
         masque_close(m, MASQUE_H3_NO_ERROR, why);
     }
 }
@@ -237,7 +282,7 @@ void member_lane_over(struct member_lane *l, const char *why, bool may_return)
 
     if (p->open && p->lanes == l && !l->next)
         note_gone(p, why);
-    remove_lane(l);
+    remove_lane(l, why);
     if (p->lanes)
         return;
     if (may_return && p->session.pack && p->open)

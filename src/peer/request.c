@@ -154,26 +154,26 @@ static void set_bounds(struct member *p, const struct masque_join *join)
     unsigned n = 0;
 
     for (unsigned i = 0; i < MASQUE_PATHS_MAX; i++)
-        n += p->path[i].quic != NULL;
+        n += p->path[i] != NULL;
     for (unsigned i = 0; i < MASQUE_PATHS_MAX; i++)
-        if (p->path[i].quic && (n > 1 || (i == join->path && many)))
-            quic_path_set_bound(p->path[i].quic, true, 0);
+        if (p->path[i] && (n > 1 || (i == join->path && many)))
+            quic_path_set_bound(p->path[i]->quic, true, 0);
 }
 
 /* The tunnel becomes a lane of the peer; the one that has its numbers goes. Returns NULL, or why it
  * cannot be. */
 static const char *add_lane(struct member *p, struct masque *m, const struct masque_join *join)
 {
-    struct member_path *path = &p->path[join->path];
+    struct quic_path *path = p->path[join->path] ? p->path[join->path]->quic : NULL;
     struct member_lane *old = lane_at(p, join);
     struct quic_lane *quic = masque_lane(m);
     bool packed = p->session.pack;
 
     if (p->lanes && !old && !may_have_more(p->hub))
         return "too many connections for a further lane";
-    if (path->quic && quic_path_adopt_lane(path->quic, quic))
+    if (path && quic_path_adopt_lane(path, quic))
         return "the connection cannot be a further lane";
-    if (!member_add_lane(p, m, join->path, join->lane))
+    if (!member_add_lane(p, m, join))
         return "out of memory";
     if (packed) {
         set_bounds(p, join);

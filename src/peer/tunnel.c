@@ -151,10 +151,10 @@ static void on_unsent(struct masque *m, struct pkt *pkt)
  * then while it is more than one, because what was said holds for some seconds only. */
 static void tell_lanes(struct member_lane *l, uint64_t now_ns)
 {
-    struct member_path *path = &l->member->path[l->path];
+    struct member_path *path = l->member->path[l->path];
     unsigned wanted;
 
-    if (!path->quic || now_ns < path->look_ns)
+    if (now_ns < path->look_ns)
         return;
     path->look_ns = now_ns + LOOK_NS;
     wanted = quic_path_lanes_wanted(path->quic, now_ns);
@@ -250,8 +250,8 @@ void member_kick(void *user)
     struct member *p = user;
 
     for (unsigned i = 0; i < MASQUE_PATHS_MAX; i++)
-        if (p->path[i].quic)
-            quic_path_kick(p->path[i].quic);
+        if (p->path[i])
+            quic_path_kick(p->path[i]->quic);
 }
 
 /* --- what else a tunnel reports ------------------------------------------------------------ */
@@ -300,6 +300,7 @@ static void on_open(struct masque *m)
     join_session(l);
     if (first)
         begin(p, m);
+    member_path_opened(p, l->path, quic_lane_remote(masque_lane(m)));
     if (first && !*member_id(p)->instance)
         rv = member_send_addresses(p, m);
     else
@@ -327,6 +328,12 @@ static void on_routes(struct masque *m, const struct capsule_routes *routes)
     /* What lies behind a peer is the hub's to allow: its policy. */
 }
 
+/* The client stops, and says so: nobody will come back to this session. */
+static bool ends_session(const struct quic_fail_info *why)
+{
+    return why->fail == QUIC_FAIL_PEER && why->app && why->code == MASQUE_SESSION_END;
+}
+
 static void on_down(struct masque *m, const struct quic_fail_info *why)
 {
     struct member_lane *l = member_lane_of(m);
@@ -336,7 +343,10 @@ static void on_down(struct masque *m, const struct quic_fail_info *why)
         return;
     snprintf(text, sizeof(text), "%s%s%s%s", quic_fail_meaning(why->fail), *why->detail ? " (" : "",
              why->detail, *why->detail ? ")" : "");
-    member_lane_over(l, text, true);
+    if (ends_session(why) && l->member->session.pack)
+        member_close(l->member, "it has stopped");
+    else
+        member_lane_over(l, text, true);
 }
 
 const struct masque_ops member_ops = {

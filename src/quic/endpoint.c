@@ -60,7 +60,7 @@ void quic_endpoint_free(struct quic_endpoint *ep)
 {
     if (!ep)
         return;
-    quic_endpoint_shutdown(ep, ep->now_ns);
+    quic_endpoint_shutdown(ep, ep->now_ns, H3_NO_ERROR);
     while (ep->lanes)
         lane_free(ep->lanes);
     while (ep->paths)
@@ -74,9 +74,9 @@ void quic_endpoint_free(struct quic_endpoint *ep)
     free(ep);
 }
 
-void quic_endpoint_shutdown(struct quic_endpoint *ep, uint64_t now_ns)
+void quic_endpoint_shutdown(struct quic_endpoint *ep, uint64_t now_ns, uint64_t app_error)
 {
-    struct quic_fail_info why = {.fail = QUIC_FAIL_LOCAL, .app = true, .code = 0x100};
+    struct quic_fail_info why = {.fail = QUIC_FAIL_LOCAL, .app = true, .code = app_error};
 
     ep->now_ns = now_ns;
     for (struct quic_lane *l = ep->lanes; l; l = l->next)

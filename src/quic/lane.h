@@ -215,6 +215,9 @@ void answer_bad_token(struct quic_endpoint *ep, const struct quic_rx *rx, const 
 int endpoint_reset_token(const struct quic_endpoint *ep, const struct net_addr *local,
                          const ngtcp2_cid *cid, uint8_t *ret);
 
+/* How a lane ends that has served its purpose (RFC 9114, 8.1). */
+enum { H3_NO_ERROR = 0x100 };
+
 /* path.c */
 struct quic_path *path_new(struct quic_endpoint *ep, const struct quic_path_ops *ops, void *user);
 int path_add_lane(struct quic_path *path, struct quic_lane *lane);

@@ -298,7 +298,7 @@ int quic_path_open_lane(struct quic_path *path, uint64_t now_ns, const struct ne
 
 void quic_path_close(struct quic_path *path, uint64_t now_ns)
 {
-    struct quic_fail_info why = {.fail = QUIC_FAIL_LOCAL, .app = true, .code = 0x100};
+    struct quic_fail_info why = {.fail = QUIC_FAIL_LOCAL, .app = true, .code = H3_NO_ERROR};
     struct quic_lane *lanes[PATH_LANES_MAX];
     unsigned n = path->n_lanes;
 

@@ -160,8 +160,9 @@ int quic_endpoint_new(const struct quic_endpoint_opts *opts, struct quic_endpoin
  * called for every lane that has not had it. Accepts NULL. */
 void quic_endpoint_free(struct quic_endpoint *ep);
 
-/* Close every lane with a CONNECTION_CLOSE, which the following quic_endpoint_tx() calls send. */
-void quic_endpoint_shutdown(struct quic_endpoint *ep, uint64_t now_ns);
+/* Close every lane with a CONNECTION_CLOSE of that application error, which the following
+ * quic_endpoint_tx() calls send. */
+void quic_endpoint_shutdown(struct quic_endpoint *ep, uint64_t now_ns, uint64_t app_error);
 
 /* One received UDP datagram; or, when seg_size is not 0, several from one sender: len bytes that
  * are datagrams of seg_size each, the last one may be shorter. `socket` is the caller's number of

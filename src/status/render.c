@@ -298,14 +298,29 @@ static void cell_since(const struct status_peer *p, char *buf)
 
 static void cell_heard(const struct status_peer *p, char *buf)
 {
-    if (p->n_paths && p->paths[0].lanes)
-        status_duration_str(p->paths[0].quic.heard_s, buf);
+    uint64_t least_s = UINT64_MAX;
+
+    for (size_t i = 0; i < p->n_paths; i++)
+        if (p->paths[i].lanes)
+            least_s = MIN(least_s, p->paths[i].quic.heard_s);
+    if (least_s != UINT64_MAX)
+        status_duration_str(least_s, buf);
+}
+
+static void cell_paths(const struct status_peer *p, char *buf)
+{
+    if (p->n_paths > 1)
+        snprintf(buf, CELL_MAX, "%zu", p->n_paths);
 }
 
 static void cell_lanes(const struct status_peer *p, char *buf)
 {
-    if (p->n_paths && p->paths[0].lanes)
-        snprintf(buf, CELL_MAX, "%llu", (unsigned long long)p->paths[0].lanes);
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < p->n_paths; i++)
+        n += p->paths[i].lanes;
+    if (n)
+        snprintf(buf, CELL_MAX, "%llu", (unsigned long long)n);
 }
 
 static void cell_bad(const struct status_peer *p, char *buf)
@@ -314,10 +329,20 @@ static void cell_bad(const struct status_peer *p, char *buf)
         snprintf(buf, CELL_MAX, "%llu", (unsigned long long)p->bad_sources);
 }
 
+/* Of the fastest path that works. */
 static void cell_rtt(const struct status_peer *p, char *buf)
 {
-    if (p->n_paths && p->paths[0].lanes)
-        snprintf(buf, CELL_MAX, "%.1f ms", ms(p->paths[0].quic.rtt_smoothed_us));
+    const struct status_path *best = NULL;
+
+    for (size_t i = 0; i < p->n_paths; i++) {
+        const struct status_path *at = &p->paths[i];
+
+        if (at->lanes && strcmp(at->state, "suspect") != 0 &&
+            (!best || at->quic.rtt_smoothed_us < best->quic.rtt_smoothed_us))
+            best = at;
+    }
+    if (best)
+        snprintf(buf, CELL_MAX, "%.1f ms", ms(best->quic.rtt_smoothed_us));
 }
 
 static void cell_in(const struct status_peer *p, char *buf)
@@ -332,9 +357,15 @@ static void cell_out(const struct status_peer *p, char *buf)
 
 static void cell_lost(const struct status_peer *p, char *buf)
 {
-    if (p->n_paths && p->paths[0].lanes)
-        snprintf(buf, CELL_MAX, "%.2f %%",
-                 share(p->paths[0].quic.datagrams_lost, p->paths[0].quic.datagrams_tx));
+    uint64_t lost = 0, sent = 0, lanes = 0;
+
+    for (size_t i = 0; i < p->n_paths; i++) {
+        lost += p->paths[i].quic.datagrams_lost;
+        sent += p->paths[i].quic.datagrams_tx;
+        lanes += p->paths[i].lanes;
+    }
+    if (lanes)
+        snprintf(buf, CELL_MAX, "%.2f %%", share(lost, sent));
 }
 
 static const struct column {
@@ -351,6 +382,7 @@ static const struct column {
     {"LEARNED", cell_learned, true},
     {"CONNECTED", cell_since, true},
     {"HEARD", cell_heard, true},
+    {"PATHS", cell_paths, true, true},
     {"LANES", cell_lanes, true},
     {"RTT", cell_rtt, true},
     {"IN", cell_in, true},
@@ -416,6 +448,7 @@ static void write_peer_summary(const struct status *s, FILE *out)
     fputc('\n', out);
     if (n)
         write_table(s, n, 4, out);
+    status_write_peer_paths(s, n, 4, out);
     if (n < s->n_peers)
         fprintf(out, "    and %zu more: mpquic peers %s\n", s->n_peers - n, s->instance);
 }
@@ -426,6 +459,7 @@ void status_write_peers(const struct status *s, FILE *out)
             plural(s->n_peers_up));
     if (s->n_peers)
         write_table(s, s->n_peers, 2, out);
+    status_write_peer_paths(s, s->n_peers, 2, out);
     if (s->n_peers < s->n_peers_up)
         fprintf(out, "  and %llu more, too many for one answer\n",
                 (unsigned long long)(s->n_peers_up - s->n_peers));

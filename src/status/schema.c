@@ -148,25 +148,49 @@ static const struct field step[] = {
         LIST(struct status_path, each_lane, struct status_lane, LANES_MAX, lane,                   \
              "client: those connections, by number")
 
-#define PATH_NAME TEXT(struct status_path, name, "name of the path; empty when there is only one")
+#define PATH_NAME                                                                         \
+    TEXT(struct status_path, name,                                                        \
+         "name of the path; empty when there is only one, or the peer does not tell it"), \
+        UINT(struct status_path, number, "number of the path on the wire")
 
-static const struct field peer_path[] = {PATH_NAME, PATH, {0}};
+/* What there is to say of one of several. */
+#define PATH_STATE                                                                                 \
+    TEXT(struct status_path, state,                                                                \
+         "client: `idle`, `connecting`, `up`, `suspect` (up, but it gets no answers), `pause` or " \
+         "`failed`; of a peer: `up` or `suspect`"),                                                \
+        TEXT(struct status_path, reason, "why, when the state is not a working one"),              \
+        UINT(struct status_path, state_age_s,                                                      \
+             "how long the state lasts, in seconds; of a peer: since the path is there"),          \
+        BOOL(struct status_path, in_use, "the policy gives it packets now"),                       \
+        UINT(struct status_path, priority, "its priority"),                                        \
+        UINT(struct status_path, weight, "its weight"),                                            \
+        UINT(struct status_path, rate_bps,                                                         \
+             "bits a second that it delivered when that was measured last, outwards: what it "     \
+             "could, while it was full; 0: not known"),                                            \
+        UINT(struct status_path, extra_delay_us,                                                   \
+             "how much longer a packet takes than over the fastest path"),                         \
+        UINT(struct status_path, taken_over,                                                       \
+             "datagrams that have gone again over other paths, because it did not answer or the "  \
+             "other end missed them"),                                                             \
+        UINT(struct status_path, share_percent,                                                    \
+             "of the UDP bytes of all paths, both ways, since each began"),                        \
+        OBJECT(struct status_path, order, order,                                                   \
+               "what came over it, in units: packets, or pieces of super-packets")
+
+static const struct field order[] = {
+    UINT(struct status_order, units, "that came first over this path"),
+    UINT(struct status_order, reordered,
+         "of them behind later ones of their flow: overtaken on the way, or sent again"),
+    UINT(struct status_order, waited, "of them delivered after waiting for earlier ones"),
+    UINT(struct status_order, wait_us, "how long these waited, in all: the resequencing delay"),
+    {0},
+};
+
+static const struct field peer_path[] = {PATH_NAME, PATH_STATE, PATH, {0}};
 
 static const struct field path[] = {
     PATH_NAME,
-    TEXT(struct status_path, state,
-         "`idle`, `connecting`, `up`, `suspect` (up, but it gets no answers), `pause` or `failed`"),
-    TEXT(struct status_path, reason, "why, when the state is not a working one"),
-    UINT(struct status_path, state_age_s, "how long the state lasts, in seconds"),
-    BOOL(struct status_path, in_use, "the policy gives it packets now"),
-    UINT(struct status_path, priority, "its priority"),
-    UINT(struct status_path, weight, "its weight"),
-    UINT(struct status_path, rate_bps,
-         "bits a second that it delivered when that was measured last, outwards: what it could, "
-         "while it was full; 0: not known"),
-    UINT(struct status_path, extra_delay_us,
-         "how much longer a packet takes than over the fastest path"),
-    UINT(struct status_path, taken_over, "datagrams that other paths have taken over from it"),
+    PATH_STATE,
     LIST(struct status_path, history, struct status_step, STEPS_MAX, step,
          "the states that it has been in, the last one first"),
     PATH,

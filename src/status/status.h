@@ -83,20 +83,29 @@ struct status_step {
     uint64_t age_s;
 };
 
+/* What came over a path, in units of the session's order: packets, or pieces of super-packets. */
+struct status_order {
+    uint64_t units;
+    uint64_t reordered; /* of them behind later ones of their flow: overtaken, or sent again */
+    uint64_t waited;    /* of them delivered after waiting for earlier ones, */
+    uint64_t wait_us;   /* in all so long */
+};
+
 /* One path; without a connection (lanes 0) only state, names and addresses are known. */
 struct status_path {
     char name[STATUS_NAME_MAX];
-
-    /* client */
+    uint64_t number;
     char state[STATUS_WORD_MAX]; /* idle connecting up suspect pause failed */
     char reason[STATUS_TEXT_MAX];
     uint64_t state_age_s;
     bool in_use; /* the policy gives it packets now */
     uint64_t priority, weight;
-    uint64_t rate_bps;           /* that it delivered lately, outwards; 0: not known */
-    uint64_t extra_delay_us;     /* longer than over the fastest path */
-    uint64_t taken_over;         /* datagrams that other paths have taken over from it */
-    struct status_step *history; /* the last one first */
+    uint64_t rate_bps;       /* that it delivered lately, outwards; 0: not known */
+    uint64_t extra_delay_us; /* longer than over the fastest path */
+    uint64_t taken_over;     /* datagrams that went again because it did not answer */
+    uint64_t share_percent;  /* of the UDP bytes of all paths, both ways, since each began */
+    struct status_order order;
+    struct status_step *history; /* client: the last one first */
     size_t n_history;
 
     char local[STATUS_ADDR_MAX], remote[STATUS_ADDR_MAX];
@@ -256,11 +265,18 @@ int status_from_json(const char *text, size_t len, struct status *ret);
 void status_write_text(const struct status *s, FILE *out);
 void status_write_peers(const struct status *s, FILE *out);
 
+/* Fill share_percent of all of them from their UDP counters. */
+void status_share_paths(struct status_path *v, size_t n);
+
 /* The paths of a client as a table, and their last states. before: an earlier snapshot of the same
  * instance, of so long ago, to tell rates and shares of the time in between; NULL: of all the
  * time. */
 void status_write_paths(const struct status *s, const struct status *before, uint64_t ago_ns,
                         FILE *out);
+
+/* The same for those of the first n peers of a server that have several. Part of what
+ * status_write_text() and status_write_peers() write. */
+void status_write_peer_paths(const struct status *s, size_t n, unsigned indent, FILE *out);
 
 /* "13.2 MiB", "512 B"; "3d 4h", "12m 5s", "7s". Return buf. */
 char *status_bytes_str(uint64_t bytes, char buf[static STATUS_WORD_MAX]);

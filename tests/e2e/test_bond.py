@@ -9,8 +9,8 @@ import threading
 import ends
 import pytest
 from bond import HUB, Bond, path, plug, write_bond
-from lab import Lab, wait_until
-from traffic import ping
+from lab import Lab, LabError, wait_until
+from traffic import Iperf, ping
 from tunnel import Site, Tunnel, client_keys, reachable, server_keys, write_config
 
 
@@ -247,11 +247,143 @@ def test_single_paths_beside_a_bond(lab):
             assert len(re.findall("tunnel: (?:pause|idle)", end.text())) <= 1
 
 
+def reload(bond, entries, **more):
+    """Other entries of multipath_paths, and other keys; what reload says."""
+    write_bond(bond.edge.config, bond.lab, entries, **more)
+    said = bond.edge.ask("reload", "--json", check=False)
+    return said.returncode, json.loads(said.stdout)
+
+
+def hub_paths(bond):
+    """What the hub tells of the paths of its peer."""
+    return bond.hub.status()["peers"][0]["paths"]
+
+
+def until(bond, condition):
+    try:
+        wait_until(condition, 30, "", interval=0.2)
+    except LabError as e:
+        raise LabError(bond.said()) from e
+
+
+@contextlib.contextmanager
+def transfer(lab, bond, seconds):
+    """TCP through the tunnel while the block runs, which must not take longer; it ends well."""
+    server = Iperf(lab, "hub")
+    try:
+        run = server.start("edge", HUB, seconds, options=["-b", "20M"])
+        yield
+        result = server.finish(run)
+        assert result.bits_per_second > 0, bond.said()
+    finally:
+        server.stop()
+
+
+def test_reload_changes_the_paths_and_loses_nothing(lab):
+    """A third path comes, the first goes, the weights change, under ping and TCP."""
+    first, second, third = (path(lab, i) for i in lab.each_wan())
+    with running(lab, [first, second]) as bond:
+        bond.wait_states(wan1="up", wan2="up")
+        local = bond.paths()["wan2"]["local"]
+        with Stream(lab, 20) as stream, transfer(lab, bond, 18):
+            code, said = reload(bond, [first, second, third])
+            assert (code, said["result"], said["changed"]) == (0, "applied", ["multipath_paths"])
+            all_up(bond)
+            code, said = reload(bond, [second, third])
+            assert code == 0, said
+            until(bond, lambda: "path wan1: gone" in bond.edge.text())
+            assert list(bond.paths()) == ["wan2", "wan3"]
+            code, said = reload(bond, [second | {"weight": 3}, third | {"weight": 7}])
+            assert code == 0, said
+            assert {k: p["weight"] for k, p in bond.paths().items()} == {"wan2": 3, "wan3": 7}
+        assert stream.lost() == 0, stream.result.text + bond.said()
+        assert bond.paths()["wan2"]["local"] == local
+        assert len(re.findall(r"peer \S+: up from", bond.hub.text())) == 1
+        assert not re.search(r"peer \S+: down", bond.hub.text())
+        until(bond, lambda: [p["name"] for p in hub_paths(bond)] == ["wan2", "wan3"])
+        assert "tunnel: pause" not in bond.edge.text()
+        works(lab)
+
+
+def test_reload_changes_policy_and_lanes(lab):
+    entries = [path(lab, i, priority=10 * i) for i in lab.each_wan()]
+    with running(lab, entries) as bond:
+        all_up(bond)
+        with Stream(lab, 15) as stream:
+            code, said = reload(bond, entries, multipath_policy="priority")
+            assert (code, said["changed"]) == (0, ["multipath_policy"])
+            until(bond, lambda: [p["name"] for p in bond.paths().values() if p["in_use"]]
+                  == ["wan1"])
+            until(bond, lambda: [p["name"] for p in hub_paths(bond) if p["in_use"]] == ["wan1"])
+            assert [p["priority"] for p in hub_paths(bond)] == [10, 20, 30]
+            entries[2]["priority"] = 5
+            code, said = reload(bond, entries, multipath_policy="priority", lanes="2..4")
+            assert (code, said["changed"]) == (0, ["lanes", "multipath_paths"])
+            until(bond, lambda: all(p["lanes"] >= 2 for p in bond.paths().values()))
+            assert [p["name"] for p in bond.paths().values() if p["in_use"]] == ["wan3"]
+            code, said = reload(bond, entries, multipath_policy="bond", lanes="2..4")
+            assert code == 0, said
+            until(bond, lambda: all(p["in_use"] for p in bond.paths().values()))
+        assert stream.lost() == 0, stream.result.text + bond.said()
+
+
+def test_reload_takes_another_interface_or_server_for_a_path(lab):
+    """The path under its name is another one: the first stays until that works."""
+    with running(lab, [path(lab, 1)]) as bond:
+        bond.wait_states(wan1="up")
+        with Stream(lab, 10) as stream:
+            code, said = reload(bond, [path(lab, 1, bind_ip=f"if:{lab.wan_interface(2)}")])
+            assert code == 0, said
+            until(bond, lambda: "path wan1: gone" in bond.edge.text())
+        assert stream.lost() == 0, stream.result.text + bond.said()
+        assert bond.paths()["wan1"]["interface"] == lab.wan_interface(2)
+        code, said = reload(bond, [path(lab, 1), path(lab, 2), dict(name="lte", bind_ip="if:lte0")])
+        assert code == 0, said
+        bond.wait_states(wan1="up", wan2="up", lte="idle")
+        code, said = reload(bond, [path(lab, 1), path(lab, 2)])
+        assert code == 0, said
+        assert list(bond.paths()) == ["wan1", "wan2"]
+        works(lab)
+
+
 def test_reload_names_what_it_cannot_change(lab):
     with running(lab) as bond:
         all_up(bond)
-        write_bond(bond.edge.config, lab, [path(lab, i) for i in (1, 2)])
-        said = bond.edge.ask("reload", check=False)
-        assert said.returncode and "multipath_paths" in said.stdout + said.stderr
+        code, said = reload(bond, [path(lab, i) for i in (1, 2)], tun_name="mpqc")
+        assert (code, said["result"], said["restart"]) == (5, "restart-needed", ["tun_name"])
+        code, said = reload(bond, [path(lab, 1), path(lab, 1)])
+        assert (code, said["result"]) == (1, "invalid")
         assert len(bond.paths()) == 3
         works(lab)
+
+
+def test_the_hub_tells_of_each_path(lab):
+    with running(lab, hub_keys=dict(telemetry_interval=1)) as bond:
+        all_up(bond)
+        works(lab)
+        paths = hub_paths(bond)
+        assert [p["name"] for p in paths] == ["wan1", "wan2", "wan3"]
+        for i, p in enumerate(paths, 1):
+            assert p["remote"].startswith(f"10.150.{i}.2:")
+            assert p["state"] == "up" and p["lanes"] >= 1 and p["rtt_us"]["smoothed"] > 0
+            assert p["packet_max_bytes"] > 1200
+        assert sum(p["share_percent"] for p in paths) in range(98, 103)
+        assert sum(p["order"]["units"] for p in paths) >= 20
+        text = bond.hub.ask("peers").stdout
+        for i in lab.each_wan():
+            assert re.search(rf"^ +wan{i} +up .* 10\.150\.{i}\.2:", text, re.M), text
+        bond.hub.wait_line(r"path telemetry wan2: up, .*rtt .*reordered .*resequencing ")
+        bond.hub.wait_line(r"peer \S+: path wan3: up from 10\.150\.3\.2:")
+        black_hole(lab, 1, False)
+        works(lab)
+        until(bond, lambda: "suspect" in [s["state"] for s in bond.paths()["wan1"]["history"]])
+
+
+def test_an_edge_that_is_stopped_ends_its_session(lab):
+    with running(lab) as bond:
+        all_up(bond)
+        assert bond.edge.stop() == 0
+        bond.hub.wait_line(r"peer \S+: down: it has stopped")
+        status = bond.hub.status()
+        assert status["peers_up"] == 0
+        assert [(p["reason"]) for p in status["absent"]] == ["it has stopped"]

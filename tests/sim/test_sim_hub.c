@@ -130,7 +130,8 @@ static void each_peer_has_its_own(void **state)
     assert_int_equal(info.packet_max, 1438);
     assert_true(net_addr_equal(&info.remote, &w->edge[1].addr));
     assert_int_equal(hub_totals(w->hub).rx_packets, 2);
-    stop_edge(w, 2);
+    peers_kill_edge(w, 2);
+    sim_run_for(w->sim, 40 * NS_PER_S); /* until its connection has timed out */
     assert_int_equal(hub_peers(w->hub), 2);
     assert_int_equal(hub_kept(w->hub), 1);
     send_down(w, "192.0.2.1", "10.200.1.3"); /* it might come back soon */
@@ -455,6 +456,172 @@ static void no_more_than_may_be(void **state)
     peers_free(w);
 }
 
+/* --- sessions, and their lanes -----------------------------------------------------------------
+ */
+
+static int open_socket(void *user, unsigned path, unsigned lane, struct net_addr *ret_local,
+                       unsigned *ret_socket)
+{
+    struct peers_edge *e = user;
+    struct ip_addr ip = net_addr_ip(&e->addr);
+
+    *ret_local = net_addr_make(&ip, (uint16_t)(net_addr_port(&e->addr) + 100 * lane));
+    for (*ret_socket = 1; *ret_socket < e->host->n_sockets; ++*ret_socket)
+        if (net_addr_equal(&e->host->socket[*ret_socket].local, ret_local))
+            return 0; /* from another time */
+    *ret_socket = host_add_socket(e->host, ret_local, link_sink(e->world->wan.up));
+    router_add(&e->world->wan.at_edge, ret_local, &e->host->socket[*ret_socket].sink);
+    return 0;
+}
+
+static void let_open_lanes(struct peers *w, unsigned i, unsigned n)
+{
+    w->edge[i].opts.lane_socket = open_socket;
+    w->edge[i].opts.min_lanes = n;
+}
+
+static unsigned lanes_of(const struct peers *w, const char *id)
+{
+    struct hub_peer_info info;
+
+    return info_of(w, id, &info) ? info.n_lanes : 0;
+}
+
+/* Packets in both directions between edge i, which has that address, and the hub. */
+static void assert_passes(struct peers *w, unsigned i, const char *addr)
+{
+    unsigned up = w->taken.n, down = w->edge[i].taken.n;
+
+    for (unsigned k = 0; k < 5; k++) {
+        send_up(w, i, addr, "10.200.1.254");
+        send_down(w, "10.200.1.254", addr);
+    }
+    assert_int_equal(w->taken.n, up + 5);
+    assert_int_equal(w->edge[i].taken.n, down + 5);
+}
+
+/* Peers that speak plain RFC 9484 beside one with several lanes, at one hub. */
+static void plain_peers_beside_lanes(void **state)
+{
+    static const char *const addr[] = {"10.200.1.1", "10.200.1.2", "10.200.1.3"};
+    struct peers *w = many_new(30);
+
+    w->edge[0].opts.plain = w->edge[2].opts.plain = true;
+    let_open_lanes(w, 1, 4);
+    many_up(w, 3);
+    sim_run_for(w->sim, 20 * NS_PER_S);
+    assert_int_equal(lanes_of(w, "a/mpq"), 1);
+    assert_int_equal(lanes_of(w, "b/mpq"), 4);
+    assert_int_equal(lanes_of(w, "c/mpq"), 1);
+    assert_int_equal(hub_lanes(w->hub), 6);
+    for (unsigned i = 0; i < 3; i++)
+        assert_passes(w, i, addr[i]);
+    stop_edge(w, 1);
+    assert_passes(w, 0, addr[0]);
+    edge_up(w, 1);
+    sim_run_for(w->sim, 20 * NS_PER_S);
+    assert_int_equal(lanes_of(w, "b/mpq"), 4);
+    for (unsigned i = 0; i < 3; i++)
+        assert_passes(w, i, addr[i]);
+    assert_int_equal(w->downs, 1);
+    peers_free(w);
+}
+
+/* Further lanes take no more than half of the connections: who has none yet comes in. */
+static void further_lanes_leave_room(void **state)
+{
+    struct peers *w = many_new(31);
+
+    w->hub_opts.quic.max_lanes = 10;
+    let_open_lanes(w, 0, 16);
+    many_up(w, 1);
+    sim_run_for(w->sim, 20 * NS_PER_S);
+    assert_true(w->n_refused > 0);
+    assert_string_equal(w->refused_why, "a/mpq: too many connections for a further lane");
+    assert_int_equal(lanes_of(w, "a/mpq"), 5);
+    assert_passes(w, 0, "10.200.1.1");
+    edge_up(w, 1);
+    edge_up(w, 2);
+    assert_passes(w, 1, "10.200.1.2");
+    assert_int_equal(w->downs, 0);
+    peers_free(w);
+}
+
+/* The edge has lost its connection and the hub does not know it: the new one has the same numbers,
+ * and takes its place in the session. */
+static void a_lane_replaces_the_one_of_its_number(void **state)
+{
+    static const struct net_addr none;
+    struct peers *w = many_up(many_new(32), 1);
+    struct hub_peer_info before, after;
+
+    assert_passes(w, 0, "10.200.1.1");
+    assert_true(info_of(w, "a/mpq", &before));
+    link_set_on(w->wan.up, false);
+    edge_set_addrs(w->edge[0].edge, w->sim->now_ns, 0, &none, &w->hub_addr, 0);
+    host_pump(w->edge[0].host);
+    sim_run_for(w->sim, 100 * NS_PER_MS);
+    link_set_on(w->wan.up, true);
+    assert_int_equal(hub_lanes(w->hub), 1);
+    edge_set_addrs(w->edge[0].edge, w->sim->now_ns, 0, &w->edge[0].addr, &w->hub_addr, 0);
+    host_pump(w->edge[0].host);
+    assert_true(peers_wait_state(w, 0, EDGE_UP, 5 * NS_PER_S));
+    sim_run_for(w->sim, NS_PER_S);
+    assert_int_equal(lanes_of(w, "a/mpq"), 1);
+    assert_int_equal(w->ups, 1);
+    assert_int_equal(w->downs, 0);
+    assert_true(info_of(w, "a/mpq", &after));
+    assert_int_equal(after.session.rx_packets, before.session.rx_packets);
+    assert_passes(w, 0, "10.200.1.1");
+    sim_run_for(w->sim, 5 * NS_PER_S);
+    assert_int_equal(hub_lanes(w->hub), 1);
+    peers_free(w);
+}
+
+/* Who is away does not keep a place from who comes: the one that has been away longest goes. */
+static void absent_sessions_make_room(void **state)
+{
+    struct peers *w = many_new(33);
+
+    w->hub_opts.policy.max_peers = 2;
+    many_up(w, 2);
+    peers_kill_edge(w, 0);
+    sim_run_for(w->sim, 5 * NS_PER_S);
+    peers_kill_edge(w, 1);
+    sim_run_for(w->sim, 60 * NS_PER_S);
+    assert_int_equal(hub_peers(w->hub), 0);
+    assert_int_equal(hub_kept(w->hub), 2);
+    edge_up(w, 2);
+    assert_int_equal(hub_peers(w->hub), 1);
+    assert_int_equal(hub_kept(w->hub), 1);
+    edge_up(w, 0);
+    assert_int_equal(hub_peers(w->hub), 2);
+    assert_int_equal(hub_kept(w->hub), 0);
+    peers_start_edge(w, 1);
+    sim_run_for(w->sim, 5 * NS_PER_S);
+    assert_int_equal(hub_peers(w->hub), 2);
+    assert_string_equal(w->refused_why, "b/mpq: as many peers as may be are connected");
+    peers_free(w);
+}
+
+/* Its place is free at once, and its session is not kept. */
+static void who_stops_leaves_at_once(void **state)
+{
+    struct peers *w = many_new(34);
+
+    let_open_lanes(w, 0, 4);
+    many_up(w, 1);
+    sim_run_for(w->sim, 20 * NS_PER_S);
+    stop_edge(w, 0);
+    assert_int_equal(hub_peers(w->hub), 0);
+    assert_int_equal(hub_kept(w->hub), 0);
+    assert_string_equal(w->down_why, "a/mpq: it has stopped");
+    assert_int_equal(w->downs, 1);
+    sim_run_for(w->sim, 5 * NS_PER_S);
+    assert_int_equal(hub_lanes(w->hub), 0);
+    peers_free(w);
+}
+
 /* --- another policy ----------------------------------------------------------------------------
  */
 
@@ -728,6 +895,11 @@ int main(void)
         cmocka_unit_test(an_exhausted_pool),
         cmocka_unit_test(a_wish_is_granted_when_it_can_be),
         cmocka_unit_test(no_more_than_may_be),
+        cmocka_unit_test(plain_peers_beside_lanes),
+        cmocka_unit_test(further_lanes_leave_room),
+        cmocka_unit_test(a_lane_replaces_the_one_of_its_number),
+        cmocka_unit_test(absent_sessions_make_room),
+        cmocka_unit_test(who_stops_leaves_at_once),
         cmocka_unit_test(only_who_lost_its_right_is_closed),
         cmocka_unit_test(a_fixed_address_moves_its_peer),
         cmocka_unit_test(a_fixed_address_is_given_by_a_hub_that_was_restarted),

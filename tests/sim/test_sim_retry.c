@@ -333,7 +333,7 @@ static void a_close_is_no_amplifier(void **state)
 
     crowd_inject(w, &from, initial, len);
     crowd_run(w, 30);
-    quic_endpoint_shutdown(w->hub, w->now_ns);
+    quic_endpoint_shutdown(w->hub, w->now_ns, 0x100);
     memcpy(junk, initial, 7 + initial[5] + 1); /* long header and connection IDs of this one */
     for (unsigned i = 0; i < 2000; i++) {
         crowd_inject(w, &from, junk, 30);

@@ -462,10 +462,32 @@ static void which_table_answers_look_into(void **state)
 static void what_a_reload_may_change(void **state)
 {
     static const char *const live[] = {
-        "tun_network",   "routes",       "mtu",          "tls_cert_file",      "tls_key_file",
-        "tls_ca_file",   "tls_crl_file", "token_file",   "tokens_file",        "allowed_clients",
-        "peer_prefixes", "address_pool", "peers",        "peer_to_peer",       "max_peers",
-        "log_level",     "lanes",        "source_table", "telemetry_interval",
+        "tun_network",
+        "routes",
+        "mtu",
+        "tls_cert_file",
+        "tls_key_file",
+        "tls_ca_file",
+        "tls_crl_file",
+        "token_file",
+        "tokens_file",
+        "allowed_clients",
+        "peer_prefixes",
+        "address_pool",
+        "peers",
+        "peer_to_peer",
+        "max_peers",
+        "log_level",
+        "lanes",
+        "source_table",
+        "telemetry_interval",
+        "multipath_policy",
+        "multipath_pin",
+        "multipath_copies",
+        "multipath_recovery",
+        "multipath_deadline",
+        "multipath_order",
+        "multipath_paths",
     };
 
     for (unsigned i = 0; i < CONFIG_KEY_COUNT; i++) {

@@ -199,6 +199,29 @@ static void a_unit_behind_a_hole_waits(void **state)
     assert_int_equal(x->r.stats.wait_ns, 40);
 }
 
+/* What came first over which path, behind later units, and had to wait. */
+static void each_path_is_told_of(void **state)
+{
+    struct fixture *x = *state;
+
+    x->r.from = 2;
+    give_packet(x, 0, 1, 1, 60);
+    give_packet(x, 0, 1, 2, 60);
+    give_packet(x, 5, 2, 0, 60);
+    x->r.from = 3;
+    give_packet(x, 10, 1, 2, 60); /* once more */
+    give_packet(x, 20, 1, 0, 60);
+    assert_int_equal(x->n_got, 4);
+    assert_int_equal(x->r.path[2].units, 3);
+    assert_int_equal(x->r.path[2].reordered, 0);
+    assert_int_equal(x->r.path[2].waited, 2);
+    assert_int_equal(x->r.path[2].wait_ns, 40);
+    assert_int_equal(x->r.path[3].units, 1);
+    assert_int_equal(x->r.path[3].reordered, 1);
+    assert_int_equal(x->r.path[3].waited, 0);
+    assert_int_equal(x->r.path[0].units, 0);
+}
+
 static void the_wait_has_an_end(void **state)
 {
     struct fixture *x = *state;
@@ -928,6 +951,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(in_order_nothing_is_held),
         T(a_unit_behind_a_hole_waits),
+        T(each_path_is_told_of),
         T(the_wait_has_an_end),
         T(gone_ends_the_wait),
         T(gone_reaches_over_what_is_held),

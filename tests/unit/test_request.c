@@ -275,6 +275,36 @@ static void bearer_tokens(void **state)
     assert_null(bearer(" Bearer abc"));
 }
 
+/* One more lane of a session, of a path that has that name; NULL: none is told. */
+static int join_status(const char *name, char ret[MASQUE_PATH_NAME_MAX])
+{
+    struct masque_request req = connect_ip(MASQUE_PATH_ANY);
+
+    field(&req, MASQUE_SESSION_FIELD, "1, :AAECAwQFBgcICQoLDA0ODw==:");
+    field(&req, MASQUE_PATH_FIELD, "3");
+    field(&req, MASQUE_LANE_FIELD, "2");
+    if (name)
+        field(&req, MASQUE_PATH_NAME_FIELD, name);
+    snprintf(ret, MASQUE_PATH_NAME_MAX, "%s", req.join.name);
+    return masque_request_status(&req);
+}
+
+static void a_path_may_have_a_name(void **state)
+{
+    static const char *const bad[] = {"", "sixteen-and-more", "two words", "a/b", "caf\xc3\xa9"};
+    char name[MASQUE_PATH_NAME_MAX];
+
+    assert_int_equal(join_status(NULL, name), 200);
+    assert_string_equal(name, "");
+    assert_int_equal(join_status("wan1", name), 200);
+    assert_string_equal(name, "wan1");
+    assert_int_equal(join_status("A.z_0-9.........", name), 400);
+    assert_int_equal(join_status("A.z_0-9........", name), 200);
+    assert_string_equal(name, "A.z_0-9........");
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(join_status(bad[i], name), 400);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +318,7 @@ int main(void)
         cmocka_unit_test(fields_that_do_not_matter_are_ignored),
         cmocka_unit_test(oversize_fields),
         cmocka_unit_test(bearer_tokens),
+        cmocka_unit_test(a_path_may_have_a_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

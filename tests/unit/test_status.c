@@ -206,7 +206,11 @@ static void json_of_peers_is_exact(void **state)
         "\"learned_total\":1,\"bad_sources\":7,"
         "\"traffic\":{\"rx_packets\":10,\"rx_bytes\":1000,\"tx_packets\":20,\"tx_bytes\":2048},"
         "\"queue\":{\"bytes\":0,\"packets\":0,\"max_bytes\":0},"
-        "\"paths\":[{\"name\":\"\",\"local\":\"192.0.2.5:41234\",\"remote\":\"203.0.113.1:45001\","
+        "\"paths\":[{\"name\":\"\",\"number\":0,\"state\":\"\",\"reason\":\"\",\"state_age_s\":0,"
+        "\"in_use\":false,\"priority\":0,\"weight\":0,\"rate_bps\":0,\"extra_delay_us\":0,"
+        "\"taken_over\":0,\"share_percent\":0,"
+        "\"order\":{\"units\":0,\"reordered\":0,\"waited\":0,\"wait_us\":0},"
+        "\"local\":\"192.0.2.5:41234\",\"remote\":\"203.0.113.1:45001\","
         "\"interface\":\"enp7s3\",\"lanes\":1,\"lanes_wanted\":0,"
         "\"rtt_us\":{\"latest\":20100,\"min\":20000,\"smoothed\":20250,\"variance\":340},"
         "\"cwnd_bytes\":123456,\"in_flight_bytes\":1500,"
@@ -782,6 +786,60 @@ static void paths_are_a_table(void **state)
     status_done(&back);
 }
 
+/* One that is the only one of its peer needs no table. */
+static void several_paths_of_a_peer_are_a_table(void **state)
+{
+    struct status s;
+    struct status_path *p;
+    char *text;
+
+    make_server(&s);
+    text = text_of(&s, status_write_peers);
+    assert_null(strstr(text, "paths of"));
+    assert_null(strstr(text, "PATHS"));
+    free(text);
+    assert_non_null(status_make_paths(&s.peers[1].paths, &s.peers[1].n_paths, 2));
+    p = s.peers[1].paths;
+    p[0] = (struct status_path){.name = "wan1",
+                                .state = "suspect",
+                                .remote = "198.51.100.7:40000",
+                                .lanes = 2,
+                                .quic = {.rtt_smoothed_us = 5000,
+                                         .heard_s = 30,
+                                         .udp = {.rx_bytes = 1000, .tx_bytes = 2000}}};
+    p[1] = (struct status_path){
+        .number = 3,
+        .state = "up",
+        .in_use = true,
+        .remote = "203.0.113.7:40000",
+        .lanes = 1,
+        .order = {.units = 200, .reordered = 3, .waited = 2, .wait_us = 4000},
+        .quic = {
+            .rtt_smoothed_us = 40000, .heard_s = 2, .udp = {.rx_bytes = 3000, .tx_bytes = 6000}}};
+    status_share_paths(p, 2);
+    assert_int_equal(p[0].share_percent, 25);
+    assert_int_equal(p[1].share_percent, 75);
+    text = text_of(&s, status_write_peers);
+    assert_non_null(strstr(text, "PATHS  LANES      RTT"));
+    assert_non_null(strstr(text, "2s      2      3  40.0 ms")); /* heard, paths, lanes, RTT */
+    assert_non_null(strstr(text, "  paths of edge-with-a-longer-name:\n    PATH  STATE "));
+    assert_non_null(strstr(text, "\n    wan1  suspect "));
+    assert_non_null(strstr(text, "\n    3     up "));
+    assert_non_null(strstr(text, "  1.50 %       0.02 ms  "));
+    assert_non_null(strstr(text, "203.0.113.7:40000"));
+    free(text);
+    status_done(&s);
+}
+
+static void shares_of_nothing_are_nothing(void **state)
+{
+    struct status_path p[2] = {{.share_percent = 7}, {.name = "x"}};
+
+    status_share_paths(p, 2);
+    assert_int_equal(p[0].share_percent, 0);
+    assert_int_equal(p[1].share_percent, 0);
+}
+
 /* doc/status.md holds the schema, line by line. */
 static void the_schema_is_documented(void **state)
 {
@@ -834,6 +892,8 @@ int main(void)
         cmocka_unit_test(a_reload_is_told),
         cmocka_unit_test(what_is_no_outcome_is_refused),
         cmocka_unit_test(paths_are_a_table),
+        cmocka_unit_test(several_paths_of_a_peer_are_a_table),
+        cmocka_unit_test(shares_of_nothing_are_nothing),
         cmocka_unit_test(the_schema_is_documented),
     };
 

@@ -57,6 +57,18 @@ static void the_oldest_are_forgotten(void **state)
     assert_null(trail_at(&t, TRAIL_STEPS));
 }
 
+static void a_path_without_answers_is_suspect(void **state)
+{
+    struct path_trail t = {0};
+
+    trail_add(&t, EDGE_UP, "", 10, 100);
+    trail_add(&t, TRAIL_SUSPECT, "it gets no answers", 11, 200);
+    trail_add(&t, EDGE_UP, "it gets answers again", 12, 300);
+    assert_string_equal(trail_state_name(trail_at(&t, 0)->state), "up");
+    assert_string_equal(trail_state_name(trail_at(&t, 1)->state), "suspect");
+    assert_int_equal(trail_at(&t, 1)->at_s, 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -64,6 +76,7 @@ int main(void)
         cmocka_unit_test(the_last_comes_first),
         cmocka_unit_test(the_same_again_is_no_step),
         cmocka_unit_test(the_oldest_are_forgotten),
+        cmocka_unit_test(a_path_without_answers_is_suspect),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

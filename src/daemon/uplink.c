@@ -349,7 +349,7 @@ static void put_plan(struct instance *inst, struct instance_path *const plan[CON
     memcpy(ret_former, inst->paths, sizeof(inst->paths));
     for (unsigned i = 0; i < inst->n_paths; i++)
         inst->paths[i]->leaving = true;
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n && plan[i]; i++)
         plan[i]->leaving = false;
     for (unsigned i = 0; i < inst->n_paths; i++)
         if (inst->paths[i]->leaving)
@@ -378,7 +378,7 @@ int instance_change_paths(struct instance *inst, const struct tunnel_config *nex
         drop_plan(inst, plan);
         return rv;
     }
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n && plan[i]; i++) {
         plan[i]->entry = i;
         number_path(inst, plan[i], number[i]);
         if (!plan[i]->begun)

@@ -11,7 +11,6 @@
  * is. */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/util.h"
@@ -292,6 +291,12 @@ static void make_new(struct edge *e, unsigned number)
     e->n_paths = MAX(e->n_paths, number + 1);
 }
 
+static bool is_same(const struct treatment *a, const struct treatment *b)
+{
+    return a->policy == b->policy && a->pin == b->pin && a->copies == b->copies &&
+           a->recovery == b->recovery && a->order == b->order && a->deadline_ms == b->deadline_ms;
+}
+
 /* The packets are treated so from now on. Returns 0 or -ENOMEM: as they were. */
 static int change_treatment(struct edge *e, const struct treatment *treatment, unsigned n)
 {
@@ -301,7 +306,7 @@ static int change_treatment(struct edge *e, const struct treatment *treatment, u
 
     e->opts.treatment = *treatment;
     e->n_paths = MAX(had, n); /* whether there is anything to choose */
-    if (memcmp(&before, treatment, sizeof(before)) != 0 || e->n_paths != had)
+    if (!is_same(&before, treatment) || e->n_paths != had)
         rv = edge_paths_tell_treatment(e);
     if (rv) {
         e->opts.treatment = before;

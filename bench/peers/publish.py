@@ -131,7 +131,12 @@ def document(results, earlier):
         before = max(u['date'] for u in earlier.data['units'])
         text += f'\n## What has changed since {before}\n\n' + (
             table(moved) if len(moved) > 1 else 'Nothing beyond the spread of the rounds.\n')
-    return text + ''.join(part(results, s) for s in SUITES.values() if results.units(s.name))
+    text += ''.join(part(results, s) for s in SUITES.values() if results.units(s.name))
+    absent = [s.title for s in SUITES.values() if not results.units(s.name)]
+    if absent:
+        text += '\n## Not measured\n\nThis run has not measured:\n\n'
+        text += ''.join(f'- {title}\n' for title in absent)
+    return text
 
 
 def write(data, where):

@@ -138,6 +138,9 @@ class Published(unittest.TestCase):
             text = (where / 'benchmarks.md').read_text()
             self.assertIn('Nowhere by more than', text)
             self.assertNotIn('What has changed', text)
+            absent = text.partition('## Not measured')[2]
+            self.assertIn('\n- Connected, without traffic\n', absent)
+            self.assertNotIn('super-packets', absent)
             publish.write(results(80, 100), where)
             text = (where / 'benchmarks.md').read_text()
             self.assertRegex(text, r'tcp: TCP, 1 flow.*81.0 \(80.0-82.0\).*wireguard-go 100')

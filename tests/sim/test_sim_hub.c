@@ -553,7 +553,7 @@ static void a_lane_replaces_the_one_of_its_number(void **state)
 {
     static const struct net_addr none;
     struct peers *w = many_up(many_new(32), 1);
-    struct hub_peer_info before, after;
+    struct hub_peer_info before = {0}, after = {0};
 
     assert_passes(w, 0, "10.200.1.1");
     assert_true(info_of(w, "a/mpq", &before));

@@ -141,6 +141,16 @@ static void gateways_and_several_hops(void **state)
     assert_int_equal(system("ip link del v0"), 0);
 }
 
+/* An emulator passes no rules on to the kernel, and says so. */
+static bool has_rules(const struct fib_rule *r)
+{
+    bool emulated = getenv("MPQUIC_TEST_EMULATED");
+
+    if (emulated)
+        assert_int_equal(fib_rule_add(f.nl, r), -EOPNOTSUPP);
+    return !emulated;
+}
+
 static void rules_come_and_go(void **state)
 {
     struct fib_rule r = {.family = 4, .priority = 1001, .iif = "lan0", .protocol = FIB_PROTOCOL};
@@ -168,6 +178,8 @@ static void rules_come_and_go(void **state)
     snprintf(all[4].oif, sizeof(all[4].oif), "wan0");
     all[4].to = prefix("203.0.113.10/32");
     all[4].table = 100;
+    if (!has_rules(&all[0]))
+        return;
     for (unsigned i = 0; i < 5; i++) {
         assert_int_equal(fib_rule_add(f.nl, &all[i]), 0);
         assert_int_equal(fib_rule_add(f.nl, &all[i]), -EEXIST);
@@ -209,6 +221,8 @@ static void a_rule_is_read_as_it_was_made(void **state)
                          .protocol = FIB_PROTOCOL},
                     back = {0};
 
+    if (!has_rules(&r))
+        return;
     assert_int_equal(fib_rule_add(f.nl, &r), 0);
     assert_int_equal(fib_rule_each(f.nl, on_whole_rule, &back), 0);
     assert_true(fib_rule_equal(&r, &back));

@@ -718,11 +718,11 @@ def fill(directory):
 def test_a_full_disk(site):
     """Join writes all or nothing; to leave needs no room."""
     edge = site.machines["edge"]
-    disk = site.state / "small"
+    disk = site.state / "full"
     disk.mkdir()
     words = ["--config-dir", disk / "mpquic"]
     file = bundle(site, "full1", "--tunnel", "mpq18", "--route-table", "118")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "small", disk], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k,mode=755", "full", disk], check=True)
     try:
         rest = fill(disk)
         result = edge.mpquic("join", file, *words, "--no-start", "--no-check", check=False)

@@ -24,6 +24,8 @@ static ngtcp2_path make_path(struct quic_lane *lane)
     };
 }
 
+static const uint16_t pmtud_none[] = {UINT16_MAX};
+
 static void fill_settings(struct quic_endpoint *ep, ngtcp2_settings *s, size_t udp_max)
 {
     ngtcp2_settings_default(s);
@@ -33,7 +35,11 @@ static void fill_settings(struct quic_endpoint *ep, ngtcp2_settings *s, size_t u
     s->handshake_timeout = opt_ns(ep->opts.handshake_timeout_ns, 10 * NS_PER_S);
     s->max_tx_udp_payload_size = udp_max;
     s->no_tx_udp_payload_size_shaping = 1; /* the size is ours to choose: pmtu.h */
-    s->no_pmtud = 1;
+    /* Nor is a size looked for. no_pmtud would say so, but ngtcp2 1.11 looks for one all the same,
+     * and aborts, when the peer's packets come from a new address and at once from the old one
+     * again, which anybody on the way can bring about. A size that no path has is never tried. */
+    s->pmtud_probes = pmtud_none;
+    s->pmtud_probeslen = ARRAY_LEN(pmtud_none);
 }
 
 static void fill_params(struct quic_endpoint *ep, ngtcp2_transport_params *p)

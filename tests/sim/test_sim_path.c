@@ -1,4 +1,5 @@
 /* A tunnel that is up, on a path that misbehaves. */
+#include "base/util.h"
 #include "scene.h"
 
 #include <math.h>
@@ -139,6 +140,86 @@ static void nat_rebinding(void **state)
     cbr_free(down);
     tcp_free(t);
     scene_done(&s);
+}
+
+/* Somebody on the way who sees the packets: now and then one of the edge's goes on from his own
+ * address (RFC 9000, section 9.3.3). What comes back to him he passes on, or keeps. */
+struct relay {
+    struct sim_sink up, down;
+    struct sim *sim;
+    struct sim_sink *to_hub, *to_edge;
+    struct net_addr edge, own;
+    unsigned every; /* how many datagrams; 0 = he leaves them alone */
+    unsigned n, taken;
+    bool answers;
+};
+
+static void relay_up(struct sim_sink *sink, struct sim_dgram *d)
+{
+    struct relay *r = container_of(sink, struct relay, up);
+
+    if (r->every && !(++r->n % r->every)) {
+        r->edge = d->src;
+        d->src = r->own;
+        r->taken++;
+    }
+    r->to_hub->put(r->to_hub, d);
+}
+
+static void relay_down(struct sim_sink *sink, struct sim_dgram *d)
+{
+    struct relay *r = container_of(sink, struct relay, down);
+
+    if (!r->answers) {
+        sim_dgram_free(r->sim, d);
+        return;
+    }
+    d->dst = r->edge;
+    r->to_edge->put(r->to_edge, d);
+}
+
+/* The hub asks the new address and stays with the edge, however often that begins: nobody else
+ * ends a tunnel, or the hub, by that. */
+static void packets_that_come_from_elsewhere(void **state)
+{
+    struct link_opts line = scene_line(50000000, 40);
+
+    for (unsigned i = 0; i < 8; i++) {
+        struct relay r = {.own = net_addr_lit("198.51.100.66", 6666), .answers = i & 1};
+        struct cbr *up, *down;
+        uint64_t lost;
+        struct scene s;
+
+        start_up(&s, i + 1, &line, &(struct tunnel_opts){0});
+        r.sim = s.sim;
+        r.up.put = relay_up;
+        r.down.put = relay_down;
+        r.to_hub = &s.wan.at_hub.sink;
+        r.to_edge = &s.wan.at_edge.sink;
+        link_set_to(s.wan.up, &r.up);
+        router_add(&s.wan.at_edge, &r.own, &r.down);
+        up = tunnel_cbr(s.t, true, NULL);
+        down = tunnel_cbr(s.t, false, NULL);
+        cbr_start(up);
+        cbr_start(down);
+        sim_run_for(s.sim, 2 * NS_PER_S);
+        r.every = (const unsigned[]){1000, 100, 10, 2}[i / 2];
+        sim_run_for(s.sim, 20 * NS_PER_S);
+        r.every = 0;
+        sim_run_for(s.sim, NS_PER_S);
+        lost = down->stats.tx - down->stats.rx + up->stats.tx - up->stats.rx;
+        sim_run_for(s.sim, 5 * NS_PER_S);
+        assert_true(r.taken >= 1);
+        assert_int_equal(s.t->at_edge.downs, 0);
+        assert_int_equal(s.t->at_hub.ups, 1);
+        cbr_stop(up);
+        cbr_stop(down);
+        sim_run_for(s.sim, NS_PER_S);
+        assert_true(down->stats.tx - down->stats.rx + up->stats.tx - up->stats.rx <= lost);
+        cbr_free(up);
+        cbr_free(down);
+        scene_done(&s);
+    }
 }
 
 /* --- path MTU -------------------------------------------------------------------------- */
@@ -336,6 +417,7 @@ int main(void)
         cmocka_unit_test(pings_through_thirty_percent_loss),
         cmocka_unit_test(damaged_datagrams),
         cmocka_unit_test(nat_rebinding),
+        cmocka_unit_test(packets_that_come_from_elsewhere),
         cmocka_unit_test(finds_the_path_mtu),
         cmocka_unit_test(a_search_costs_no_packet),
         cmocka_unit_test(path_mtu_changes),

@@ -224,6 +224,8 @@ static int write_page_gateway(const char *edge_example, const char *hub_example)
     write_keys(&gateway_schema);
     printf(".Ss Keys of a link\nEach entry of\n.Ic links\nis a mapping of these keys.\n");
     write_keys(&gateway_link_schema);
+    printf(".Ss Keys of a probe\nEach entry of\n.Ic probes\nis a mapping of these keys.\n");
+    write_keys(&gateway_probe_schema);
     printf(".Ss Keys of a policy\nEach entry of\n.Ic policies\nis a mapping of these keys.\n");
     write_keys(&gateway_policy_schema);
     printf(".Sh EXAMPLES\n");

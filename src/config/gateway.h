@@ -12,7 +12,10 @@ enum {
     GATEWAY_LINKS_MAX = 64,
     GATEWAY_POLICIES_MAX = 64,
     GATEWAY_PREFIXES_MAX = 16, /* of a link, and of what a policy lets through */
-    GATEWAY_PORTS_MAX = 16
+    GATEWAY_PORTS_MAX = 16,
+    GATEWAY_PROBES_MAX = 16,
+    GATEWAY_TARGETS_MAX = 8,  /* of a probe */
+    GATEWAY_WINDOW_MAX = 120, /* rounds that loss and latency are reckoned over */
 };
 
 enum gateway_link_type { GATEWAY_LINK_WAN, GATEWAY_LINK_TUNNEL };
@@ -22,14 +25,29 @@ enum gateway_closed { GATEWAY_CLOSED_BLACKHOLE, GATEWAY_CLOSED_UNREACHABLE };
 
 enum gateway_forward { GATEWAY_FORWARD_ACCEPT, GATEWAY_FORWARD_DROP };
 
+/* How a link is found to work: in each round one echo request to every target. */
+struct gateway_probe {
+    char name[CONFIG_PATH_NAME_MAX];
+    struct ip_addr targets[GATEWAY_TARGETS_MAX];
+    unsigned n_targets;
+    uint32_t need; /* of the targets of a family must answer; all where there are fewer */
+    uint32_t interval_ms, timeout_ms;
+    uint32_t down, up;     /* rounds in a row; 0: as many as take three seconds, at least 3 */
+    uint32_t loss_percent; /* 0: degraded by no loss */
+    uint32_t latency_ms;   /* 0: degraded by no latency */
+    uint32_t window;
+};
+
 struct gateway_link {
     char name[CONFIG_PATH_NAME_MAX];
     enum gateway_link_type type;
     char device[16];
-    uint32_t table;                  /* 0: none; nothing can be pinned to it */
-    struct ip_addr gateway;          /* of a WAN, where the kernel names none; family 0: none */
-    char over[CONFIG_PATH_NAME_MAX]; /* of a tunnel: the WAN that carries it; "" = not known */
-    struct ip_addr hub;              /* of a tunnel: its far end, reached over that WAN */
+    uint32_t table;                   /* 0: none; nothing can be pinned to it */
+    struct ip_addr gateway;           /* of a WAN, where the kernel names none; family 0: none */
+    char over[CONFIG_PATH_NAME_MAX];  /* of a tunnel: the WAN that carries it; "" = not known */
+    struct ip_addr hub;               /* of a tunnel: its far end, reached over that WAN */
+    char probe[CONFIG_PATH_NAME_MAX]; /* "": none */
+    char instance[CONFIG_NAME_MAX];   /* of a tunnel: its telemetry is a target; "": none */
     bool masquerade;
     struct ip_prefix prefixes[GATEWAY_PREFIXES_MAX]; /* networks behind it */
     unsigned n_prefixes;
@@ -51,8 +69,11 @@ struct gateway_config {
     enum gateway_forward forward; /* what no policy speaks of */
     bool ipv6;                    /* false: no IPv6 from a policed interface goes anywhere */
     enum log_level log_level;
+    char event_log[CONFIG_PATH_MAX]; /* "": none */
     struct gateway_link links[GATEWAY_LINKS_MAX];
     unsigned n_links;
+    struct gateway_probe probes[GATEWAY_PROBES_MAX];
+    unsigned n_probes;
     struct gateway_policy policies[GATEWAY_POLICIES_MAX];
     unsigned n_policies;
     struct config_range open_udp[GATEWAY_PORTS_MAX];
@@ -70,8 +91,15 @@ int gateway_config_parse(const char *text, size_t len, struct gateway_config *re
 /* The link of that name: its index, or -1. */
 int gateway_config_link(const struct gateway_config *c, const char *name);
 
+/* The probe of that name: its index, or -1. */
+int gateway_config_probe(const struct gateway_config *c, const char *name);
+
+/* The probe of link i, with the default settings where it has an instance only; NULL: none. */
+const struct gateway_probe *gateway_config_probe_of(const struct gateway_config *c, unsigned i);
+
 /* Sections of the schema, for the manual page. */
 struct config_section;
-extern const struct config_section gateway_schema, gateway_link_schema, gateway_policy_schema;
+extern const struct config_section gateway_schema, gateway_link_schema, gateway_policy_schema,
+    gateway_probe_schema;
 
 #endif

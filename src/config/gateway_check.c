@@ -96,6 +96,28 @@ static void check_over(const struct checker *k, unsigned i)
     link_error(k, i, GATEWAY_LINK_KEY_OVER, hint, "it goes over a link that is not there");
 }
 
+static void check_probe_name(const struct checker *k, unsigned i)
+{
+    const struct gateway_link *l = &k->c->links[i];
+    struct nearest near = {.word = l->probe};
+    char hint[64];
+    int n = gateway_config_probe(k->c, l->probe);
+
+    if (!*l->probe)
+        return;
+    if (n < 0) {
+        for (unsigned j = 0; j < k->c->n_probes; j++)
+            nearest_offer(&near, k->c->probes[j].name);
+        snprintf(hint, sizeof(hint),
+                 near.best ? "did you mean '%s'?" : "they are named in probes%s",
+                 near.best ? near.best : "");
+        link_error(k, i, GATEWAY_LINK_KEY_PROBE, hint, "there is no such probe");
+    } else if (!k->c->probes[n].n_targets && !*l->instance && !k->in->probe[n].bad) {
+        link_error(k, i, GATEWAY_LINK_KEY_PROBE, "add targets to the probe",
+                   "its probe has no target");
+    }
+}
+
 static void check_link(const struct checker *k, unsigned i)
 {
     const struct gateway_link *l = &k->c->links[i];
@@ -117,6 +139,9 @@ static void check_link(const struct checker *k, unsigned i)
                    "hub is for a tunnel that has a table and goes over a wan");
     if (l->hub.family == 6 && !k->c->ipv6)
         link_error(k, i, GATEWAY_LINK_KEY_HUB, "add 'ipv6: true'", "the hub has an IPv6 address");
+    if (*l->instance && !tunnel)
+        link_error(k, i, GATEWAY_LINK_KEY_INSTANCE, "remove it", "only a tunnel is an instance");
+    check_probe_name(k, i);
     if (l->masquerade && !l->table)
         link_error(k, i, GATEWAY_LINK_KEY_MASQUERADE, "add 'table: NUMBER'",
                    "it masquerades what is pinned to it, and nothing can be without a table");
@@ -151,6 +176,48 @@ static void check_prefixes(const struct checker *k, unsigned i)
                                ip_prefix_str(&k->c->links[j].prefixes[m], other),
                                k->c->links[j].name);
     }
+}
+
+/* --- probes ---------------------------------------------------------------------------- */
+
+static void probe_error(const struct checker *k, unsigned i, enum gateway_probe_key_id key,
+                        const char *hint, const char *text)
+{
+    report_add(k->report, true, k->in->probe[i].key[key], hint, "probe %s: %s",
+               k->c->probes[i].name, text);
+}
+
+static void check_targets(const struct checker *k, unsigned i)
+{
+    const struct gateway_probe *p = &k->c->probes[i];
+    char text[IP_ADDR_STR_MAX];
+
+    for (unsigned n = 0; n < p->n_targets; n++) {
+        struct config_where at = k->in->probe[i].element[n];
+
+        ip_addr_str(&p->targets[n], text);
+        if (p->targets[n].family == 6 && !k->c->ipv6)
+            report_add(k->report, true, at, "add 'ipv6: true'", "probe %s: %s is of IPv6", p->name,
+                       text);
+        for (unsigned m = 0; m < n; m++)
+            if (ip_addr_equal(&p->targets[n], &p->targets[m]))
+                report_add(k->report, true, at, NULL, "probe %s: %s is there twice", p->name, text);
+    }
+}
+
+static void check_probe(const struct checker *k, unsigned i)
+{
+    const struct gateway_probe *p = &k->c->probes[i];
+    char hint[64];
+
+    check_targets(k, i);
+    for (unsigned j = 0; j < i; j++)
+        if (*p->name && !strcmp(p->name, k->c->probes[j].name))
+            probe_error(k, i, GATEWAY_PROBE_KEY_NAME,
+                        line_hint(hint, k->in->probe[j].key[GATEWAY_PROBE_KEY_NAME].line),
+                        "another probe has this name");
+    if (p->n_targets && p->need > p->n_targets + 1)
+        probe_error(k, i, GATEWAY_PROBE_KEY_NEED, NULL, "it has not so many targets");
 }
 
 /* --- policies -------------------------------------------------------------------------- */
@@ -260,6 +327,8 @@ void gateway_check_rules(const struct gateway_input *in, struct config_report *r
         check_link(&k, i);
         check_prefixes(&k, i);
     }
+    for (unsigned i = 0; i < k.c->n_probes; i++)
+        check_probe(&k, i);
     for (unsigned i = 0; i < k.c->n_policies; i++)
         check_policy(&k, i);
 }

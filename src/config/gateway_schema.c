@@ -93,6 +93,30 @@ static const struct config_key link_keys[] = {
             .man = "Only of a tunnel with a table. The route is for sockets that are bound to the "
                    "interface of the wan; what is forwarded never takes it.",
         },
+    [GATEWAY_LINK_KEY_PROBE] =
+        {
+            .name = "probe",
+            .type = CONFIG_TYPE_LABEL,
+            FIELD(gateway_link, probe),
+            .unset = "none: the link is up while the kernel has it up",
+            .example = "internet",
+            .help = "the entry of probes that finds out whether the link works",
+            .man = "What is pinned to a link whose probe fails is closed. A tunnel without a probe "
+                   "of its own is closed when that of its wan fails; its own packets still may "
+                   "leave.",
+        },
+    [GATEWAY_LINK_KEY_INSTANCE] =
+        {
+            .name = "instance",
+            .type = CONFIG_TYPE_LABEL,
+            FIELD(gateway_link, instance),
+            .unset = "none",
+            .example = "1",
+            .help = "the instance of mpquic that this tunnel is: what it says counts as a target",
+            .man = "Only of a tunnel. It answers while it has a connection (of a server: while a "
+                   "client is there). Alone, without probe, it is a probe with the default "
+                   "settings.",
+        },
     [GATEWAY_LINK_KEY_MASQUERADE] =
         {
             .name = "masquerade",
@@ -120,6 +144,131 @@ _Static_assert(ARRAY_LEN(link_keys) == GATEWAY_LINK_KEY_COUNT, "a key of a link 
 
 const struct config_section gateway_link_schema = {link_keys, ARRAY_LEN(link_keys), "link",
                                                    "links"};
+
+static const struct config_key probe_keys[] = {
+    [GATEWAY_PROBE_KEY_NAME] =
+        {
+            .name = "name",
+            .type = CONFIG_TYPE_LABEL,
+            .required = ALL,
+            FIELD(gateway_probe, name),
+            .example = "internet",
+            .help = "name of the probe, for links",
+            .man = "At most 15 characters. Each link that names it is probed on its own.",
+        },
+    [GATEWAY_PROBE_KEY_TARGETS] =
+        {
+            .name = "targets",
+            .type = CONFIG_TYPE_ADDR,
+            LIST(gateway_probe, targets, GATEWAY_TARGETS_MAX),
+            .unset = "none: only the telemetry of tunnels, by their key instance",
+            .example = "198.51.100.1",
+            .help = "addresses that get ICMP or ICMPv6 echo requests out of the link's device",
+            .man = "IPv4 and IPv6 are two probes: a family without a target is not probed.",
+        },
+    [GATEWAY_PROBE_KEY_NEED] =
+        {
+            .name = "need",
+            .type = CONFIG_TYPE_UINT,
+            FIELD(gateway_probe, need),
+            .min = 1,
+            .max = GATEWAY_TARGETS_MAX,
+            .def = "1",
+            .example = "2",
+            .help = "how many of the targets of a family have to answer in a round",
+            .man = "All of them where there are fewer.",
+        },
+    [GATEWAY_PROBE_KEY_INTERVAL] =
+        {
+            .name = "interval",
+            .type = CONFIG_TYPE_UINT,
+            FIELD(gateway_probe, interval_ms),
+            .min = 100,
+            .max = 60000,
+            .def = "500",
+            .example = "100",
+            .help = "milliseconds between two rounds",
+        },
+    [GATEWAY_PROBE_KEY_TIMEOUT] =
+        {
+            .name = "timeout",
+            .type = CONFIG_TYPE_UINT,
+            FIELD(gateway_probe, timeout_ms),
+            .min = 50,
+            .max = 3000,
+            .def = "1000",
+            .example = "1000",
+            .help = "milliseconds after which an answer does not count any more",
+        },
+    [GATEWAY_PROBE_KEY_DOWN] =
+        {
+            .name = "down",
+            .type = CONFIG_TYPE_UINT,
+            FIELD(gateway_probe, down),
+            .min = 1,
+            .max = GATEWAY_WINDOW_MAX,
+            .unset = "as many as take three seconds, at least 3",
+            .example = "6",
+            .help = "rounds in a row that fail until the link is unhealthy",
+        },
+    [GATEWAY_PROBE_KEY_UP] =
+        {
+            .name = "up",
+            .type = CONFIG_TYPE_UINT,
+            FIELD(gateway_probe, up),
+            .min = 1,
+            .max = GATEWAY_WINDOW_MAX,
+            .unset = "as many as take three seconds, at least 3",
+            .example = "6",
+            .help = "rounds in a row that succeed until it is healthy again",
+            .man =
+                "Twice as many, up to eight times, when it has become unhealthy again soon after "
+                "the last time.",
+        },
+    [GATEWAY_PROBE_KEY_LOSS] =
+        {
+            .name = "loss",
+            .type = CONFIG_TYPE_UINT,
+            .zero_word = "off",
+            FIELD(gateway_probe, loss_percent),
+            .min = 1,
+            .max = 100,
+            .def = "20",
+            .example = "10",
+            .help = "percent of lost requests at which the link is degraded",
+            .man = "Of the best of the targets, as many as are needed. At half of it the link is "
+                   "healthy again.",
+        },
+    [GATEWAY_PROBE_KEY_LATENCY] =
+        {
+            .name = "latency",
+            .type = CONFIG_TYPE_UINT,
+            .zero_word = "off",
+            FIELD(gateway_probe, latency_ms),
+            .min = 1,
+            .max = 3000,
+            .def = "off",
+            .example = "300",
+            .help = "milliseconds of round trip, on average, at which the link is degraded",
+            .man = "Of the best of the targets, as many as are needed. Below four fifths of it the "
+                   "link is healthy again.",
+        },
+    [GATEWAY_PROBE_KEY_WINDOW] =
+        {
+            .name = "window",
+            .type = CONFIG_TYPE_UINT,
+            FIELD(gateway_probe, window),
+            .min = 10,
+            .max = GATEWAY_WINDOW_MAX,
+            .def = "60",
+            .example = "60",
+            .help = "rounds that loss and latency are reckoned over",
+        },
+};
+_Static_assert(ARRAY_LEN(probe_keys) == GATEWAY_PROBE_KEY_COUNT, "a key of a probe is missing");
+
+const struct config_section gateway_probe_schema = {probe_keys, ARRAY_LEN(probe_keys), "probe",
+                                                    "probes"};
 
 static const struct config_key policy_keys[] = {
     [GATEWAY_POLICY_KEY_INGRESS] =
@@ -180,6 +329,16 @@ static const struct config_key keys[] = {
             LIST(gateway_config, links, GATEWAY_LINKS_MAX),
             .example = "",
             .help = "the WANs and tunnels of this machine",
+        },
+    [GATEWAY_KEY_PROBES] =
+        {
+            .name = "probes",
+            .type = CONFIG_TYPE_SECTION,
+            .section = &gateway_probe_schema,
+            LIST(gateway_config, probes, GATEWAY_PROBES_MAX),
+            .unset = "none",
+            .example = "",
+            .help = "how links are found to work",
         },
     [GATEWAY_KEY_POLICIES] =
         {
@@ -289,10 +448,44 @@ static const struct config_key keys[] = {
             .example = "info",
             .help = "how much is logged",
         },
+    [GATEWAY_KEY_EVENT_LOG] =
+        {
+            .name = "event_log",
+            .type = CONFIG_TYPE_PATH,
+            FIELD(gateway_config, event_log),
+            .unset = "none",
+            .example = "/var/log/mpquic/gateway.jsonl",
+            .help = "file that gets every event as one line of JSON",
+            .man =
+                "Links that change, what is applied and repaired, conflicts, starts and stops; "
+                "lines that follow from one cause have the same trace. At 8 MiB it is renamed to "
+                "FILE.1, in the place of the one before.",
+        },
 };
 _Static_assert(ARRAY_LEN(keys) == GATEWAY_KEY_COUNT, "a key is missing");
 
 const struct config_section gateway_schema = {keys, ARRAY_LEN(keys), "gateway", NULL};
+
+int gateway_config_probe(const struct gateway_config *c, const char *name)
+{
+    for (unsigned i = 0; *name && i < c->n_probes; i++)
+        if (!strcmp(c->probes[i].name, name))
+            return (int)i;
+    return -1;
+}
+
+const struct gateway_probe *gateway_config_probe_of(const struct gateway_config *c, unsigned i)
+{
+    static struct gateway_probe plain;
+    int n = gateway_config_probe(c, c->links[i].probe);
+
+    if (n >= 0)
+        return &c->probes[n];
+    if (!*c->links[i].instance)
+        return NULL;
+    config_defaults(&gateway_probe_schema, &plain, sizeof(plain));
+    return &plain;
+}
 
 int gateway_config_link(const struct gateway_config *c, const char *name)
 {

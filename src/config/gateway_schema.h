@@ -7,6 +7,7 @@
 
 enum gateway_key_id {
     GATEWAY_KEY_LINKS,
+    GATEWAY_KEY_PROBES,
     GATEWAY_KEY_POLICIES,
     GATEWAY_KEY_OPEN_UDP,
     GATEWAY_KEY_FORWARD,
@@ -17,6 +18,7 @@ enum gateway_key_id {
     GATEWAY_KEY_MARK,
     GATEWAY_KEY_MARK_MASK,
     GATEWAY_KEY_LOG_LEVEL,
+    GATEWAY_KEY_EVENT_LOG,
     GATEWAY_KEY_COUNT
 };
 
@@ -28,9 +30,25 @@ enum gateway_link_key_id {
     GATEWAY_LINK_KEY_GATEWAY,
     GATEWAY_LINK_KEY_OVER,
     GATEWAY_LINK_KEY_HUB,
+    GATEWAY_LINK_KEY_PROBE,
+    GATEWAY_LINK_KEY_INSTANCE,
     GATEWAY_LINK_KEY_MASQUERADE,
     GATEWAY_LINK_KEY_PREFIXES,
     GATEWAY_LINK_KEY_COUNT
+};
+
+enum gateway_probe_key_id {
+    GATEWAY_PROBE_KEY_NAME,
+    GATEWAY_PROBE_KEY_TARGETS,
+    GATEWAY_PROBE_KEY_NEED,
+    GATEWAY_PROBE_KEY_INTERVAL,
+    GATEWAY_PROBE_KEY_TIMEOUT,
+    GATEWAY_PROBE_KEY_DOWN,
+    GATEWAY_PROBE_KEY_UP,
+    GATEWAY_PROBE_KEY_LOSS,
+    GATEWAY_PROBE_KEY_LATENCY,
+    GATEWAY_PROBE_KEY_WINDOW,
+    GATEWAY_PROBE_KEY_COUNT
 };
 
 enum gateway_policy_key_id {
@@ -45,15 +63,19 @@ enum gateway_policy_key_id {
 struct gateway_places {
     struct config_where at;                            /* the entry */
     struct config_where key[GATEWAY_LINK_KEY_COUNT];   /* its values */
-    struct config_where element[GATEWAY_PREFIXES_MAX]; /* of its list of prefixes */
+    struct config_where element[GATEWAY_PREFIXES_MAX]; /* of its list of addresses */
     bool bad;                                          /* one of its values could not be read */
 };
-_Static_assert((int)GATEWAY_POLICY_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT, "key[] is too small");
+_Static_assert((int)GATEWAY_POLICY_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
+                   (int)GATEWAY_PROBE_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
+                   (int)GATEWAY_TARGETS_MAX <= (int)GATEWAY_PREFIXES_MAX,
+               "key[] or element[] is too small");
 
 struct gateway_input {
     const struct gateway_config *config;
     struct config_where key[GATEWAY_KEY_COUNT];
     struct gateway_places link[GATEWAY_LINKS_MAX], policy[GATEWAY_POLICIES_MAX];
+    struct gateway_places probe[GATEWAY_PROBES_MAX];
 };
 
 /* The rules between keys; each violation is reported. */

@@ -123,6 +123,13 @@ static void add_floor(struct builder *b, const struct ip_prefix *dst, uint32_t t
     add_route(b, &r);
 }
 
+/* Where the probe of a wan gets no answer its tunnels go on trying: they, too, notice when it is
+ * back. */
+static bool carries_sockets(enum wan_reason r)
+{
+    return r == WAN_REASON_UP || r == WAN_REASON_NO_GATEWAY || r == WAN_REASON_PROBE;
+}
+
 /* How sockets bound to the WAN of a tunnel reach its hub. A socket is told when it cannot, by an
  * error that says so; a blackhole would say EINVAL. */
 static void add_hub(struct builder *b, unsigned i)
@@ -144,8 +151,7 @@ static void add_hub(struct builder *b, unsigned i)
     snprintf(r.oif, sizeof(r.oif), "%s", b->c->links[wan].device);
     add_rule(b, &r);
     add_floor(b, &dst, l->table, FIB_TYPE_UNREACHABLE);
-    if (b->state[wan].reason[family] != WAN_REASON_UP &&
-        b->state[wan].reason[family] != WAN_REASON_NO_GATEWAY)
+    if (!carries_sockets(b->state[wan].reason[family]))
         return;
     if (wan_link_is_near(&b->f->link[wan], &l->hub))
         add_way(b, &dst, l->table, (unsigned)wan, &straight);

@@ -14,6 +14,7 @@ enum { ROUNDS_MAX = 5, STATE_FILE_MAX = 256 };
 
 struct gateway {
     struct gateway_config config;
+    struct wan_health health;
     char state_file[STATE_FILE_MAX];
     struct netlink *nl;
     struct nftable *nft;
@@ -78,6 +79,16 @@ const struct gateway_config *gateway_config(const struct gateway *g)
     return &g->config;
 }
 
+void gateway_set_health(struct gateway *g, const struct wan_health *h)
+{
+    g->health = *h;
+}
+
+const struct wan_health *gateway_health(const struct gateway *g)
+{
+    return &g->health;
+}
+
 const struct wan_plan *gateway_plan(const struct gateway *g)
 {
     return &g->plan;
@@ -117,6 +128,8 @@ int gateway_look(struct gateway *g)
     wan_objects_done(&g->want);
     wan_mirror_done(&g->mirror);
     rv = wan_mirror_read(g->nl, g->nft, &g->config, g->good, &g->mirror);
+    for (unsigned i = 0; i < g->config.n_links; i++)
+        g->mirror.facts.link[i].health = g->health.link[i];
     if (!rv)
         rv = wan_desired(&g->config, &g->mirror.facts, &g->want);
     if (!rv)

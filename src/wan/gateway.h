@@ -22,6 +22,11 @@ void gateway_close(struct gateway *g);
 void gateway_set_config(struct gateway *g, const struct gateway_config *c);
 const struct gateway_config *gateway_config(const struct gateway *g);
 
+/* What is known of the links besides what the kernel says: counts from the next look on. At first
+ * nothing is: no link is disabled, every probe undecided. */
+void gateway_set_health(struct gateway *g, const struct wan_health *h);
+const struct wan_health *gateway_health(const struct gateway *g);
+
 /* Read the kernel and make the plan. 0 or -errno. The two below tell what came of it, until the
  * next call. */
 int gateway_look(struct gateway *g);

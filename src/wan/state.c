@@ -1,5 +1,6 @@
 #include "wan/state.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *wan_reason_name(enum wan_reason r)
@@ -11,6 +12,32 @@ const char *wan_reason_name(enum wan_reason r)
     };
 
     return (unsigned)r < WAN_REASON_COUNT ? names[r] : "?";
+}
+
+const char *wan_state_name(enum wan_state s)
+{
+    static const char *const names[WAN_STATE_COUNT] = {
+#define X(sym, name) [sym] = (name),
+        WAN_STATES(X)
+#undef X
+    };
+
+    return (unsigned)s < WAN_STATE_COUNT ? names[s] : "?";
+}
+
+bool wan_has_probe(const struct gateway_config *c, unsigned i, enum wan_family family)
+{
+    const struct gateway_link *l = &c->links[i];
+    int n = gateway_config_probe(c, l->probe);
+
+    if (family == WAN_V6 && !c->ipv6)
+        return false;
+    if (*l->instance)
+        return true;
+    for (unsigned t = 0; n >= 0 && t < c->probes[n].n_targets; t++)
+        if (wan_family_of(&c->probes[n].targets[t]) == family)
+            return true;
+    return false;
 }
 
 bool wan_link_is_near(const struct wan_link_facts *f, const struct ip_addr *a)
@@ -51,38 +78,77 @@ static enum wan_reason device_reason(const struct wan_link_facts *f, enum wan_fa
     return has_address(f, family) ? WAN_REASON_UP : WAN_REASON_NO_ADDRESS;
 }
 
-/* Of a tunnel: the wan that carries it may be up in either family, unless the hub's is known. */
-static bool carrier_is_up(const struct gateway_config *c, const struct wan_facts *f,
-                          const struct gateway_link *l)
+/* Does the wan carry this tunnel, in that family? What the wan's probe has found does not count for
+ * a tunnel that has one of its own: that is the better evidence. */
+static bool carries(const struct gateway_config *c, const struct wan_facts *f, unsigned wan,
+                    unsigned tunnel, enum wan_family family)
 {
-    int wan = gateway_config_link(c, l->over);
+    const struct ip_addr *hub = &c->links[tunnel].hub;
     struct wan_link_state s;
+
+    wan_state_of(c, f, wan, &s);
+    switch (s.reason[family]) {
+    case WAN_REASON_UP:
+        return true;
+    case WAN_REASON_NO_GATEWAY:
+        return hub->family && wan_link_is_near(&f->link[wan], hub);
+    case WAN_REASON_PROBE:
+        return wan_has_probe(c, tunnel, WAN_V4) || wan_has_probe(c, tunnel, WAN_V6);
+    default:
+        return false;
+    }
+}
+
+/* Of a tunnel: the wan that carries it may be up in either family, unless the hub's is known. */
+static bool carrier_is_up(const struct gateway_config *c, const struct wan_facts *f, unsigned i)
+{
+    const struct gateway_link *l = &c->links[i];
+    int wan = gateway_config_link(c, l->over);
 
     if (wan < 0 || c->links[wan].type != GATEWAY_LINK_WAN)
         return true;
-    wan_state_of(c, f, (unsigned)wan, &s);
     if (l->hub.family)
-        return s.reason[wan_family_of(&l->hub)] == WAN_REASON_UP ||
-               (s.reason[wan_family_of(&l->hub)] == WAN_REASON_NO_GATEWAY &&
-                wan_link_is_near(&f->link[wan], &l->hub));
-    return s.reason[WAN_V4] == WAN_REASON_UP || s.reason[WAN_V6] == WAN_REASON_UP;
+        return carries(c, f, (unsigned)wan, i, wan_family_of(&l->hub));
+    return carries(c, f, (unsigned)wan, i, WAN_V4) || carries(c, f, (unsigned)wan, i, WAN_V6);
 }
 
 static enum wan_reason reason_of(const struct gateway_config *c, const struct wan_facts *f,
                                  unsigned i, enum wan_family family, const struct wan_hop *hop)
 {
     const struct gateway_link *l = &c->links[i];
+    const struct wan_link_health *h = &f->link[i].health;
     enum wan_reason r = device_reason(&f->link[i], family);
 
     if (family == WAN_V6 && !c->ipv6)
         return WAN_REASON_OFF;
+    if (h->disabled)
+        return WAN_REASON_DISABLED;
     if (r != WAN_REASON_UP)
         return r;
     if (l->type == GATEWAY_LINK_WAN && !hop->known)
         return WAN_REASON_NO_GATEWAY;
-    if (l->type == GATEWAY_LINK_TUNNEL && *l->over && !carrier_is_up(c, f, l))
+    if (l->type == GATEWAY_LINK_TUNNEL && *l->over && !carrier_is_up(c, f, i))
         return WAN_REASON_WAN_DOWN;
-    return f->link[i].foreign[family] == WAN_FOREIGN_BEFORE ? WAN_REASON_FOREIGN : WAN_REASON_UP;
+    if (f->link[i].foreign[family] == WAN_FOREIGN_BEFORE)
+        return WAN_REASON_FOREIGN;
+    return wan_has_probe(c, i, family) && h->probe[family].state == WAN_STATE_UNHEALTHY
+               ? WAN_REASON_PROBE
+               : WAN_REASON_UP;
+}
+
+static enum wan_state state_of(const struct gateway_config *c, const struct wan_facts *f,
+                               unsigned i, enum wan_family family, enum wan_reason reason)
+{
+    switch (reason) {
+    case WAN_REASON_UP:
+        return wan_has_probe(c, i, family) ? f->link[i].health.probe[family].state
+                                           : WAN_STATE_HEALTHY;
+    case WAN_REASON_OFF:
+    case WAN_REASON_DISABLED:
+        return WAN_STATE_DISABLED;
+    default:
+        return WAN_STATE_UNHEALTHY;
+    }
 }
 
 void wan_state_of(const struct gateway_config *c, const struct wan_facts *f, unsigned i,
@@ -95,6 +161,34 @@ void wan_state_of(const struct gateway_config *c, const struct wan_facts *f, uns
         if (c->links[i].type == GATEWAY_LINK_WAN)
             hop = hop_of(&c->links[i], &f->link[i], family);
         ret->reason[family] = reason_of(c, f, i, family, &hop);
+        ret->state[family] = state_of(c, f, i, family, ret->reason[family]);
         ret->hop[family] = hop;
     }
+}
+
+const char *wan_state_why(const struct gateway_config *c, const struct wan_facts *f, unsigned i,
+                          enum wan_family family, char buf[static WAN_WHY_MAX])
+{
+    const struct wan_verdict *v = &f->link[i].health.probe[family];
+    struct wan_link_state s;
+
+    wan_state_of(c, f, i, &s);
+    if (s.reason[family] == WAN_REASON_PROBE)
+        snprintf(buf, WAN_WHY_MAX, "%u of %u targets of its probe answer, %u needed", v->answering,
+                 v->targets, v->need);
+    else if (s.reason[family] != WAN_REASON_UP)
+        snprintf(buf, WAN_WHY_MAX, "%s", wan_reason_name(s.reason[family]));
+    else if (!wan_has_probe(c, i, family))
+        snprintf(buf, WAN_WHY_MAX, "up");
+    else if (v->state == WAN_STATE_UNKNOWN)
+        snprintf(buf, WAN_WHY_MAX, "up, its probe has not decided yet");
+    else if (v->state == WAN_STATE_DEGRADED && v->by_latency)
+        snprintf(buf, WAN_WHY_MAX, "latency %u.%u ms", v->latency_us / 1000,
+                 v->latency_us / 100 % 10);
+    else if (v->state == WAN_STATE_DEGRADED)
+        snprintf(buf, WAN_WHY_MAX, "loss %u %%", v->loss_percent);
+    else
+        snprintf(buf, WAN_WHY_MAX, "%u of %u targets of its probe answer", v->answering,
+                 v->targets);
+    return buf;
 }

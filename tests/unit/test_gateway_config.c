@@ -152,8 +152,8 @@ static void all_problems_are_told(void **state)
 /* Every default and example is a value that the reader takes. */
 static void the_schema_is_sound(void **state)
 {
-    static const struct config_section *const all[] = {&gateway_schema, &gateway_link_schema,
-                                                       &gateway_policy_schema};
+    static const struct config_section *const all[] = {
+        &gateway_schema, &gateway_link_schema, &gateway_probe_schema, &gateway_policy_schema};
     struct value_error err;
     char field[512];
 

@@ -148,7 +148,8 @@ static int make_conn(struct quic_lane *lane, const struct lane_birth *birth)
     if (!lane->tls)
         return -EIO;
     ngtcp2_conn_set_tls_native_handle(lane->conn, ep->opts.tls->native(lane->tls));
-    ngtcp2_conn_set_keep_alive_timeout(lane->conn, keepalive_ns(ep));
+    lane->keepalive_ns = keepalive_ns(ep);
+    ngtcp2_conn_set_keep_alive_timeout(lane->conn, lane->keepalive_ns);
     return 0;
 }
 

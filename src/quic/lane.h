@@ -60,7 +60,9 @@ struct quic_lane {
                            * their way was sent */
     uint64_t sent_end, heard_end; /* behind the number of the last datagram sent; of those whose
                                    * fate was heard of */
-    struct pkt *stash;            /* pulled, but congestion control did not take it */
+    bool probing; /* it PINGs more often than keepalive_ns, because it gets no answers */
+    uint64_t keepalive_ns;
+    struct pkt *stash; /* pulled, but congestion control did not take it */
 
     bool close_wanted; /* quic_lane_close() during an event */
     struct quic_fail_info why;
@@ -94,6 +96,8 @@ struct quic_path {
     struct quic_lane *lanes[PATH_LANES_MAX]; /* that have not ended */
     unsigned n_lanes;
     unsigned n_refs; /* lanes whose path it is, also those that linger */
+    uint64_t dgram_acked, dgram_lost;
+    uint64_t answered_ns; /* when the fate of a datagram was last heard of, or a lane came up */
     uint64_t next_dgram_id;
     struct bound bound;
     struct quic_lane *turn[PATH_LANES_MAX]; /* lanes that wait for room, in order */
@@ -243,6 +247,9 @@ void path_on_answer(struct quic_path *path, struct quic_lane *lane, uint64_t num
 
 /* After a timer of the lane. */
 void path_on_timeout(struct quic_path *path, struct quic_lane *lane);
+
+/* Whether the lane has been waiting for an answer for too long. */
+bool path_lane_is_overdue(const struct quic_lane *lane);
 
 /* Whether the lane leaves what is to be sent to others, because it gets no answers. */
 bool path_lane_yields(const struct quic_path *path, const struct quic_lane *lane);

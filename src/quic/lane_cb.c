@@ -36,6 +36,7 @@ static int on_handshake_completed(ngtcp2_conn *conn, void *user)
             return NGTCP2_ERR_CALLBACK_FAILURE;
         path_add_lane(path, lane);
     }
+    lane->path->answered_ns = ep->now_ns;
     if (lane->path->ops->lane_up(lane))
         return NGTCP2_ERR_CALLBACK_FAILURE;
     return 0;
@@ -123,6 +124,7 @@ static int on_datagram_acked(ngtcp2_conn *conn, uint64_t id, void *user)
     }
     pmtu_on_acked(&lane->pmtu, dgram_id_bytes(id));
     lane->stats.dgram_acked++;
+    path->dgram_acked++;
     bound_on_acked(&path->bound, lane->ep->now_ns, dgram_id_number(id));
     path_on_answer(path, lane, dgram_id_number(id));
     if (lane_listener(lane) && path->ops->dgram_acked)
@@ -141,6 +143,7 @@ static int on_datagram_lost(ngtcp2_conn *conn, uint64_t id, void *user)
     }
     pmtu_on_lost(&lane->pmtu, dgram_id_bytes(id));
     lane->stats.dgram_lost++;
+    path->dgram_lost++;
     bound_on_lost(&path->bound, lane->ep->now_ns, dgram_id_number(id));
     path_on_answer(path, lane, dgram_id_number(id));
     if (lane_listener(lane) && path->ops->dgram_lost)

@@ -116,11 +116,25 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
     return TX_NOTHING;
 }
 
+/* Whether there is room in the congestion window. A lane that gets no answers keeps half of it
+ * free: what it sends is most likely lost, and the probes that show when the way is back need some.
+ */
+static bool has_window(struct quic_lane *lane)
+{
+    uint64_t left = ngtcp2_conn_get_cwnd_left(lane->conn);
+    ngtcp2_conn_info info;
+
+    if (!left || !path_lane_is_overdue(lane))
+        return left;
+    ngtcp2_conn_get_conn_info(lane->conn, &info);
+    return left > info.cwnd / 2;
+}
+
 /* True when the lane may put one more datagram into flight: nothing is wrong with it, and its own
  * congestion control, the path's bound and the turn among the lanes permit it. */
 static bool may_pull(struct quic_lane *lane)
 {
-    if (path_lane_yields(lane->path, lane) || !ngtcp2_conn_get_cwnd_left(lane->conn)) {
+    if (path_lane_yields(lane->path, lane) || !has_window(lane)) {
         path_turn_pass(lane->path, lane);
         return false;
     }

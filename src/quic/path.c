@@ -144,6 +144,11 @@ static bool is_overdue(const struct quic_lane *lane, uint64_t now_ns)
            now_ns > lane->heard_of_ns + SUSPECT_PTOS * ngtcp2_conn_get_pto(lane->conn);
 }
 
+bool path_lane_is_overdue(const struct quic_lane *lane)
+{
+    return is_overdue(lane, lane->ep->now_ns);
+}
+
 bool path_lane_yields(const struct quic_path *path, const struct quic_lane *lane)
 {
     uint64_t now_ns = path->ep->now_ns;
@@ -162,9 +167,35 @@ bool path_lane_yields(const struct quic_path *path, const struct quic_lane *lane
     return false;
 }
 
+/* QUIC's own probes go again at distances that double: after an outage the way may have been back
+ * for as long as it was gone before one of them shows it. A lane that gets no answers also sends a
+ * PING so often; an answer to it tells what became of all that was sent before. It needs room in
+ * the congestion window, which is kept free for it (lane_tx.c). */
+#define PROBE_NS (400 * NS_PER_MS)
+
+static void probe(struct quic_lane *lane)
+{
+    uint64_t every_ns = MAX(PROBE_NS, (uint64_t)ngtcp2_conn_get_pto(lane->conn));
+
+    if (lane->probing)
+        return;
+    lane->probing = true;
+    ngtcp2_conn_set_keep_alive_timeout(lane->conn, MIN(every_ns, lane->keepalive_ns));
+    lane_set_timer(lane);
+}
+
+static void probe_no_more(struct quic_lane *lane)
+{
+    if (!lane->probing)
+        return;
+    lane->probing = false;
+    ngtcp2_conn_set_keep_alive_timeout(lane->conn, lane->keepalive_ns);
+}
+
 static void suspect(struct quic_path *path, struct quic_lane *lane)
 {
     lane->suspect = true;
+    probe(lane);
     bound_on_lane_down(&path->bound, lane->tag);
     lane_return_stash(lane, DROP_NO_SESSION);
     path_turn_pass(path, lane);
@@ -172,13 +203,39 @@ static void suspect(struct quic_path *path, struct quic_lane *lane)
         path->ops->lane_suspect(lane);
 }
 
+/* When none of its lanes has had an answer since, the path is silent, and those that have nothing
+ * on their way are no better: what is to go again must not try them one after the other. */
 void quic_lane_suspect_after(struct quic_lane *lane, uint64_t least_ns)
 {
     uint64_t now_ns = lane->ep->now_ns;
+    struct quic_path *path = lane->path;
 
-    if (lane->path && !lane->suspect && now_ns > lane->heard_of_ns + least_ns &&
-        is_overdue(lane, now_ns))
-        suspect(lane->path, lane);
+    if (!path || lane->suspect || now_ns <= lane->heard_of_ns + least_ns ||
+        !is_overdue(lane, now_ns))
+        return;
+    suspect(path, lane);
+    if (path->answered_ns > lane->heard_of_ns)
+        return;
+    for (unsigned i = 0; i < path->n_lanes; i++)
+        if (path->lanes[i]->state == LANE_UP && !path->lanes[i]->suspect)
+            suspect(path, path->lanes[i]);
+}
+
+static void trust(struct quic_path *path, struct quic_lane *lane)
+{
+    lane->suspect = false;
+    lane->dgram_work = true;
+    endpoint_ready(path->ep, lane);
+    if (lane_listener(lane) && path->ops->lane_trusted)
+        path->ops->lane_trusted(lane);
+}
+
+/* Those that are suspect because the path was silent, and wait for no answer themselves. */
+static void trust_idle(struct quic_path *path)
+{
+    for (unsigned i = 0; i < path->n_lanes; i++)
+        if (path->lanes[i]->suspect && !awaits_answer(path->lanes[i]))
+            trust(path, path->lanes[i]);
 }
 
 void path_on_sent(struct quic_path *path, struct quic_lane *lane, uint64_t number, size_t bytes)
@@ -197,7 +254,10 @@ void path_on_timeout(struct quic_path *path, struct quic_lane *lane)
 {
     bool others = false;
 
-    if (path->n_lanes < 2 || lane->suspect || !is_overdue(lane, path->ep->now_ns))
+    if (!is_overdue(lane, path->ep->now_ns))
+        return;
+    probe(lane);
+    if (path->n_lanes < 2 || lane->suspect)
         return;
     for (unsigned i = 0; i < path->n_lanes; i++)
         others |= path->lanes[i] != lane && awaits_answer(path->lanes[i]);
@@ -210,13 +270,11 @@ void path_on_answer(struct quic_path *path, struct quic_lane *lane, uint64_t num
     uint64_t now_ns = path->ep->now_ns;
 
     lane->heard_end = MAX(lane->heard_end, number + 1);
-    if (lane->suspect) {
-        lane->suspect = false;
-        lane->dgram_work = true;
-        endpoint_ready(path->ep, lane);
-        if (lane_listener(lane) && path->ops->lane_trusted)
-            path->ops->lane_trusted(lane);
-    }
+    probe_no_more(lane);
+    path->answered_ns = now_ns;
+    if (lane->suspect)
+        trust(path, lane);
+    trust_idle(path);
     if (lane->heard_of_ns != now_ns && path->n_lanes > 1)
         for (unsigned i = 0; i < path->n_lanes; i++)
             if (path->lanes[i] != lane && !path->lanes[i]->suspect &&
@@ -246,7 +304,13 @@ static void take_out(struct quic_path *path, struct quic_lane *lane)
 
 void path_lane_ended(struct quic_path *path, struct quic_lane *lane)
 {
+    bool waits = false;
+
     take_out(path, lane);
+    for (unsigned i = 0; i < path->n_lanes; i++)
+        waits |= path->lanes[i]->state == LANE_UP && awaits_answer(path->lanes[i]);
+    if (!waits) /* nobody is left who could tell them */
+        trust_idle(path);
     path_turn_wake(path);
 }
 
@@ -338,6 +402,12 @@ unsigned quic_path_lanes_wanted(const struct quic_path *path, uint64_t now_ns)
 uint64_t quic_path_rate(const struct quic_path *path)
 {
     return path->bound.on ? (uint64_t)path->bound.best : 0;
+}
+
+void quic_path_fate(const struct quic_path *path, uint64_t *ret_acked, uint64_t *ret_lost)
+{
+    *ret_acked = path->dgram_acked;
+    *ret_lost = path->dgram_lost;
 }
 
 void quic_path_set_bound(struct quic_path *path, bool on, uint64_t queue_ns)

@@ -252,6 +252,9 @@ unsigned quic_path_lanes_wanted(const struct quic_path *path, uint64_t now_ns);
  * bound. */
 uint64_t quic_path_rate(const struct quic_path *path);
 
+/* DATAGRAMs of all its lanes that were acknowledged, and that were lost, since it was made. */
+void quic_path_fate(const struct quic_path *path, uint64_t *ret_acked, uint64_t *ret_lost);
+
 /* Limit what the path has in flight by its measured delivery rate and round trip (bound.h), with a
  * queue of queue_ns at most, 0 = the default. Off at first: then congestion control alone decides,
  * which serves a path of one lane better (doc/decisions/0001); a path of several needs it. To be

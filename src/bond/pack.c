@@ -140,11 +140,13 @@ void pack_acked(struct pack *p, struct pack_lane *lane, uint64_t id)
     pack_forget(p, dgram);
 }
 
-bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t id)
+bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t id, bool away)
 {
     struct pkt *dgram = flight_take(&lane->flight, id);
 
     learn_loss(lane, true);
+    if (dgram && away)
+        dgram->gso_size = (uint16_t)(lane->number + 1);
     if (dgram)
         pack_send_again(p, now_ns, dgram);
     return p->again.n || p->n_gone;
@@ -172,7 +174,7 @@ static void lane_down(struct pack *p, struct pack_lane *lane)
         at = &(*at)->next;
     *at = lane->next;
     p->n_lanes--;
-    lane->up = lane->suspect = false;
+    lane->up = lane->suspect = lane->given_up = false;
     lane->rtt_ns = lane->rtt_var_ns = lane->rtt_min_ns = lane->rtt_due_ns = lane->extra_ns =
         lane->stamp_ns = lane->max = 0;
     lane->loss = 0;

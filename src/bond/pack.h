@@ -146,7 +146,9 @@ struct pack_lane {
     uint8_t class;
     struct flight flight;
 
-    bool suspect;                /* it gets no answers */
+    bool suspect;                /* it gets no answers, */
+    bool given_up;               /* for longer than a short gap takes: */
+    uint64_t give_up_ns;         /* suspect: since then, or from then on */
     bool up;                     /* between pack_lane_begin() and pack_lane_done(): */
     uint8_t number;              /* 16 times its path plus its own, as both ends call it */
     struct pack_lane *next;      /* of those that are up */
@@ -198,9 +200,10 @@ void pack_sent(struct pack *p, struct pack_lane *lane, uint64_t id, struct pkt *
 /* It did not, and will not on this lane: consumes it. It goes again on another. */
 void pack_unsent(struct pack *p, uint64_t now_ns, struct pkt *dgram);
 
-/* The fate of what was sent. True when there is something to send again now. */
+/* The fate of what was sent; away: what was lost is left to other lanes for a round trip. True when
+ * there is something to send again now. */
 void pack_acked(struct pack *p, struct pack_lane *lane, uint64_t id);
-bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t id);
+bool pack_lost(struct pack *p, struct pack_lane *lane, uint64_t now_ns, uint64_t id, bool away);
 
 /* The lane is gone: what was on its way, and the rest of what it was in the middle of, goes again
  * on another. */

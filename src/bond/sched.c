@@ -19,7 +19,7 @@ static bool is_spare(const struct sched_path *p)
 /* The paths that may be used: the first of these kinds of which there is one. */
 static uint16_t candidates(const struct sched *s)
 {
-    uint16_t good = 0, working = 0, up = 0;
+    uint16_t good = 0, spare = 0, working = 0, up = 0;
 
     for (unsigned i = 0; i < SCHED_PATHS; i++) {
         const struct sched_path *p = &s->path[i];
@@ -27,9 +27,12 @@ static uint16_t candidates(const struct sched *s)
 
         up |= p->up ? bit : 0;
         working |= p->up && p->works ? bit : 0;
+        if (p->lossy && s->policy != BOND_DUPLICATE) /* of several copies some arrive */
+            continue;
+        spare |= p->up && p->works ? bit : 0;
         good |= p->up && p->works && !is_spare(p) ? bit : 0;
     }
-    return good ? good : working ? working : up;
+    return good ? good : spare ? spare : working ? working : up;
 }
 
 static unsigned best_of(const struct sched *s, uint16_t set)
@@ -91,15 +94,31 @@ static uint64_t difference_ns(const struct sched *s)
     return most_ns - MIN(most_ns, least_extra_ns(s));
 }
 
+/* Failover: a path that works no longer, and may be back in a moment. */
+static bool may_be_back(const struct sched_path *p)
+{
+    return p->up && !p->works && !p->given_up;
+}
+
+/* The one path that takes all, of those that may be used. */
+static unsigned choose_one(struct sched *s, uint16_t set)
+{
+    unsigned best = best_of(s, set);
+
+    if (s->policy == BOND_PRIORITY)
+        s->current = (uint8_t)best;
+    else if (!(set >> s->current & 1) && !may_be_back(&s->path[s->current]))
+        s->current = (uint8_t)best;
+    return set >> s->current & 1 ? s->current : best;
+}
+
 /* Of these paths, of which there is one, those that the policy gives packets. */
 static uint16_t chosen(struct sched *s, uint16_t set)
 {
     switch (s->policy) {
     case BOND_PRIORITY:
     case BOND_FAILOVER:
-        if (s->policy == BOND_PRIORITY || !(set >> s->current & 1))
-            s->current = (uint8_t)best_of(s, set);
-        return (uint16_t)(1u << s->current);
+        return (uint16_t)(1u << choose_one(s, set));
     case BOND_DUPLICATE:
         return quickest_of(s, set, MAX(s->copies, 1u), s->in_use);
     case BOND_LOWEST_LATENCY:

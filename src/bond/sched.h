@@ -27,7 +27,10 @@
  * use.
  *
  * A path *works* while it has a lane that gets answers. When none does, all that are up are tried.
- * Those that the client calls backup or leaving are used when there is no other. Pure: no clock. */
+ * One that works no longer is *given up* when that has lasted for longer than a short gap on its
+ * way: until then failover uses another one, but comes back. Those that lose much (health.h), and
+ * before them those that the client calls backup or leaving, are used when there is no other. Pure:
+ * no clock. */
 #ifndef BOND_SCHED_H
 #define BOND_SCHED_H
 
@@ -45,7 +48,7 @@ enum { SCHED_PATHS = CLASS_PATHS };
 #define SCHED_MARGIN_NS (5 * NS_PER_MS)
 
 struct sched_path {
-    bool up, works;
+    bool up, works, given_up, lossy;
     uint8_t status; /* enum path_status */
     uint32_t priority, weight;
     uint64_t serial;     /* of the client's last word about it */
@@ -65,8 +68,9 @@ struct sched {
     uint8_t pin;    /* pin: the path */
     uint8_t copies; /* duplicate: on so many paths */
     unsigned n_up;
-    uint16_t in_use;        /* a bit for each path that the policy gives packets */
-    uint8_t current;        /* failover: the path in use last; lowest latency: the quickest */
+    uint16_t in_use; /* a bit for each path that the policy gives packets */
+    uint8_t
+        current; /* failover: the path in use, but for short gaps; lowest latency: the quickest */
     uint64_t difference_ns; /* of the slowest path in use from the fastest */
 };
 

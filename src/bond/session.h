@@ -25,6 +25,7 @@
 #include "base/drop.h"
 #include "base/log.h"
 #include "bond/fq.h"
+#include "bond/health.h"
 #include "bond/pack.h"
 #include "bond/queue.h"
 #include "bond/reasm.h"
@@ -89,6 +90,14 @@ struct session_reports {
     struct packed_gap gaps[SESSION_GAPS_MAX];
 };
 
+/* What a path loses (session_paths.c). While it is left alone for that, small datagrams that the
+ * receiver ignores show whether it still does. */
+struct session_health {
+    struct health health;
+    uint64_t probe_ns; /* when the next one is due */
+    bool probe_due;
+};
+
 struct session_stats {
     uint64_t tx_packets, tx_bytes; /* given to the path */
     uint64_t rx_packets, rx_bytes; /* delivered */
@@ -104,6 +113,7 @@ struct session {
     struct pack *pack;               /* packed: the sender, */
     struct reasm *reasm;             /* and the receiver; else NULL */
     struct session_reports *reports; /* packed */
+    struct session_health *health;   /* packed: of SCHED_PATHS paths */
     struct class_table *classes;     /* NULL: those of protocol.md */
     bool is_client;                  /* ... whose end of the tunnel we are */
     struct fq queue;
@@ -191,8 +201,10 @@ void session_lane_done(struct session *s, struct pack_lane *lane, uint64_t now_n
 
 /* Of several paths only. The lane gets no answers, though it has waited long enough for one
  * (session_opts.watch): what it has on its way goes again over the others. Or it has got one again.
- * A path of which all lanes are suspect takes nothing while another one works. */
-void session_lane_suspect(struct session *s, struct pack_lane *lane, uint64_t now_ns);
+ * A path of which all lanes are suspect takes nothing while another one works; it is given up when
+ * give_up_ns of all of them has come. */
+void session_lane_suspect(struct session *s, struct pack_lane *lane, uint64_t now_ns,
+                          uint64_t give_up_ns);
 void session_lane_trusted(struct session *s, struct pack_lane *lane);
 
 /* What the client says of a path: its status, priority and weight. */
@@ -206,21 +218,37 @@ void session_set_policy(struct session *s, enum bond_policy policy);
  * a path that dies then has a gap of this, a round trip and the way over the other path. */
 #define SESSION_SUSPECT_NS (100 * NS_PER_MS)
 
+/* What is gone for less than this comes back as if nothing had been: a handover, a
+ * reconfiguration. A lane has been suspect for too long when an answer would have come in spite of
+ * such a gap. */
+#define SESSION_GAP_NS (150 * NS_PER_MS)
+
 /* Whether several paths are up. */
 static inline bool session_has_paths(const struct session *s)
 {
     return s->pack && pack_paths_up(s->pack) > 1;
 }
 
-/* Whether the path has a lane that is not suspect; whether another one has; whether the policy
- * gives the path packets now. */
+/* Whether the path has a lane that is not suspect; whether it is up, has none, and it is no short
+ * gap; whether another one has one; whether the policy gives the path packets now. */
 bool session_path_works(const struct session *s, unsigned path);
+bool session_path_given_up(const struct session *s, unsigned path);
+
 bool session_other_path_works(const struct session *s, unsigned path);
 bool session_path_in_use(const struct session *s, unsigned path);
 
+/* What is wrong with a path that is up. TROUBLE_SUSPECT: it is given up; TROUBLE_LOSSY: it is not,
+ * but loses so much that it is used only when there is no other. */
+enum path_trouble { TROUBLE_NONE, TROUBLE_SUSPECT, TROUBLE_LOSSY };
+enum path_trouble session_path_trouble(const struct session *s, unsigned path);
+
+/* Failover: whether the path is the one in use, but for short gaps. */
+bool session_path_is_current(const struct session *s, unsigned path);
+
 /* What is known of a path, to be looked at. */
 struct session_path_info {
-    bool works, in_use;        /* as above */
+    enum path_trouble trouble; /* as above */
+    bool in_use;
     uint32_t priority, weight; /* 0 while nothing has been said of them */
     uint64_t rate;             /* bytes a second that it delivers when it is full; 0: not known */
     uint64_t extra_ns;         /* how much longer it takes than the fastest one, as far as known */
@@ -250,6 +278,10 @@ void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns
  * not known. */
 void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns,
                       uint64_t rate);
+
+/* How many datagrams of the lane's path have been acknowledged and lost, ever. */
+void session_path_fate(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
+                       uint64_t acked, uint64_t lost);
 
 /* How much longer a datagram takes over this lane than over the fastest one that is up, and how far
  * these times are spread, by the peer's last reports. Returns 0, or -ENOENT when there is none of

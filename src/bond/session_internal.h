@@ -46,6 +46,16 @@ bool session_paths_update(struct session *s);
 void session_paths_set_policy(struct session *s);
 void session_paths_reset(struct session *s);
 
+/* Whether the path is up and lossy (health.h), and another one is up. */
+bool session_path_is_lossy(const struct session *s, unsigned path);
+
+/* Whether the lane's path looks as if it lost much, and another one is up. */
+bool session_path_is_sick(const struct session *s, const struct pack_lane *lane);
+
+/* A datagram that shows whether the path of that lane still loses much; NULL: none is due. */
+struct pkt *session_paths_probe(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
+                                size_t max);
+
 uint64_t session_paths_deadline_ns(const struct session *s);
 void session_paths_timeout(struct session *s, uint64_t now_ns);
 

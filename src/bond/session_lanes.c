@@ -304,7 +304,8 @@ struct pkt *session_reports_pull(struct session *s, const struct pack_lane *lane
     struct pkt *out;
     uint32_t head;
 
-    if ((!r->n_gaps && !r->delay_due) || leaves_report(s, lane, now_ns))
+    if ((!r->n_gaps && !r->delay_due) || leaves_report(s, lane, now_ns) ||
+        session_path_is_lossy(s, pack_lane_path(lane->number)))
         return NULL;
     max = MIN(max, (size_t)REPORT_BYTES_MAX);
     out = pkt_new(s->opts.pool, max);

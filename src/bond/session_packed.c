@@ -91,6 +91,8 @@ struct pkt *session_pull_packed(struct session *s, struct pack_lane *lane, uint6
 {
     struct pkt *out = session_reports_pull(s, lane, now_ns, max);
 
+    if (!out)
+        out = session_paths_probe(s, lane, now_ns, max);
     if (out)
         return out;
     session_paths_ask(s, lane, now_ns);
@@ -122,7 +124,7 @@ void session_acked(struct session *s, struct pack_lane *lane, uint64_t id)
 
 void session_lost(struct session *s, struct pack_lane *lane, uint64_t now_ns, uint64_t id)
 {
-    if (pack_lost(s->pack, lane, now_ns, id))
+    if (pack_lost(s->pack, lane, now_ns, id, session_path_is_sick(s, lane)))
         session_kick(s);
 }
 
@@ -150,13 +152,15 @@ static int make(struct session *s, struct reasm_pool *pool)
     struct pack *pack = malloc(sizeof(*pack));
     struct reasm *reasm = malloc(sizeof(*reasm));
     struct session_reports *reports = malloc(sizeof(*reports));
+    struct session_health *health = calloc(SCHED_PATHS, sizeof(*health));
 
-    if (!pack || !reasm || !reports ||
+    if (!pack || !reasm || !reports || !health ||
         pack_init(pack, &(struct pack_opts){
                             .fq = &s->queue, .pool = s->opts.pool, .drops = s->opts.drops})) {
         free(pack);
         free(reasm);
         free(reports);
+        free(health);
         return -ENOMEM;
     }
     reasm_init(reasm, &(struct reasm_opts){.pool = pool,
@@ -168,6 +172,7 @@ static int make(struct session *s, struct reasm_pool *pool)
     s->pack = pack;
     s->reasm = reasm;
     s->reports = reports;
+    s->health = health;
     *reports = (struct session_reports){.gaps_ns = TIME_NEVER_NS};
     return 0;
 }
@@ -236,7 +241,9 @@ void session_set_plain(struct session *s)
     free(s->pack);
     free(s->reasm);
     free(s->reports);
+    free(s->health);
     s->pack = NULL;
     s->reasm = NULL;
     s->reports = NULL;
+    s->health = NULL;
 }

@@ -6,18 +6,27 @@
 #include "bond/class.h"
 #include "bond/session_internal.h"
 
-/* How often the lanes of several paths are looked at while they carry. */
 /* When a path has left a packet to a faster one, it looks again after this time. */
 #define LEFT_NS (NS_PER_MS / 2)
 
 /* What CoDel may let wait longer, because a slower path is worth waiting for as long. */
 #define MORE_MAX_NS (100 * NS_PER_MS)
+
+/* How often the lanes of several paths are looked at while they carry. */
 #define WATCH_NS (10 * NS_PER_MS)
 
-static void learn_of_lanes(struct pack *p)
+/* A path that is left alone because it loses much carries one of these so often. */
+#define HEALTH_PROBE_NS (20 * NS_PER_MS)
+enum { HEALTH_PROBE_BYTES = 40, HEALTH_PROBE_CLASS = PACKED_CLASSES - 1 };
+
+static void learn_of_lanes(struct session *s)
 {
+    struct pack *p = s->pack;
+
     for (unsigned i = 0; i < SCHED_PATHS; i++) {
         p->path[i].up = p->path[i].works = false;
+        p->path[i].given_up = true;
+        p->path[i].lossy = s->health[i].health.lossy;
         p->path[i].extra_ns = TIME_NEVER_NS;
     }
     for (const struct pack_lane *l = p->lanes; l; l = l->next) {
@@ -25,6 +34,7 @@ static void learn_of_lanes(struct pack *p)
 
         path->up = true;
         path->works |= !l->suspect;
+        path->given_up &= l->given_up;
         path->extra_ns = MIN(path->extra_ns, l->extra_ns);
     }
     for (unsigned i = 0; i < SCHED_PATHS; i++)
@@ -49,7 +59,7 @@ bool session_paths_update(struct session *s)
     bool changed = false;
     uint16_t now;
 
-    learn_of_lanes(p);
+    learn_of_lanes(s);
     for (unsigned i = 0; i < PACKED_CLASSES; i++)
         changed |= sched_update(&p->sched[i]);
     now = in_use(s);
@@ -86,6 +96,23 @@ static void ask_for_each_flow(struct session *s, unsigned path, uint64_t now_ns)
     s->queue.mine_user = s->pack;
 }
 
+/* What a path may take that gets nothing new: what was lost, if some class uses it, or if it was
+ * lost on one that is used and looks bad. */
+static enum pack_may may_otherwise(const struct session *s, unsigned path)
+{
+    const struct sched_path *p = &s->pack->path[path];
+    uint16_t used = in_use(s);
+
+    if (used >> path & 1)
+        return PACK_MAY_AGAIN;
+    if (s->pack->pinned || !p->works || p->status != PATH_AVAILABLE || s->health[path].health.sick)
+        return PACK_MAY_END;
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (used >> i & 1 && s->health[i].health.sick)
+            return PACK_MAY_AGAIN;
+    return PACK_MAY_END;
+}
+
 void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t now_ns)
 {
     struct sched *sched = &s->pack->sched[CLASS_TCP];
@@ -100,7 +127,7 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
     if (s->pack->apart || sched->policy == BOND_BALANCED)
         ask_for_each_flow(s, path, now_ns);
     if (s->pack->apart) {
-        s->pack->may = in_use(s) >> path & 1 ? PACK_MAY_ALL : PACK_MAY_END;
+        s->pack->may = in_use(s) >> path & 1 ? PACK_MAY_ALL : may_otherwise(s, path);
         return;
     }
     if (sched_minds_wait(sched, path, now_ns) && s->queue.n &&
@@ -113,7 +140,7 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
             s->pack->may = PACK_MAY_BULK;
         return;
     }
-    s->pack->may = sched_in_use(sched, path) ? PACK_MAY_AGAIN : PACK_MAY_END;
+    s->pack->may = may_otherwise(s, path);
     if (s->queue.n)
         s->pack->kick_ns = MIN(s->pack->kick_ns, again_ns);
 }
@@ -193,6 +220,8 @@ void session_set_path(struct session *s, const struct path_report *r)
 
     if (!p || r->serial < p->serial)
         return;
+    if (p->status == PATH_LEAVING && r->status != PATH_LEAVING) /* the number is another path's */
+        s->health[r->path] = (struct session_health){.probe_due = false};
     p->serial = r->serial;
     p->status = r->status;
     p->priority = r->priority;
@@ -203,7 +232,8 @@ void session_set_path(struct session *s, const struct path_report *r)
 /* --- paths that fall silent --------------------------------------------------------------------
  */
 
-void session_lane_suspect(struct session *s, struct pack_lane *lane, uint64_t now_ns)
+void session_lane_suspect(struct session *s, struct pack_lane *lane, uint64_t now_ns,
+                          uint64_t give_up_ns)
 {
     uint8_t number = lane->number;
 
@@ -212,6 +242,8 @@ void session_lane_suspect(struct session *s, struct pack_lane *lane, uint64_t no
     session_lane_done(s, lane, now_ns);
     session_lane_begin(s, lane, number);
     lane->suspect = true;
+    lane->give_up_ns = give_up_ns;
+    lane->given_up = now_ns >= give_up_ns;
     update_and_kick(s);
 }
 
@@ -219,13 +251,55 @@ void session_lane_trusted(struct session *s, struct pack_lane *lane)
 {
     if (!s->pack || !lane->suspect)
         return;
-    lane->suspect = false;
+    lane->suspect = lane->given_up = false;
+    update_and_kick(s);
+}
+
+/* When the next lane that is suspect has been so for too long. */
+static uint64_t next_give_up_ns(const struct session *s)
+{
+    uint64_t at_ns = TIME_NEVER_NS;
+
+    for (const struct pack_lane *l = s->pack->lanes; l; l = l->next)
+        if (l->suspect && !l->given_up)
+            at_ns = MIN(at_ns, l->give_up_ns);
+    return at_ns;
+}
+
+static void give_up(struct session *s, uint64_t now_ns)
+{
+    if (now_ns < next_give_up_ns(s))
+        return;
+    for (struct pack_lane *l = s->pack->lanes; l; l = l->next)
+        l->given_up = l->suspect && now_ns >= l->give_up_ns;
     update_and_kick(s);
 }
 
 bool session_path_works(const struct session *s, unsigned path)
 {
     return s->pack && s->pack->path[path].works;
+}
+
+bool session_path_given_up(const struct session *s, unsigned path)
+{
+    return s->pack && s->pack->path[path].up && s->pack->path[path].given_up;
+}
+
+enum path_trouble session_path_trouble(const struct session *s, unsigned path)
+{
+    if (session_path_given_up(s, path))
+        return TROUBLE_SUSPECT;
+    return session_path_is_lossy(s, path) ? TROUBLE_LOSSY : TROUBLE_NONE;
+}
+
+bool session_path_is_lossy(const struct session *s, unsigned path)
+{
+    return session_has_paths(s) && s->pack->path[path].up && s->pack->path[path].lossy;
+}
+
+bool session_path_is_current(const struct session *s, unsigned path)
+{
+    return s->pack && s->pack->path[path].up && s->pack->sched[CLASS_TCP].current == path;
 }
 
 bool session_other_path_works(const struct session *s, unsigned path)
@@ -252,10 +326,10 @@ void session_path_info(const struct session *s, unsigned path, struct session_pa
 {
     const struct sched_path *p = s->pack ? &s->pack->path[path] : NULL;
 
-    *ret = (struct session_path_info){.works = false};
+    *ret = (struct session_path_info){.in_use = false};
     if (!p)
         return;
-    ret->works = p->works;
+    ret->trouble = session_path_trouble(s, path);
     ret->in_use = session_path_in_use(s, path);
     ret->priority = p->priority;
     ret->weight = p->weight;
@@ -264,6 +338,78 @@ void session_path_info(const struct session *s, unsigned path, struct session_pa
     ret->taken_over = s->pack->stats.taken_over[path];
     ret->rx = s->reasm->path[path];
 }
+
+/* --- paths that lose much --------------------------------------------------------------------- */
+
+void session_path_fate(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
+                       uint64_t acked, uint64_t lost)
+{
+    struct session_health *h;
+
+    if (!s->pack)
+        return;
+    h = &s->health[pack_lane_path(lane->number)];
+    if (health_told(&h->health, now_ns, acked, lost))
+        update_and_kick(s);
+}
+
+bool session_path_is_sick(const struct session *s, const struct pack_lane *lane)
+{
+    return session_has_paths(s) && s->health[pack_lane_path(lane->number)].health.sick;
+}
+
+/* Whether it carries nothing else by which it could be told. */
+static bool is_probed(const struct session *s, unsigned path)
+{
+    return session_path_is_lossy(s, path) && session_path_works(s, path) &&
+           !(in_use(s) >> path & 1);
+}
+
+static uint64_t next_probe_ns(const struct session *s)
+{
+    uint64_t at_ns = TIME_NEVER_NS;
+
+    for (unsigned i = 0; i < SCHED_PATHS; i++)
+        if (is_probed(s, i))
+            at_ns = MIN(at_ns, s->health[i].probe_ns);
+    return at_ns;
+}
+
+static void ask_for_probes(struct session *s, uint64_t now_ns)
+{
+    if (now_ns < next_probe_ns(s))
+        return;
+    for (unsigned i = 0; i < SCHED_PATHS; i++) {
+        if (!is_probed(s, i) || now_ns < s->health[i].probe_ns)
+            continue;
+        s->health[i].probe_ns = now_ns + HEALTH_PROBE_NS;
+        s->health[i].probe_due = true;
+    }
+    session_kick(s);
+}
+
+struct pkt *session_paths_probe(struct session *s, const struct pack_lane *lane, uint64_t now_ns,
+                                size_t max)
+{
+    struct session_health *h = &s->health[pack_lane_path(lane->number)];
+    const struct packed_head head = {.class = HEALTH_PROBE_CLASS};
+    struct pkt *out;
+
+    if (!h->probe_due || !is_probed(s, pack_lane_path(lane->number)) || max < HEALTH_PROBE_BYTES)
+        return NULL;
+    out = pkt_new(s->opts.pool, HEALTH_PROBE_BYTES);
+    if (!out)
+        return NULL;
+    h->probe_due = false;
+    memset(out->data, 0, HEALTH_PROBE_BYTES); /* PAD */
+    packed_put_head(out->data, HEALTH_PROBE_BYTES, &head);
+    out->len = HEALTH_PROBE_BYTES;
+    out->queued_ns = now_ns;
+    out->flow = 0;
+    return out;
+}
+
+/* --- time ---------------------------------------------------------------------------------- */
 
 static bool is_sending(const struct session *s)
 {
@@ -275,12 +421,22 @@ static bool is_sending(const struct session *s)
 
 uint64_t session_paths_deadline_ns(const struct session *s)
 {
-    return session_has_paths(s) && s->opts.watch && is_sending(s) ? s->watch_ns : TIME_NEVER_NS;
+    uint64_t at_ns = TIME_NEVER_NS;
+
+    if (!session_has_paths(s))
+        return at_ns;
+    if (s->opts.watch && is_sending(s))
+        at_ns = s->watch_ns;
+    return MIN(at_ns, MIN(next_give_up_ns(s), next_probe_ns(s)));
 }
 
 void session_paths_timeout(struct session *s, uint64_t now_ns)
 {
-    if (!session_has_paths(s) || !s->opts.watch || now_ns < s->watch_ns)
+    if (!session_has_paths(s))
+        return;
+    give_up(s, now_ns);
+    ask_for_probes(s, now_ns);
+    if (!s->opts.watch || now_ns < s->watch_ns)
         return;
     s->watch_ns = now_ns + WATCH_NS;
     s->opts.watch(s->opts.kick_user);

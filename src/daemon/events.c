@@ -13,9 +13,9 @@
 #define PEER_LINE_INTERVAL_NS (200 * NS_PER_MS)
 enum { PEER_LINES_AT_ONCE = 500 };
 
-/* Lines about a path that gets no answers, and gets them again. */
-#define SUSPECT_LINE_INTERVAL_NS (5 * NS_PER_S)
-enum { SUSPECT_LINES_AT_ONCE = 20 };
+/* Lines about a path that is in trouble, and no longer. */
+#define TROUBLE_LINE_INTERVAL_NS (5 * NS_PER_S)
+enum { TROUBLE_LINES_AT_ONCE = 20 };
 
 static void addresses_str(const struct capsule_addrs *addrs, char *text, size_t size)
 {
@@ -74,19 +74,32 @@ static void on_edge_path_state(void *user, unsigned path, enum edge_state state,
         log_info("%s: %s%s%s", path_title(p, title), edge_state_name(state), *why ? ": " : "", why);
 }
 
+static const char *trouble_why(const struct instance_path *p, enum path_trouble trouble)
+{
+    const struct path_step *last = trail_at(&p->trail, 0);
+
+    if (trouble == TROUBLE_SUSPECT)
+        return "it gets no answers";
+    if (trouble == TROUBLE_LOSSY)
+        return "it loses many packets";
+    return last && last->state == TRAIL_LOSSY ? "it loses few packets again"
+                                              : "it gets answers again";
+}
+
 /* It may be so many times a second on a line that is lost again and again. */
-static void on_edge_path_suspect(void *user, unsigned path, bool suspect)
+static void on_edge_path_trouble(void *user, unsigned path, enum path_trouble trouble)
 {
     struct instance *inst = user;
     struct instance_path *p = inst->by_number[path];
-    const char *why = suspect ? "it gets no answers" : "it gets answers again";
+    const char *why = trouble_why(p, trouble);
+    unsigned state = trail_state(EDGE_UP, trouble);
     char title[PATH_TITLE_MAX], more[LOG_MORE_MAX];
     uint64_t held, now_ns = loop_now_ns(inst->loop);
 
-    trail_add(&p->trail, suspect ? TRAIL_SUSPECT : EDGE_UP, why, clock_real_s(), now_ns);
-    if (log_burst_ok(&p->suspect_limit, now_ns, SUSPECT_LINE_INTERVAL_NS, SUSPECT_LINES_AT_ONCE,
+    trail_add(&p->trail, state, why, clock_real_s(), now_ns);
+    if (log_burst_ok(&p->trouble_limit, now_ns, TROUBLE_LINE_INTERVAL_NS, TROUBLE_LINES_AT_ONCE,
                      &held))
-        log_info("%s: %s: %s%s", path_title(p, title), suspect ? "suspect" : "up", why,
+        log_info("%s: %s: %s%s", path_title(p, title), trail_state_name(state), why,
                  log_more_str(held, more));
 }
 
@@ -244,7 +257,7 @@ const struct edge_events instance_edge_events = {
     .receive = instance_receive,
     .state = on_edge_state,
     .path_state = on_edge_path_state,
-    .path_suspect = on_edge_path_suspect,
+    .path_trouble = on_edge_path_trouble,
     .path_gone = on_edge_path_gone,
     .assigned = on_edge_assigned,
     .mtu = on_edge_mtu,

@@ -76,7 +76,7 @@ struct instance_path {
     int send_error;          /* client: of the last transmission; 0: it went out */
     uint64_t send_failed_ns; /* since when none has */
     struct path_trail trail; /* client */
-    struct log_limit suspect_limit;
+    struct log_limit trouble_limit;
 };
 
 struct instance {

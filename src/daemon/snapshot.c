@@ -208,12 +208,6 @@ static int fill_steps(const struct instance_path *path, struct status_path *p)
     return 0;
 }
 
-/* A path that does not answer is up, but of no use. */
-static const char *state_word(const struct edge_path_info *info)
-{
-    return info->state == EDGE_UP && info->suspect ? "suspect" : edge_state_name(info->state);
-}
-
 static void fill_path_state(const struct instance_path *path, struct status_path *p)
 {
     const struct instance *inst = path->inst;
@@ -225,7 +219,8 @@ static void fill_path_state(const struct instance_path *path, struct status_path
     snprintf(text, sizeof(text), "%s%s", *path->waiting_for ? "waiting: " : "",
              *path->waiting_for ? path->waiting_for : info.why);
     status_set_text(p->name, sizeof(p->name), path->name);
-    status_set_text(p->state, sizeof(p->state), state_word(&info));
+    status_set_text(p->state, sizeof(p->state),
+                    trail_state_name(trail_state(info.state, info.trouble)));
     status_set_text(p->reason, sizeof(p->reason), info.state == EDGE_UP ? "" : text);
     p->state_age_s = age_s(now_ns, info.since_ns);
     p->in_use = info.in_use;
@@ -356,7 +351,8 @@ static void fill_peer_path(const struct instance *inst, const struct hub_path_in
 {
     status_set_text(p->name, sizeof(p->name), info->name);
     p->number = info->number;
-    status_set_text(p->state, sizeof(p->state), info->suspect ? "suspect" : "up");
+    status_set_text(p->state, sizeof(p->state),
+                    trail_state_name(trail_state(EDGE_UP, info->trouble)));
     p->state_age_s = age_s(loop_now_ns(inst->loop), info->up_ns);
     p->in_use = info->in_use;
     p->priority = info->session.priority;

@@ -55,7 +55,7 @@ static void log_named(const struct instance_path *p)
                  *why ? ": " : "", why);
         return;
     }
-    log_one(p->name, info.suspect ? "suspect" : edge_state_name(info.state), info.in_use,
+    log_one(p->name, trail_state_name(trail_state(info.state, info.trouble)), info.in_use,
             edge_lanes(inst->edge, p->number), &st, &info.session);
 }
 
@@ -70,8 +70,9 @@ static void log_peer(const struct hub *hub, const struct session_stats *sum)
         log_path(sum, v[0].n_lanes, &v[0].lane);
     for (unsigned i = 0; i < n && (n > 1 || *v[0].name); i++) {
         snprintf(number, sizeof(number), "%u", v[i].number);
-        log_one(*v[i].name ? v[i].name : number, v[i].suspect ? "suspect" : "up", v[i].in_use,
-                v[i].n_lanes, &v[i].lane, &v[i].session);
+        log_one(*v[i].name ? v[i].name : number,
+                trail_state_name(trail_state(EDGE_UP, v[i].trouble)), v[i].in_use, v[i].n_lanes,
+                &v[i].lane, &v[i].session);
     }
 }
 

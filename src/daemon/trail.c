@@ -7,9 +7,18 @@ const struct path_step *trail_at(const struct path_trail *t, unsigned i)
     return i < TRAIL_STEPS && i < t->n ? &t->step[(t->n - 1 - i) % TRAIL_STEPS] : NULL;
 }
 
+unsigned trail_state(enum edge_state state, enum path_trouble trouble)
+{
+    if (state != EDGE_UP || trouble == TROUBLE_NONE)
+        return state;
+    return trouble == TROUBLE_SUSPECT ? TRAIL_SUSPECT : TRAIL_LOSSY;
+}
+
 const char *trail_state_name(unsigned state)
 {
-    return state == TRAIL_SUSPECT ? "suspect" : edge_state_name((enum edge_state)state);
+    if (state == TRAIL_SUSPECT)
+        return "suspect";
+    return state == TRAIL_LOSSY ? "lossy" : edge_state_name((enum edge_state)state);
 }
 
 void trail_add(struct path_trail *t, unsigned state, const char *why, int64_t now_s,

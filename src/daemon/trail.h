@@ -10,8 +10,8 @@
 
 enum { TRAIL_STEPS = 16 };
 
-/* A state of a path: one of enum edge_state, or this: up, but it gets no answers. */
-enum { TRAIL_SUSPECT = EDGE_STATE_COUNT };
+/* A state of a path: one of enum edge_state, or up, but in trouble. */
+enum { TRAIL_SUSPECT = EDGE_STATE_COUNT, TRAIL_LOSSY };
 
 struct path_step {
     unsigned state;
@@ -29,6 +29,9 @@ struct path_trail {
 /* The path is in that state now; the same state for the same reason is no new step. */
 void trail_add(struct path_trail *t, unsigned state, const char *why, int64_t now_s,
                uint64_t now_ns);
+
+/* The state of a path of the edge that is in trouble, or not. */
+unsigned trail_state(enum edge_state state, enum path_trouble trouble);
 
 const char *trail_state_name(unsigned state);
 

@@ -271,7 +271,7 @@ void edge_path_info(const struct edge *e, unsigned path, struct edge_path_info *
                                    .state = p->state,
                                    .since_ns = p->since_ns,
                                    .why = p->why,
-                                   .suspect = edge_path_is_suspect(p),
+                                   .trouble = edge_path_trouble(p),
                                    .local = p->local,
                                    .remote = p->remote};
     session_path_info(&e->session, path, &ret->session);

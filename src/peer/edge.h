@@ -55,8 +55,8 @@ struct edge_events {
     /* So has that of one path. May be NULL. */
     void (*path_state)(void *user, unsigned path, enum edge_state state, const char *why);
 
-    /* One of several that is up gets no answers, or gets them again. May be NULL. */
-    void (*path_suspect)(void *user, unsigned path, bool suspect);
+    /* One of several that is up is in trouble, or no longer. May be NULL. */
+    void (*path_trouble)(void *user, unsigned path, enum path_trouble trouble);
 
     /* A path that edge_set_paths() has left out is over: nothing is sent from its sockets any more,
      * and its number is free. May be NULL. */
@@ -181,10 +181,10 @@ struct edge_path_info {
     const char *name; /* "" with one path */
     unsigned priority, weight;
     enum edge_state state;
-    uint64_t since_ns; /* of the state */
-    const char *why;   /* of it; "": there is nothing to say */
-    bool suspect;      /* up, but it gets no answers: it is given nothing, until it gets one */
-    bool in_use;       /* the policy gives it packets now */
+    uint64_t since_ns;                /* of the state */
+    const char *why;                  /* of it; "": there is nothing to say */
+    enum path_trouble trouble;        /* none unless it is up, and one of several */
+    bool in_use;                      /* the policy gives it packets now */
     struct net_addr local, remote;    /* len 0: none */
     struct session_path_info session; /* its priority is what the policy has made of ours */
 };

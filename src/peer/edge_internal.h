@@ -38,7 +38,7 @@ struct edge_path {
     unsigned number;
     unsigned position;                     /* in the list: failover takes the next one that works */
     bool there;                            /* else nothing else counts */
-    bool suspect;                          /* as told last */
+    enum path_trouble trouble;             /* as told last */
     struct quic_path *quic;                /* NULL: not connecting, and not up */
     struct edge_lane lane[EDGE_LANES_MAX]; /* by number */
     enum edge_state state;
@@ -49,6 +49,7 @@ struct edge_path {
     uint64_t up_ns;    /* EDGE_UP: since when */
     uint64_t retry_ns; /* EDGE_PAUSE: until when */
     uint64_t pause_ns; /* the next pause */
+    uint64_t rtt_ns;   /* of a lane that it had last; 0: not known */
 
     /* Lanes on demand (edge_lanes.c). */
     struct quic_lane_stats past; /* what those that are over have counted on this path */
@@ -123,8 +124,8 @@ uint64_t edge_path_deadline_ns(const struct edge_path *p);
 /* Whether another one has a lane that is up. */
 bool edge_path_others_up(const struct edge_path *p);
 
-/* It is one of several, and up, but gets no answers. */
-bool edge_path_is_suspect(const struct edge_path *p);
+/* What is wrong with it while it is up, and one of several. */
+enum path_trouble edge_path_trouble(const struct edge_path *p);
 
 /* --- edge_paths.c --- */
 

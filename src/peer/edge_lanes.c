@@ -80,6 +80,7 @@ static void end(struct edge_path *p, struct edge_lane *l)
         return;
     if (edge_lane_is_up(l)) {
         quic_lane_stats(l->quic, &st);
+        p->rtt_ns = st.rtt_smoothed_ns;
         st.cwnd_bytes = st.in_flight_bytes = 0;
         quic_lane_stats_add(&p->past, &st);
     }
@@ -232,16 +233,32 @@ unsigned edge_lanes_target(const struct edge_path *p, uint64_t now_ns)
     return MIN(MAX(n, p->edge->opts.min_lanes), p->edge->opts.max_lanes);
 }
 
+/* Of several paths one that gets no answers for long; or one that may be back in a moment. */
+static bool is_given_up(const struct edge_path *p)
+{
+    const struct session *s = &p->edge->session;
+
+    return session_has_paths(s) && session_path_given_up(s, p->number);
+}
+
+static bool is_in_a_gap(const struct edge_path *p)
+{
+    const struct session *s = &p->edge->session;
+
+    return session_has_paths(s) && !session_path_works(s, p->number) && !is_given_up(p);
+}
+
 /* Lanes that carry, or will soon. */
 static unsigned in_use(const struct edge_path *p)
 {
+    bool gap = is_in_a_gap(p);
     unsigned n = 0;
 
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
         const struct edge_lane *l = &p->lane[i];
 
         n += l->state == EDGE_LANE_OPENING ||
-             (l->state == EDGE_LANE_UP && !quic_lane_is_suspect(l->quic));
+             (l->state == EDGE_LANE_UP && (gap || !quic_lane_is_suspect(l->quic)));
     }
     return n;
 }
@@ -267,14 +284,13 @@ static bool has_nothing_to_say(struct edge_lane *l)
     return !l->pack.unit && !flight_oldest(&l->pack.flight);
 }
 
-/* When all lanes of one of several paths are suspect a further one shows that the way is back. It
- * is begun anew so often, because its first packets go again at growing distances. */
+/* When one of several paths is given up a further lane shows that the way is back. It is begun anew
+ * so often, because its first packets go again at growing distances. */
 static uint64_t probe_ns(const struct edge_path *p)
 {
-    const struct session *s = &p->edge->session;
     uint64_t rtt_ns = 0;
 
-    if (!session_has_paths(s) || session_path_works(s, p->number) || !edge_lanes_up(p))
+    if (!is_given_up(p))
         return TIME_NEVER_NS;
     for (unsigned i = 0; i < EDGE_LANES_MAX; i++) {
         struct quic_lane_stats st;
@@ -300,12 +316,14 @@ static void age(struct edge_path *p, struct edge_lane *l)
         close_lane(p, l, "the lane is not needed any more");
 }
 
-/* A lane that gets no answer for long, while others do, is opened anew from another port. */
+/* A lane that gets no answer for long, while others do, is opened anew from another port. Those of
+ * a path that is given up are good again when it is. */
 static void drop_suspect(struct edge_path *p, struct edge_lane *l)
 {
     struct quic_lane_stats st;
 
-    if (l->state != EDGE_LANE_UP || !quic_lane_is_suspect(l->quic) || edge_lanes_up(p) < 2)
+    if (l->state != EDGE_LANE_UP || !quic_lane_is_suspect(l->quic) || edge_lanes_up(p) < 2 ||
+        is_given_up(p))
         return;
     quic_lane_stats(l->quic, &st);
     if (p->edge->now_ns - st.answered_ns < SUSPECT_NS)

@@ -29,9 +29,11 @@
 #define PAUSE_PLAIN_NS (5 * NS_PER_S)
 
 /* While another path carries the session, one that is silent is asked again soon, and an attempt
- * takes no longer than this. */
+ * takes no longer than this; or, when its round trip is known, than enough for several. */
 #define PAUSE_SPARE_MAX_NS (500 * NS_PER_MS)
 #define ATTEMPT_NS (2500 * NS_PER_MS)
+#define ATTEMPT_MIN_NS NS_PER_S
+enum { ATTEMPT_RTTS = 8 };
 
 /* One of several paths that no retry is known to help is tried again all the same. */
 #define PAUSE_HOPELESS_NS (60 * NS_PER_S)
@@ -73,12 +75,12 @@ bool edge_path_others_up(const struct edge_path *p)
     return false;
 }
 
-bool edge_path_is_suspect(const struct edge_path *p)
+enum path_trouble edge_path_trouble(const struct edge_path *p)
 {
     const struct edge *e = p->edge;
 
-    return p->state == EDGE_UP && e->n_paths > 1 && e->session.pack &&
-           !session_path_works(&e->session, p->number);
+    return p->state == EDGE_UP && e->n_paths > 1 ? session_path_trouble(&e->session, p->number)
+                                                 : TROUBLE_NONE;
 }
 
 void edge_path_drop(struct edge_path *p, bool at_once)
@@ -210,9 +212,14 @@ static void settle(struct edge_path *p)
 
 /* An attempt on one of several paths does not take the full time: the way may be back any moment,
  * and its first packets go again at growing distances. */
+static uint64_t attempt_ns(const struct edge_path *p)
+{
+    return p->rtt_ns ? MAX(ATTEMPT_MIN_NS, MIN(ATTEMPT_RTTS * p->rtt_ns, ATTEMPT_NS)) : ATTEMPT_NS;
+}
+
 static bool takes_too_long(const struct edge_path *p)
 {
-    return p->state == EDGE_CONNECTING && p->edge->now_ns - p->since_ns >= ATTEMPT_NS &&
+    return p->state == EDGE_CONNECTING && p->edge->now_ns - p->since_ns >= attempt_ns(p) &&
            edge_path_others_up(p);
 }
 
@@ -222,7 +229,7 @@ static void tell_in_use(struct edge *e)
     if (e->opts.treatment.policy != BOND_FAILOVER || e->n_paths < 2)
         return;
     for (unsigned i = 0; i < e->n_paths; i++) {
-        if (!session_path_in_use(&e->session, i) || e->in_use == i + 1)
+        if (!session_path_is_current(&e->session, i) || e->in_use == i + 1)
             continue;
         e->in_use = i + 1;
         for (unsigned k = 0; k < EDGE_LANES_MAX; k++)
@@ -231,15 +238,15 @@ static void tell_in_use(struct edge *e)
     }
 }
 
-static void tell_suspect(struct edge_path *p)
+static void tell_trouble(struct edge_path *p)
 {
-    bool suspect = edge_path_is_suspect(p);
+    enum path_trouble trouble = edge_path_trouble(p);
 
-    if (suspect == p->suspect)
+    if (trouble == p->trouble)
         return;
-    p->suspect = suspect;
-    if (p->state == EDGE_UP && p->edge->opts.events->path_suspect)
-        p->edge->opts.events->path_suspect(p->edge->opts.user, p->number, suspect);
+    p->trouble = trouble;
+    if (p->state == EDGE_UP && p->edge->opts.events->path_trouble)
+        p->edge->opts.events->path_trouble(p->edge->opts.user, p->number, trouble);
 }
 
 void edge_settle(struct edge *e)
@@ -249,7 +256,7 @@ void edge_settle(struct edge *e)
 
         if (!p->there)
             continue;
-        tell_suspect(p);
+        tell_trouble(p);
         if (!p->over && takes_too_long(p)) {
             p->over = true;
             p->end = (struct edge_failure){.quic.fail = QUIC_FAIL_HANDSHAKE_TIMEOUT};
@@ -323,7 +330,7 @@ uint64_t edge_path_deadline_ns(const struct edge_path *p)
     if (p->leaving)
         return MIN(at_ns, edge_path_leave_ns(p));
     if (p->state == EDGE_CONNECTING && edge_path_others_up(p))
-        at_ns = MIN(at_ns, p->since_ns + ATTEMPT_NS);
+        at_ns = MIN(at_ns, p->since_ns + attempt_ns(p));
 
     return p->state == EDGE_PAUSE ? MIN(at_ns, p->retry_ns) : at_ns;
 }

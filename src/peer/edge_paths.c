@@ -93,7 +93,7 @@ static struct path_report report_of(struct edge *e, const struct edge_path *p)
                             .weight = MAX(o->weight, 1u)};
 
     if (e->opts.treatment.policy == BOND_FAILOVER)
-        r.priority = session_path_in_use(&e->session, p->number) ? 0 : p->position + 1;
+        r.priority = session_path_is_current(&e->session, p->number) ? 0 : p->position + 1;
     return r;
 }
 

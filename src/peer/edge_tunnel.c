@@ -279,10 +279,8 @@ static void on_suspect(struct masque *m)
 {
     struct edge_lane *l = up_lane(m);
 
-    if (!l)
-        return;
-    session_lane_suspect(&of(m)->session, &l->pack, quic_lane_now_ns(masque_lane(m)));
-    lane_rtt_tell(&of(m)->session, &l->pack, l->quic);
+    if (l)
+        lane_suspect_tell(&of(m)->session, &l->pack, l->quic);
 }
 
 static void on_trusted(struct masque *m)

@@ -165,8 +165,8 @@ struct hub_path_info {
     char name[MASQUE_PATH_NAME_MAX]; /* as the peer calls it; "": it does not say */
     struct net_addr remote;          /* of the first lane */
     uint64_t up_ns;                  /* since when */
-    bool suspect; /* it gets no answers: it is given nothing, until it gets one */
-    bool in_use;  /* the policy gives it packets now */
+    enum path_trouble trouble;       /* none unless it is one of several */
+    bool in_use;                     /* the policy gives it packets now */
     struct session_path_info session;
     unsigned n_lanes;            /* that are up */
     struct quic_lane_stats lane; /* of all of them together, times of the first one */

@@ -84,7 +84,7 @@ static void fill_path(const struct member *p, unsigned number, struct hub_path_i
     }
     quic_lane_stats_add(&ret->lane, &path->past);
     ret->in_use = session_has_paths(&p->session) ? ret->session.in_use : true;
-    ret->suspect = session_has_paths(&p->session) && !ret->session.works;
+    ret->trouble = session_has_paths(&p->session) ? ret->session.trouble : TROUBLE_NONE;
 }
 
 unsigned hub_peer_paths(const struct hub *h, unsigned i, struct hub_path_info ret[MASQUE_PATHS_MAX])

@@ -202,8 +202,8 @@ static void on_suspect(struct masque *m)
 
     if (!l)
         return;
-    session_lane_suspect(&l->member->session, &l->pack, quic_lane_now_ns(masque_lane(m)));
-    lane_rtt_tell(&l->member->session, &l->pack, masque_lane(m));
+    lane_suspect_tell(&l->member->session, &l->pack, masque_lane(m));
+    member_rearm(l->member);
 }
 
 static void on_trusted(struct masque *m)

@@ -154,27 +154,27 @@ static const struct field step[] = {
         UINT(struct status_path, number, "number of the path on the wire")
 
 /* What there is to say of one of several. */
-#define PATH_STATE                                                                                 \
-    TEXT(struct status_path, state,                                                                \
-         "client: `idle`, `connecting`, `up`, `suspect` (up, but it gets no answers), `pause` or " \
-         "`failed`; of a peer: `up` or `suspect`"),                                                \
-        TEXT(struct status_path, reason, "why, when the state is not a working one"),              \
-        UINT(struct status_path, state_age_s,                                                      \
-             "how long the state lasts, in seconds; of a peer: since the path is there"),          \
-        BOOL(struct status_path, in_use, "the policy gives it packets now"),                       \
-        UINT(struct status_path, priority, "its priority"),                                        \
-        UINT(struct status_path, weight, "its weight"),                                            \
-        UINT(struct status_path, rate_bps,                                                         \
-             "bits a second that it delivered when that was measured last, outwards: what it "     \
-             "could, while it was full; 0: not known"),                                            \
-        UINT(struct status_path, extra_delay_us,                                                   \
-             "how much longer a packet takes than over the fastest path"),                         \
-        UINT(struct status_path, taken_over,                                                       \
-             "datagrams that have gone again over other paths, because it did not answer or the "  \
-             "other end missed them"),                                                             \
-        UINT(struct status_path, share_percent,                                                    \
-             "of the UDP bytes of all paths, both ways, since each began"),                        \
-        OBJECT(struct status_path, order, order,                                                   \
+#define PATH_STATE                                                                                \
+    TEXT(struct status_path, state,                                                               \
+         "client: `idle`, `connecting`, `up`, `suspect` (up, but it gets no answers), `lossy` "   \
+         "(up, but it loses much), `pause` or `failed`; of a peer: `up`, `suspect` or `lossy`"),  \
+        TEXT(struct status_path, reason, "why, when the state is not a working one"),             \
+        UINT(struct status_path, state_age_s,                                                     \
+             "how long the state lasts, in seconds; of a peer: since the path is there"),         \
+        BOOL(struct status_path, in_use, "the policy gives it packets now"),                      \
+        UINT(struct status_path, priority, "its priority"),                                       \
+        UINT(struct status_path, weight, "its weight"),                                           \
+        UINT(struct status_path, rate_bps,                                                        \
+             "bits a second that it delivered when that was measured last, outwards: what it "    \
+             "could, while it was full; 0: not known"),                                           \
+        UINT(struct status_path, extra_delay_us,                                                  \
+             "how much longer a packet takes than over the fastest path"),                        \
+        UINT(struct status_path, taken_over,                                                      \
+             "datagrams that have gone again over other paths, because it did not answer or the " \
+             "other end missed them"),                                                            \
+        UINT(struct status_path, share_percent,                                                   \
+             "of the UDP bytes of all paths, both ways, since each began"),                       \
+        OBJECT(struct status_path, order, order,                                                  \
                "what came over it, in units: packets, or pieces of super-packets")
 
 static const struct field order[] = {

@@ -95,7 +95,7 @@ struct status_order {
 struct status_path {
     char name[STATUS_NAME_MAX];
     uint64_t number;
-    char state[STATUS_WORD_MAX]; /* idle connecting up suspect pause failed */
+    char state[STATUS_WORD_MAX]; /* idle connecting up suspect lossy pause failed */
     char reason[STATUS_TEXT_MAX];
     uint64_t state_age_s;
     bool in_use; /* the policy gives it packets now */

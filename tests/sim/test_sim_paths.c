@@ -181,6 +181,37 @@ static void paths_come_and_go(void **state)
             paths_come_and_go_under_calls_and_transfers(policy);
 }
 
+static enum path_trouble trouble_of(const struct world *w, unsigned path)
+{
+    struct edge_path_info info;
+
+    edge_path_info(w->t->edge, path, &info);
+    return info.trouble;
+}
+
+/* What one path has lost says nothing of the next one with its number. */
+static void a_number_is_lent_without_its_past(void **state)
+{
+    unsigned without[] = {1, 2}, again[] = {EDGE_PATH_NEW, 1, 2};
+    struct world w;
+
+    start(&w, 12, BOND_AGGREGATE, 7);
+    link_set_loss(w.wan[0].up, 0.4);
+    for (unsigned i = 0; i < 20 && trouble_of(&w, 0) == TROUBLE_NONE; i++)
+        sim_run_for(w.sim, NS_PER_S);
+    assert_int_equal(trouble_of(&w, 0), TROUBLE_LOSSY);
+    change(&w, without, NULL, 2, BOND_AGGREGATE);
+    sim_run_for(w.sim, 10 * NS_PER_S);
+    assert_int_equal(w.t->paths_gone, 1);
+    link_set_loss(w.wan[0].up, 0);
+    change(&w, again, NULL, 3, BOND_AGGREGATE);
+    assert_int_equal(again[0], 0);
+    sim_run_for(w.sim, 200 * NS_PER_MS);
+    assert_true(edge_lanes(w.t->edge, 0));
+    assert_int_equal(trouble_of(&w, 0), TROUBLE_NONE);
+    done(&w);
+}
+
 /* The only path stays until its successor works, and the calls notice nothing. */
 static void the_only_path_waits_for_its_successor(void **state)
 {
@@ -410,7 +441,7 @@ static void each_end_tells_of_each_path(void **state)
         assert_true(v[i].packet_max > 1200);
         edge_path_info(w.t->edge, i, &info);
         assert_int_equal(info.state, EDGE_UP);
-        assert_int_equal(info.suspect, i == 1);
+        assert_int_equal(info.trouble, i == 1 ? TROUBLE_SUSPECT : TROUBLE_NONE);
         assert_true(edge_lane_stats(w.t->edge, i, &st));
         assert_true(masque_packet_max(edge_path_tunnel(w.t->edge, i)) > 1200);
     }
@@ -459,6 +490,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_come_and_go),
+        cmocka_unit_test(a_number_is_lent_without_its_past),
         cmocka_unit_test(the_only_path_waits_for_its_successor),
         cmocka_unit_test(it_does_not_wait_for_ever),
         cmocka_unit_test(other_priorities_move_the_calls),

@@ -230,7 +230,7 @@ static void fate(struct fixture *x, unsigned i, bool arrives, bool lost)
     if (arrives)
         receive(x, d.data, d.len);
     if (alive && lost)
-        pack_lost(&x->pack, &x->lane[d.lane], x->now_ns, d.id);
+        pack_lost(&x->pack, &x->lane[d.lane], x->now_ns, d.id, false);
     else if (alive)
         pack_acked(&x->pack, &x->lane[d.lane], d.id);
 }

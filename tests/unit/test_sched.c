@@ -200,11 +200,35 @@ static void failover_stays_where_it_is(void **state)
 
     assert_int_equal(s.in_use, 1 << 0);
     s.path[0].works = false;
+    s.path[0].given_up = true;
     sched_update(&s);
     assert_int_equal(s.in_use, 1 << 1);
     s.path[0].works = true;
+    s.path[0].given_up = false;
     assert_false(sched_update(&s));
     assert_int_equal(s.in_use, 1 << 1);
+}
+
+static void failover_comes_back_after_a_gap(void **state)
+{
+    struct sched s = of(BOND_FAILOVER, 3);
+
+    s.path[0].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1);
+    assert_int_equal(s.current, 0);
+    s.path[1].up = s.path[1].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 2);
+    s.path[0].works = true;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 0);
+    s.path[0].up = s.path[0].works = false; /* gone, not silent */
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 2);
+    s.path[0].up = s.path[0].works = true;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 2);
 }
 
 static void backup_paths_are_used_when_there_is_no_other(void **state)
@@ -224,6 +248,22 @@ static void backup_paths_are_used_when_there_is_no_other(void **state)
         s.path[i].up = false;
     sched_update(&s);
     assert_int_equal(s.in_use, 0);
+}
+
+static void paths_that_lose_much_are_used_when_there_is_no_other(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 3);
+
+    s.path[0].lossy = true;
+    s.path[2].status = PATH_BACKUP;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 1);
+    s.path[1].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 2);
+    s.path[2].works = false;
+    sched_update(&s);
+    assert_int_equal(s.in_use, 1 << 0);
 }
 
 static void flows_are_spread_by_weight_and_stay(void **state)
@@ -327,7 +367,9 @@ int main(void)
         cmocka_unit_test(a_line_that_has_taken_is_busy),
         cmocka_unit_test(by_priority_one_path_is_in_use),
         cmocka_unit_test(failover_stays_where_it_is),
+        cmocka_unit_test(failover_comes_back_after_a_gap),
         cmocka_unit_test(backup_paths_are_used_when_there_is_no_other),
+        cmocka_unit_test(paths_that_lose_much_are_used_when_there_is_no_other),
         cmocka_unit_test(flows_are_spread_by_weight_and_stay),
         cmocka_unit_test(pinned_packets_have_one_path_or_none),
         cmocka_unit_test(copies_go_over_the_quickest_that_work),

@@ -57,6 +57,15 @@ static void the_oldest_are_forgotten(void **state)
     assert_null(trail_at(&t, TRAIL_STEPS));
 }
 
+static void what_is_up_may_be_in_trouble(void **state)
+{
+    assert_int_equal(trail_state(EDGE_UP, TROUBLE_NONE), EDGE_UP);
+    assert_int_equal(trail_state(EDGE_UP, TROUBLE_SUSPECT), TRAIL_SUSPECT);
+    assert_int_equal(trail_state(EDGE_UP, TROUBLE_LOSSY), TRAIL_LOSSY);
+    assert_int_equal(trail_state(EDGE_PAUSE, TROUBLE_SUSPECT), EDGE_PAUSE);
+    assert_string_equal(trail_state_name(TRAIL_LOSSY), "lossy");
+}
+
 static void a_path_without_answers_is_suspect(void **state)
 {
     struct path_trail t = {0};
@@ -76,6 +85,7 @@ int main(void)
         cmocka_unit_test(the_last_comes_first),
         cmocka_unit_test(the_same_again_is_no_step),
         cmocka_unit_test(the_oldest_are_forgotten),
+        cmocka_unit_test(what_is_up_may_be_in_trouble),
         cmocka_unit_test(a_path_without_answers_is_suspect),
     };
 

@@ -21,12 +21,39 @@ def lab(build, mpquic, lab_name):
         yield lab
 
 
+PROHIBITED = 100  # priority of the rules that refuse
+
+
+def black_hole(lab, i, there):
+    lab.wan(i).cut(not there)
+
+
+def one_way(lab, i, there):
+    """What the hub sends over it does not arrive."""
+    lab.wan(i).set("down", f"cut={int(not there)}")
+
+
+def refused(lab, i, there):
+    """The edge's kernel will not send over it, though it is there."""
+    rule = ["priority", str(PROHIBITED + i), "oif", lab.wan_interface(i), "prohibit"]
+    lab.exec("edge", "ip", "rule", "del", *rule, check=False)
+    if not there:
+        lab.exec("edge", "ip", "rule", "add", *rule)
+
+
+def loses_much(lab, i, there):
+    lab.wan(i).set("both", f"loss={0 if there else 40}%")
+
+
+WAYS = [plug, black_hole, one_way, refused, loses_much]
+
+
 @pytest.fixture(autouse=True)
 def every_wan(lab):
     yield
     for i in lab.each_wan():
-        lab.wan(i).cut(False)
-        plug(lab, i)
+        for way in WAYS:
+            way(lab, i, True)
 
 
 @contextlib.contextmanager
@@ -121,28 +148,6 @@ def test_without_any_it_waits_and_the_service_stays(lab):
         works(lab)
 
 
-def black_hole(lab, i, there):
-    lab.wan(i).cut(not there)
-
-
-@pytest.mark.parametrize("what", [plug, black_hole])
-@pytest.mark.parametrize("policy", ["bond", "balanced", "priority", "failover"])
-def test_the_flow_goes_on_over_the_rest(lab, policy, what):
-    entries = [path(lab, i, priority=i) for i in lab.each_wan()]
-    with running(lab, entries, multipath_policy=policy) as bond:
-        all_up(bond)
-        with Stream(lab, 8) as stream:
-            what(lab, 1, False)
-            bond.wait_states(wan1="(?!up).*", wan2="up", wan3="up")
-        assert stream.lost() <= 50, stream.result.text + bond.said()
-        works(lab)
-        what(lab, 1, True)
-        all_up(bond)
-        works(lab)
-        assert bond.edge.status()["state"] == "up"
-        assert "tunnel: pause" not in bond.edge.text()
-
-
 def carried(lab, i):
     """Bytes that the edge has sent over WAN i."""
     said = lab.exec("edge", "ip", "-j", "-s", "link", "show", "dev", lab.wan_interface(i)).stdout
@@ -157,7 +162,53 @@ def sent_meanwhile(lab, seconds, options=()):
     return [carried(lab, i) - b for i, b in zip(lab.each_wan(), before)]
 
 
-@pytest.mark.parametrize("what", [plug, black_hole])
+def busiest(lab):
+    """The WAN that carries what the edge sends now."""
+    sent = sent_meanwhile(lab, 1)
+    return 1 + sent.index(max(sent))
+
+
+def went_through(bond, name, states):
+    """The history of a path tells of these states, the last one first, each with its reason."""
+    said = [(step["state"], step["reason"]) for step in bond.paths()[name]["history"]]
+    seen = [state for state, _ in said]
+    assert seen[0] == "up" and states & set(seen), said
+    assert all(reason for state, reason in said if state in states), said
+    table = bond.edge.ask("paths").stdout
+    assert any(re.search(rf"^.*{name}.* {state}", table, re.M) for state in states), table
+
+
+# What a path is then, if nothing else befalls it.
+THEN = {plug: {"idle"}, black_hole: {"suspect"}, one_way: {"suspect"},
+        refused: {"suspect", "pause", "idle"}}
+POLICIES = ["bond", "balanced", "priority", "failover", "lowest-latency"]
+
+
+@pytest.mark.parametrize("policy, what",
+                         [(policy, what) for policy in POLICIES for what in (plug, black_hole)]
+                         + [(policy, what) for policy in ("bond", "failover")
+                            for what in (one_way, refused)])
+def test_the_flow_goes_on_over_the_rest(lab, policy, what):
+    """The WAN that carries fails, and comes back."""
+    entries = [path(lab, i, priority=i) for i in lab.each_wan()]
+    with running(lab, entries, multipath_policy=policy) as bond:
+        all_up(bond)
+        gone = busiest(lab)
+        states = dict.fromkeys(bond.paths(), "up")
+        with Stream(lab, 6) as stream:
+            what(lab, gone, False)
+            bond.wait_states(**states | {f"wan{gone}": "(?!up).*"})
+        assert stream.lost() <= 1, stream.result.text + bond.said()
+        works(lab)
+        what(lab, gone, True)
+        all_up(bond)
+        works(lab)
+        went_through(bond, f"wan{gone}", THEN[what])
+        assert bond.edge.status()["state"] == "up"
+        assert "tunnel: pause" not in bond.edge.text()
+
+
+@pytest.mark.parametrize("what", [plug, black_hole, one_way, refused])
 def test_copies_lose_nothing(lab, what):
     with running(lab, [path(lab, i) for i in (1, 2)], multipath_policy="duplicate") as bond:
         all_up(bond)
@@ -178,12 +229,19 @@ def test_a_pinned_session_uses_one_path(lab):
         assert sent[1] > 5 * max(sent[0], sent[2]), sent
         used = {name for name, p in bond.paths().items() if p["in_use"]}
         assert used == {"wan2"}
-        plug(lab, 2, False)
-        bond.wait_states(wan1="up", wan2="idle", wan3="up")
-        assert ping(lab, "edge", HUB, 10, 0.02).received == 0
-        plug(lab, 2)
-        all_up(bond)
-        reachable(lab, "edge", HUB, 30, (bond.edge, bond.hub))
+        for what, state in ((plug, "idle"), (black_hole, "suspect")):
+            what(lab, 1, False)
+            with Stream(lab, 2) as stream:
+                pass
+            assert stream.lost() == 0, stream.result.text + bond.said()
+            what(lab, 1, True)
+            what(lab, 2, False)
+            lost = ping(lab, "edge", HUB, 10, 0.02)
+            assert lost.received == 0, lost.text + bond.said()
+            bond.wait_states(wan2=state, wan3="up")
+            what(lab, 2, True)
+            all_up(bond)
+            reachable(lab, "edge", HUB, 30, (bond.edge, bond.hub))
 
 
 def test_the_quickest_path_carries(lab):
@@ -208,6 +266,21 @@ def test_the_quickest_path_carries(lab):
             lab.wan(i).reset()
 
 
+def test_a_path_that_loses_much_is_left_alone(lab):
+    entries = [path(lab, i, priority=i) for i in lab.each_wan()]
+    with running(lab, entries, multipath_policy="priority") as bond:
+        all_up(bond)
+        with Stream(lab, 8) as stream:
+            loses_much(lab, 1, False)
+            bond.wait_states(wan1="lossy", wan2="up", wan3="up")
+        assert stream.lost() <= 1, stream.result.text + bond.said()
+        works(lab)
+        loses_much(lab, 1, True)
+        all_up(bond)
+        went_through(bond, "wan1", {"lossy"})
+        assert bond.paths()["wan1"]["in_use"]
+
+
 def test_a_vanished_interface_is_bound_again(lab):
     """Another interface of the same name takes its place; the others never stop."""
     with running(lab, [path(lab, 1), dict(name="lte", bind_ip="if:lte0")]) as bond:
@@ -222,27 +295,49 @@ def test_a_vanished_interface_is_bound_again(lab):
             works(lab)
 
 
-def test_single_paths_beside_a_bond(lab):
-    """Each WAN carries an instance of its own too, which hears nothing of the bond's troubles."""
+def test_a_restarted_hub_begins_the_session_anew(lab):
+    with running(lab) as bond:
+        all_up(bond)
+        for end in (bond.hub.kill, bond.hub.stop):
+            end()
+            bond.hub.start()
+            reachable(lab, "edge", HUB, 60, (bond.edge, bond.hub))
+            all_up(bond)
+            works(lab)
+
+
+def test_six_single_paths_beside_a_bond(lab):
+    """Each WAN carries two instances of its own too, which hear nothing of the bond's troubles."""
+    def over(i):
+        return 1 + (i - 1) % 3
+
     with contextlib.ExitStack() as stack:
         bond = stack.enter_context(running(lab))
         singles = []
-        for i in lab.each_wan():
-            for node, keys in (("hub", server_keys(i)), ("edge", client_keys(i, lab.hub4))):
+        for i in range(1, 7):
+            edge = client_keys(i, lab.hub4, bind_ip=f"if:{lab.wan_interface(over(i))}")
+            for node, keys in (("hub", server_keys(i)), ("edge", edge)):
                 file = write_config(lab.state / f"{node}{i}.yaml", **keys)
                 singles.append(stack.enter_context(
                     Tunnel(lab, node, file, lab.certificates.etc[node])))
-        for i in lab.each_wan():
+        for i in range(1, 7):
             reachable(lab, "edge", f"10.200.{i}.2", 60, singles)
         all_up(bond)
         plug(lab, 1, False)
         bond.wait_states(wan1="idle", wan2="up", wan3="up")
-        for i in (2, 3):
-            assert ping(lab, "edge", f"10.200.{i}.2", 20, 0.02).received == 20
+        for i in range(1, 7):
+            if over(i) != 1:
+                assert ping(lab, "edge", f"10.200.{i}.2", 20, 0.02).received == 20
         works(lab)
         plug(lab, 1)
-        reachable(lab, "edge", "10.200.1.2", 60, singles)
+        for i in (1, 4):
+            reachable(lab, "edge", f"10.200.{i}.2", 60, singles)
         all_up(bond)
+        bond.hub.kill()
+        for i in range(1, 7):
+            assert ping(lab, "edge", f"10.200.{i}.2", 20, 0.02).received == 20
+        bond.hub.start()
+        reachable(lab, "edge", HUB, 60, (bond.edge, bond.hub))
         for end in singles:
             assert len(re.findall("tunnel: (?:pause|idle)", end.text())) <= 1
 

@@ -1,57 +1,7 @@
 /* One session over several lines. */
-#include <stdio.h>
+#include "bond.h"
 
-#include "scene.h"
-
-#include "base/util.h"
-
-enum { LINES_MAX = 3, FLOWS_MAX = 16 };
-
-struct bond {
-    struct sim *sim;
-    struct wan wan[LINES_MAX];
-    unsigned n;
-    struct tunnel *t;
-};
-
-static struct tunnel_opts usual(void)
-{
-    return (struct tunnel_opts){
-        .packed = true, .cc = QUIC_CC_BBR, .lanes = 8, .n_pkts = 16384, .n_large = 512};
-}
-
-static void bond_start(struct bond *b, uint64_t seed, const struct link_opts *line, unsigned n,
-                       const struct tunnel_opts *opts)
-{
-    struct tunnel_opts o = *opts;
-    char name[16];
-
-    *b = (struct bond){.sim = sim_new(seed), .n = n};
-    for (unsigned i = 0; i < n; i++) {
-        snprintf(name, sizeof(name), "wan%u", i);
-        wan_init(&b->wan[i], b->sim, name, &line[i], &line[i]);
-        if (i)
-            o.more[i - 1] = &b->wan[i];
-    }
-    o.n_more = n - 1;
-    b->t = tunnel_new(&b->wan[0], &o);
-    assert_true(tunnel_wait_up(b->t, 60 * NS_PER_S));
-    sim_run_for(b->sim, 2 * NS_PER_S);
-}
-
-static void bond_done(struct bond *b)
-{
-    tunnel_free(b->t);
-    for (unsigned i = 0; i < b->n; i++)
-        wan_done(&b->wan[i]);
-    sim_free(b->sim);
-}
-
-static void set_line(struct bond *b, unsigned i, bool on)
-{
-    link_set_on(b->wan[i].up, on);
-    link_set_on(b->wan[i].down, on);
-}
+enum { FLOWS_MAX = 16 };
 
 /* Mbit/s of so many flows. */
 static double tcp_rate(struct bond *b, bool up, unsigned flows, unsigned warm, unsigned seconds)
@@ -171,11 +121,6 @@ static void a_flow_that_minds_disorder_sees_none(void **state)
 
 /* --- what becomes of a call, and of a transfer, when a line goes -------------------------------
  */
-
-static const struct link_opts twin[] = {
-    {.rate_bps = 50000000, .delay_ns = 15 * NS_PER_MS, .queue_bytes = 250000},
-    {.rate_bps = 50000000, .delay_ns = 15 * NS_PER_MS, .queue_bytes = 250000},
-    {.rate_bps = 50000000, .delay_ns = 15 * NS_PER_MS, .queue_bytes = 250000}};
 
 enum way { HOLE, VANISH };
 

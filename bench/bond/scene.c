@@ -110,7 +110,8 @@ static bool single_open(struct scene *s)
 
     o.cc = s->opts.cc;
     o.packed = !s->opts.plain;
-    o.lanes = 1;
+    if (s->opts.lanes)
+        o.lanes = s->opts.lanes;
     return open_tunnel(s, tunnel_new(&s->wan[s->opts.only], &o));
 }
 
@@ -136,6 +137,8 @@ static bool bond_open(struct scene *s)
     struct tunnel_opts o = tunnel_with;
     struct tunnel *t;
 
+    if (s->opts.lanes)
+        o.lanes = s->opts.lanes;
     o.cc = s->opts.cc;
     o.policy = s->opts.policy;
     o.n_more = s->opts.cell->n_wans - 1;

@@ -19,6 +19,7 @@ struct scene_opts {
     uint64_t seed;
     enum quic_cc cc;
     enum bond_policy policy; /* of a bond */
+    unsigned lanes;          /* that a path may have; 0: as many as there can be */
     bool plain;              /* tunnels without the session extension */
     bool placed; /* the traces begin at start_s, the second WAN's 7 s later, and so on, instead of
                   * where the seed draws: as uplinks.py plays them */

@@ -16,7 +16,7 @@ enum { SEEDS_MAX = VERDICT_SEEDS_MAX, WHY_MAX = 600 };
 
 struct options {
     const char *dir, *cells, *loads, *carriers, *json;
-    unsigned seeds, first_seed, start_s;
+    unsigned seeds, first_seed, start_s, lanes;
     struct load_opts load;
     enum quic_cc cc;
     bool plain, list, placed;
@@ -35,8 +35,10 @@ static void usage(void)
     fprintf(stderr,
             "usage: sim-bond [-m LINKS-DIR] [-c CELL,...] [-l LOAD,...] [-k CARRIER,...]\n"
             "                [-n SEEDS] [-f FIRST-SEED] [-s SECONDS] [-o START_S] [-L LATE_MS]\n"
-            "                [-C bbr|cubic] [-x SHARE] [-u] [-p] [-T] [-j JSON-FILE] [-a]\n"
+            "                [-C bbr|cubic] [-N LANES] [-x SHARE] [-u] [-p] [-T] [-j JSON-FILE]\n"
+            "                [-a]\n"
             "  -o  flows begin so many seconds into the traces, not where the seed says\n"
+            "  -N  lanes that a path may have (16)\n"
             "  -x  fail when a bond's median is less than that of the best line alone\n"
             "  -u  upwards (edge to hub)   -p  plain tunnels (RFC 9484 alone)\n"
             "  -T  TCP without TSO         -a  only list cells, loads and carriers\n");
@@ -51,7 +53,7 @@ static bool parse_options(int argc, char **argv, struct options *o)
                           .first_seed = 1,
                           .load = {.seconds = 30, .late_ms = 150},
                           .cc = QUIC_CC_BBR};
-    while ((c = getopt(argc, argv, "m:c:l:k:n:f:s:o:L:C:x:upTj:a")) != -1) {
+    while ((c = getopt(argc, argv, "m:c:l:k:n:f:s:o:L:C:N:x:upTj:a")) != -1) {
         switch (c) {
         case 'm':
             o->dir = optarg;
@@ -86,6 +88,9 @@ static bool parse_options(int argc, char **argv, struct options *o)
             break;
         case 'x':
             o->least = strtod(optarg, NULL);
+            break;
+        case 'N':
+            o->lanes = (unsigned)strtoul(optarg, NULL, 10);
             break;
         case 'u':
             o->load.up = true;
@@ -132,8 +137,14 @@ static void run_row(const struct options *o, const struct cell *cell, const stru
     ret->link = only == ALL_WANS ? "all" : cell->link[only];
     ret->wan = only == ALL_WANS ? 0 : only + 1;
     for (unsigned i = 0; i < o->seeds; i++) {
-        struct scene_opts so = {
-            .cell = cell, .only = only, .seed = o->first_seed + i, .cc = o->cc, .plain = o->plain};
+        struct scene_opts so = {.cell = cell,
+                                .only = only,
+                                .seed = o->first_seed + i,
+                                .cc = o->cc,
+                                .lanes = o->lanes,
+                                .plain = o->plain,
+                                .placed = o->placed,
+                                .start_s = (int)o->start_s};
 
         ret->run[i] = load_run(&so, k, &o->load);
     }

@@ -397,8 +397,9 @@ static bool judge(struct fq *q, struct fq_flow *f, struct pkt *pkt, uint64_t now
 {
     bool super = pkt->gso != PKT_GSO_NONE;
     uint32_t first = super ? segment_payload(pkt) : pkt->len;
+    struct fq_codel_law law = {q->target_ns + q->more_ns, q->slow_ns};
 
-    if (!fq_codel_on_packet(&f->codel, now_ns, now_ns - pkt->queued_ns, q->target_ns + q->more_ns,
+    if (!fq_codel_on_packet(&f->codel, now_ns, now_ns - pkt->queued_ns, &law,
                             f->bytes - first <= FQ_QUANTUM))
         return true;
     if (super) {

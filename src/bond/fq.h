@@ -121,8 +121,9 @@ struct fq {
      * each, and whether it has just begun to send; NULL: all. */
     bool (*mine)(void *user, const struct pkt *first, bool sparse);
     void *mine_user;
-    uint64_t
-        more_ns; /* above the target, for the caller to set: what waiting for a path is worth */
+    /* For the caller to set: above the target, what waiting for a path is worth; and how much
+     * slower CoDel is where a path varies (struct fq_codel_law). */
+    uint64_t more_ns, slow_ns;
     uint64_t drain_since_ns; /* start of the measurement, 0 = none: the queue was empty */
     uint64_t drain_bytes;    /* popped since */
     uint64_t drain_rate;     /* bytes per second, 0 = not known */

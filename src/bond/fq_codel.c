@@ -16,27 +16,29 @@ static uint64_t isqrt(uint64_t v)
 }
 
 /* interval / sqrt(count) after `from` (RFC 8289, 5.6). */
-static uint64_t next_drop(uint64_t from_ns, uint32_t count)
+static uint64_t next_drop(const struct fq_codel_law *law, uint64_t from_ns, uint32_t count)
 {
-    return from_ns + isqrt(FQ_CODEL_INTERVAL_NS * FQ_CODEL_INTERVAL_NS / count);
+    uint64_t interval_ns = FQ_CODEL_INTERVAL_NS + law->slow_ns;
+
+    return from_ns + isqrt(interval_ns * interval_ns / count);
 }
 
 /* Whether the wait has been above the target for long. */
-static bool is_standing(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns, uint64_t target_ns,
-                        bool last)
+static bool is_standing(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns,
+                        const struct fq_codel_law *law, bool last)
 {
-    if (wait_ns < target_ns || last) {
+    if (wait_ns < law->target_ns || last) {
         c->first_above_ns = 0;
         return false;
     }
     if (!c->first_above_ns) {
-        c->first_above_ns = now_ns + FQ_CODEL_STANDING_NS;
+        c->first_above_ns = now_ns + FQ_CODEL_STANDING_NS + law->slow_ns;
         return false;
     }
     return now_ns >= c->first_above_ns;
 }
 
-static void begin(struct fq_codel *c, uint64_t now_ns)
+static void begin(struct fq_codel *c, const struct fq_codel_law *law, uint64_t now_ns)
 {
     uint32_t since = c->count - c->last_count;
     bool soon = c->next_ns && now_ns < c->next_ns + RESUME_INTERVALS * FQ_CODEL_INTERVAL_NS;
@@ -44,25 +46,25 @@ static void begin(struct fq_codel *c, uint64_t now_ns)
     c->dropping = true;
     c->count = since > 1 && soon ? since : 1;
     c->last_count = c->count;
-    c->next_ns = next_drop(now_ns, c->count);
+    c->next_ns = next_drop(law, now_ns, c->count);
 }
 
-bool fq_codel_on_packet(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns, uint64_t target_ns,
-                        bool last)
+bool fq_codel_on_packet(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns,
+                        const struct fq_codel_law *law, bool last)
 {
-    if (!is_standing(c, now_ns, wait_ns, target_ns, last)) {
+    if (!is_standing(c, now_ns, wait_ns, law, last)) {
         c->dropping = false;
         return false;
     }
     if (!c->dropping) {
-        begin(c, now_ns);
+        begin(c, law, now_ns);
         return true;
     }
     if (now_ns < c->next_ns)
         return false;
     if (c->count < UINT32_MAX)
         c->count++;
-    c->next_ns = next_drop(c->next_ns, c->count);
+    c->next_ns = next_drop(law, c->next_ns, c->count);
     return true;
 }
 

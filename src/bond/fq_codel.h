@@ -19,6 +19,10 @@
  * Mbit/s and 60 ms with one TCP flow: 0.56 of the line with 100 ms, 0.86 with 300 ms, and the
  * others wait no longer, because they have their own queues (doc/decisions/0004).
  *
+ * Where the path below varies, a drop takes longer to tell (a round trip with the queues of a
+ * fade), and what waits in a fade is what the link needs when it is fast again: the caller says how
+ * much slower both times and how much higher the target is to be.
+ *
  * Pure: no packet, no clock. All times are absolute nanoseconds of the caller's clock; 0 is
  * "never", so that the clock must not start there. */
 #ifndef BOND_FQ_CODEL_H
@@ -45,10 +49,16 @@ struct fq_codel {
     bool dropping;
 };
 
+/* What it goes by: the target, and how much longer than usual a queue may stand and a drop takes to
+ * tell, because the path's round trip goes far up and down. */
+struct fq_codel_law {
+    uint64_t target_ns, slow_ns;
+};
+
 /* A packet leaves the flow after wait_ns; `last` says that no more than a packet's worth of bytes
  * remains behind it. Returns true when this packet is to be dropped or marked. */
-bool fq_codel_on_packet(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns, uint64_t target_ns,
-                        bool last);
+bool fq_codel_on_packet(struct fq_codel *c, uint64_t now_ns, uint64_t wait_ns,
+                        const struct fq_codel_law *law, bool last);
 
 /* The flow has run empty. */
 void fq_codel_on_empty(struct fq_codel *c);

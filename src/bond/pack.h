@@ -154,6 +154,7 @@ struct pack_lane {
     struct pack_lane *next;      /* of those that are up */
     uint64_t rtt_ns, rtt_var_ns; /* smoothed; 0: not known */
     uint64_t rtt_min_ns;         /* the least; 0: not known */
+    uint64_t vary_ns;            /* what queue its path keeps because it varies */
     uint64_t rtt_due_ns;         /* when to measure again */
     uint64_t stamp_ns;           /* when the next datagram bears a timestamp */
     uint64_t extra_ns;    /* how much longer it takes than the fastest one, as far as known */

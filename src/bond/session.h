@@ -275,9 +275,10 @@ void session_lane_rtt(struct session *s, struct pack_lane *lane, uint64_t now_ns
                       uint64_t var_ns);
 
 /* The lane's least round trip, and what its path delivers in a second when it is full, in bytes; 0:
- * not known. */
-void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns,
-                      uint64_t rate);
+ * not known; and how much more queue than a steady one the path keeps because it varies: as much
+ * longer packets may wait before CoDel takes that for too many. */
+void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns, uint64_t rate,
+                      uint64_t vary_ns);
 
 /* How many datagrams of the lane's path have been acknowledged and lost, ever. */
 void session_path_fate(struct session *s, const struct pack_lane *lane, uint64_t now_ns,

@@ -12,6 +12,13 @@
 /* What CoDel may let wait longer, because a slower path is worth waiting for as long. */
 #define MORE_MAX_NS (100 * NS_PER_MS)
 
+/* Where a path varies, what waits when it is slow is what it needs when it is fast: there CoDel
+ * lets wait longer, and waits longer itself for what comes of a drop, by so many times the queue
+ * that the path keeps because of it. */
+enum { VARY_MORE = 4, VARY_SLOW = 8 };
+#define VARY_MORE_MAX_NS (250 * NS_PER_MS)
+#define VARY_SLOW_MAX_NS (500 * NS_PER_MS)
+
 /* How often the lanes of several paths are looked at while they carry. */
 #define WATCH_NS (10 * NS_PER_MS)
 
@@ -56,6 +63,7 @@ static uint16_t in_use(const struct session *s)
 bool session_paths_update(struct session *s)
 {
     struct pack *p = s->pack;
+    uint64_t vary_ns = 0;
     bool changed = false;
     uint16_t now;
 
@@ -66,7 +74,11 @@ bool session_paths_update(struct session *s)
     for (unsigned i = 0; p->copies && i < SCHED_PATHS; i++)
         if (!(now >> i & 1))
             pack_copies_drop(p, i);
-    s->queue.more_ns = MIN(p->sched[CLASS_TCP].difference_ns, MORE_MAX_NS);
+    for (const struct pack_lane *l = p->lanes; l; l = l->next)
+        vary_ns = MAX(vary_ns, l->vary_ns);
+    s->queue.more_ns = MAX(MIN(p->sched[CLASS_TCP].difference_ns, MORE_MAX_NS),
+                           MIN(VARY_MORE * vary_ns, VARY_MORE_MAX_NS));
+    s->queue.slow_ns = MIN(VARY_SLOW * vary_ns, VARY_SLOW_MAX_NS);
     return changed;
 }
 
@@ -315,9 +327,11 @@ bool session_path_in_use(const struct session *s, unsigned path)
     return s->pack && in_use(s) >> path & 1;
 }
 
-void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns, uint64_t rate)
+void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns, uint64_t rate,
+                      uint64_t vary_ns)
 {
     lane->rtt_min_ns = rtt_min_ns;
+    lane->vary_ns = vary_ns;
     if (s->pack)
         s->pack->path[pack_lane_path(lane->number)].rate = rate;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "quic/bound_ring.h"
 
 #define START_WINDOW (32 * (uint64_t)BOUND_PACKET_BYTES)
 #define LEAST_WINDOW (4 * (uint64_t)BOUND_PACKET_BYTES)
@@ -13,13 +14,22 @@
 #define TEST_MOST_NS (8 * NS_PER_S)
 #define STICKY_NS (20 * NS_PER_S) /* competing again so soon: leave with more care */
 
-enum { BAD_ROUNDS = 4, CALM_ROUNDS = 4, QUEUE_PACKETS = 2, MAX_NEED = 4, UNMOVED_SHARE = 8 };
+enum {
+    BAD_ROUNDS = 4,
+    CALM_ROUNDS = 4,
+    QUEUE_PACKETS = 2,
+    MAX_NEED = 4,
+    UNMOVED_SHARE = 8,
+    UNCLEAR_MOST = 3
+};
 
 #define SHORT_NS (2 * NS_PER_MS)         /* a path with so short a round trip needs lanes */
 static const double short_loss = 0.0005; /* only where so many packets get lost */
 
 static const double drain_share = 0.9, test_share = 0.6; /* of the bandwidth-delay product */
 static const double fall_share = 0.7, shrink_most = 0.7, grow_most = 0.5, excess_shrink = 0.85;
+static const double filled = 1.5; /* STARTUP: a round has less than so many times the last one */
+static const double unused_most = 0.25; /* of a full round's window, on average over its time */
 static const double cubic_c = 0.4, cubic_alpha = 0.53; /* RFC 9438: C, alpha for beta 0.7 */
 static const double compete_flows = 3, compete_share = 0.42, compete_beta = 1 - 0.3 / 3;
 
@@ -33,69 +43,15 @@ static uint64_t base_of(const struct bound *b)
     return MIN(b->base_ns[0], b->base_ns[1]);
 }
 
-/* --- the ring of what is in flight ------------------------------------------------------ */
-
-static struct bound_sent *slot(const struct bound *b, uint64_t number)
-{
-    return &b->sent[number & (b->cap - 1)];
-}
-
-static void resize(struct bound *b, size_t cap)
-{
-    struct bound_sent *ring = calloc(cap, sizeof(*ring));
-
-    if (!ring)
-        return;
-    for (uint64_t i = b->first; i < b->end; i++)
-        ring[i & (cap - 1)] = *slot(b, i);
-    free(b->sent);
-    b->sent = ring;
-    b->cap = cap;
-}
-
-/* A bulk transfer that pauses keeps its ring; when less was used since, it is given back. */
-static void ring_emptied(struct bound *b)
-{
-    if (b->cap > BOUND_RING_MIN && b->used <= b->cap / 4)
-        resize(b, BOUND_RING_MIN);
-    b->used = 0;
-}
-
-static void leave(struct bound *b, struct bound_sent *s)
-{
-    b->in_flight -= s->bytes;
-    b->left += s->bytes;
-    s->bytes = 0;
-    while (b->first < b->end && !slot(b, b->first)->bytes)
-        b->first++;
-    if (b->first == b->end)
-        ring_emptied(b);
-}
-
-static struct bound_sent *find(struct bound *b, uint64_t number)
-{
-    struct bound_sent *s;
-
-    if (number < b->first || number >= b->end)
-        return NULL;
-    s = slot(b, number);
-    return s->bytes ? s : NULL;
-}
-
-static void write_off(struct bound *b, uint64_t now_ns)
-{
-    uint64_t age_ns = 4 * b->rtt_ns + 300 * NS_PER_MS;
-
-    while (b->first < b->end && slot(b, b->first)->sent_ns + age_ns <= now_ns)
-        leave(b, slot(b, b->first));
-}
-
 /* --- rounds and drains ------------------------------------------------------------------ */
 
 static void begin_round(struct bound *b, uint64_t now_ns)
 {
-    b->round = (struct bound_round){
-        .end = b->end, .since_ns = now_ns, .left = b->left, .rtt_min_ns = UINT64_MAX};
+    b->round = (struct bound_round){.end = b->end,
+                                    .since_ns = now_ns,
+                                    .left = b->left,
+                                    .rtt_min_ns = UINT64_MAX,
+                                    .full = b->in_flight + 4 * BOUND_PACKET_BYTES >= b->window};
 }
 
 static void begin_drain(struct bound *b, double share, uint64_t restore)
@@ -110,6 +66,7 @@ static void begin_drain(struct bound *b, double share, uint64_t restore)
         .before_rtt_ns = b->round.rtt_min_ns,
         .ended_ns = b->drain.ended_ns,
     };
+    bound_vary_on_drain(&b->vary);
 }
 
 static void renew_base(struct bound *b, uint64_t now_ns)
@@ -119,12 +76,42 @@ static void renew_base(struct bound *b, uint64_t now_ns)
     b->base_since_ns = now_ns;
 }
 
-/* The queue that is allowed: on a slow link at least a few packets. */
-static uint64_t allowed_ns(const struct bound *b)
+/* How long the link takes for a few packets. */
+static uint64_t packets_ns(const struct bound *b)
 {
     double packets = b->rate > 0 ? QUEUE_PACKETS * BOUND_PACKET_BYTES * 1e9 / b->rate : 0;
 
-    return MAX(b->queue_ns, (uint64_t)MIN(packets, 50e6));
+    return (uint64_t)MIN(packets, 50e6);
+}
+
+/* The queue that a steady link may have: a slow one at least a few packets. */
+static uint64_t steady_ns(const struct bound *b)
+{
+    return MAX(b->queue_ns, packets_ns(b));
+}
+
+/* On a slow link round trips differ by the packets before one. */
+static uint64_t jitter_ns(const struct bound *b)
+{
+    return packets_ns(b) < b->queue_ns ? bound_vary_jitter_ns(&b->vary, b->queue_ns / 2) : 0;
+}
+
+/* How far the least round trip may be above the base. */
+static uint64_t allowed_ns(const struct bound *b)
+{
+    return steady_ns(b) + b->vary.extra_ns + jitter_ns(b);
+}
+
+/* The window that makes it so. */
+static double fitting(const struct bound *b)
+{
+    return b->rate * seconds(base_of(b) + allowed_ns(b) + jitter_ns(b));
+}
+
+/* Whether what a foreign queue would look like is what the path does by itself. */
+static bool varies(const struct bound *b)
+{
+    return b->vary.extra_ns + jitter_ns(b) > b->queue_ns / 2;
 }
 
 /* --- competing -------------------------------------------------------------------------- */
@@ -164,7 +151,7 @@ static void enter_compete(struct bound *b, uint64_t now_ns, uint64_t window)
 static void leave_compete(struct bound *b, uint64_t now_ns)
 {
     b->mode = BOUND_DELAY;
-    b->target = (uint64_t)(b->rate * seconds(base_of(b) + b->queue_ns));
+    b->target = (uint64_t)fitting(b);
     b->compete.left_ns = now_ns;
     b->bad_rounds = b->falls = b->grow_steps = 0;
     b->high = 0;
@@ -279,6 +266,8 @@ static void watch(struct bound *b, uint64_t now_ns, bool bad)
     }
     if (b->bad_rounds >= BAD_ROUNDS) {
         begin_drain(b, fall_share, b->bad_window);
+    } else if ((double)b->window < fall_share * b->high && varies(b)) {
+        b->high = (double)b->window; /* as it does there */
     } else if ((double)b->window < fall_share * b->high) {
         b->falls++;
         begin_drain(b, fall_share,
@@ -291,15 +280,17 @@ static void watch(struct bound *b, uint64_t now_ns, bool bad)
 
 /* On a slow link the least round trip of the dozen packets of a round may well be a small packet's
  * that met no other. There a window that by our rate makes twice the queue is not raised. */
-static bool is_large(const struct bound *b, uint64_t allowed)
+static bool is_large(const struct bound *b)
 {
-    return allowed > b->queue_ns && (double)b->window > b->rate * seconds(base_of(b) + 2 * allowed);
+    return steady_ns(b) > b->queue_ns &&
+           (double)b->window > fitting(b) + b->rate * seconds(allowed_ns(b));
 }
 
 static void delay_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns, double lost)
 {
     uint64_t allowed = allowed_ns(b);
-    double want = b->rate * seconds(base_of(b) + allowed);
+    double want = fitting(b);
+    enum bound_advice advice = BOUND_STAY;
     bool excess =
         lost > MIN(2 * b->loss, 0.06) + 0.04 && b->round.lost > 4 * (uint64_t)BOUND_PACKET_BYTES;
 
@@ -312,21 +303,29 @@ static void delay_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns, dou
             renew_base(b, now_ns);
         b->target = MAX(b->target, (uint64_t)want);
         b->grew = false;
+        bound_vary_try_not(&b->vary);
         return;
     }
+    if (queue_ns < allowed / 2)
+        bound_vary_try_not(&b->vary);
+    else if (!excess && b->round.limited)
+        advice = bound_vary_try(&b->vary, b->rate, b->round.rtt_sum_ns / b->round.samples);
     if (excess) {
         b->target = (uint64_t)(excess_shrink * (double)b->window);
         b->grew = true; /* wait a round */
         b->grow_steps = 0;
-    } else if (queue_ns < allowed / 2 && is_large(b, allowed)) {
+    } else if (queue_ns < allowed / 2 && is_large(b)) {
         b->grew = false;
     } else if (queue_ns < allowed / 2) {
         grow(b, want, allowed);
-    } else {
+    } else if (advice == BOUND_STAY) {
         settle(b, want, queue_ns > 2 * allowed);
+    } else if (advice == BOUND_TRY) {
+        b->grew = false;
+        b->target = (uint64_t)(BOUND_TRY_SHARE * (double)b->window);
     }
     b->window = MIN(b->window, b->target);
-    watch(b, now_ns, queue_ns > 2 * allowed + base_of(b) / 16);
+    watch(b, now_ns, advice == BOUND_STAY && queue_ns > 2 * allowed + base_of(b) / 16);
 }
 
 static void leave_startup(struct bound *b, double window)
@@ -359,7 +358,8 @@ static void end_drain(struct bound *b, uint64_t now_ns, uint64_t queue_ns)
                            ? d->before_rtt_ns - b->round.rtt_min_ns
                            : 0;
 
-    if (!empty && unmoved(b, fell_ns)) {
+    b->unclear = empty ? 0 : b->unclear + 1;
+    if (!empty && (!varies(b) || b->unclear > UNCLEAR_MOST) && unmoved(b, fell_ns)) {
         b->base_ns[0] = b->base_ns[1] = b->round.rtt_min_ns;
         empty = true;
     } else if (fell_ns > 3 * NS_PER_MS && d->before_bytes > d->window + 8 * BOUND_PACKET_BYTES) {
@@ -380,6 +380,8 @@ static void end_drain(struct bound *b, uint64_t now_ns, uint64_t queue_ns)
             c->empty = 0;
             c->test_ns = MIN(2 * c->test_ns, TEST_MOST_NS);
         }
+    } else if (varies(b) && !empty) {
+        b->base_since_ns = now_ns; /* it stays */
     } else if (!empty || b->falls >= falls_needed(b, now_ns)) {
         enter_compete(b, now_ns, d->restore);
     } else {
@@ -387,24 +389,69 @@ static void end_drain(struct bound *b, uint64_t now_ns, uint64_t queue_ns)
     }
 }
 
+/* The time since the last event counts with what was in flight then. */
+static void account(struct bound *b, uint64_t now_ns)
+{
+    double unused = (double)b->window - (double)b->in_flight;
+
+    if (unused > 0)
+        b->round.unused += unused * seconds(now_ns - b->event_ns);
+    b->event_ns = now_ns;
+}
+
+/* The window, and nothing else, kept the sender back, from the begin of the round to its end. What
+ * a sender does that pauses, its bursts, is not the path's doing. */
+static bool was_full(const struct bound *b, uint64_t now_ns)
+{
+    const struct bound_round *r = &b->round;
+
+    return r->full && r->limited &&
+           r->unused < unused_most * (double)b->window * seconds(now_ns - r->since_ns);
+}
+
+static void learn(struct bound *b, uint64_t now_ns, uint64_t queue_ns)
+{
+    const struct bound_round *r = &b->round;
+
+    if (b->steady)
+        return;
+    bound_vary_on_round(&b->vary, &(struct bound_vary_round){
+                                      .rate = b->rate,
+                                      .window = b->window,
+                                      .base_ns = base_of(b),
+                                      .queue_ns = queue_ns,
+                                      .allowed_ns = allowed_ns(b),
+                                      .mean_ns = r->rtt_sum_ns / r->samples - r->rtt_min_ns,
+                                      .full = was_full(b, now_ns),
+                                  });
+}
+
 static void end_round(struct bound *b, uint64_t now_ns)
 {
     const struct bound_round *r = &b->round;
     double left = (double)MAX(b->left - r->left, 1u), lost = (double)r->lost / left;
     uint64_t queue_ns = r->rtt_min_ns - base_of(b);
+    double before;
 
     if (b->drain.phase == BOUND_DRAIN_MEASURING) {
         end_drain(b, now_ns, queue_ns);
     } else if (b->drain.phase == BOUND_DRAIN_NONE) {
+        before = b->rate;
         b->rate = left / seconds(MAX(now_ns - r->since_ns, NS_PER_US));
         b->best = MAX(b->rate, r->limited ? (3 * b->best + b->rate) / 4 : b->best);
-        if (b->mode == BOUND_DELAY)
+        if (b->mode != BOUND_STARTUP)
+            learn(b, now_ns, queue_ns);
+        if (b->mode == BOUND_COMPETE && varies(b))
+            leave_compete(b, now_ns);
+        if (b->mode == BOUND_DELAY) {
             delay_round(b, now_ns, queue_ns, lost);
-        else if (b->mode == BOUND_COMPETE)
+        } else if (b->mode == BOUND_COMPETE) {
             compete_round(b, now_ns, queue_ns);
-        else if ((r->limited || 2 * left > (double)b->window) &&
-                 (queue_ns > b->queue_ns / 2 + base_of(b) / 16 || lost > 0.125))
-            leave_startup(b, b->rate * seconds(base_of(b) + allowed_ns(b)));
+        } else if ((r->limited || 2 * left > (double)b->window) &&
+                   ((queue_ns > b->queue_ns / 2 + base_of(b) / 16 && b->rate < filled * before) ||
+                    lost > 0.125)) {
+            leave_startup(b, fitting(b));
+        }
     }
     b->target = MAX(b->target, LEAST_WINDOW);
     b->window = MAX(b->window, LEAST_WINDOW);
@@ -425,6 +472,7 @@ static void forget(struct bound *b)
     b->grew = false;
     b->drain = (struct bound_drain){0};
     b->compete = (struct bound_compete){0};
+    b->vary = (struct bound_vary){0};
 }
 
 void bound_init(struct bound *b)
@@ -448,13 +496,20 @@ void bound_set(struct bound *b, bool on, uint64_t queue_ns)
     b->queue_ns = queue_ns ? queue_ns : BOUND_QUEUE_NS;
 }
 
+void bound_set_steady(struct bound *b, bool steady)
+{
+    if (steady && !b->steady)
+        b->vary = (struct bound_vary){0};
+    b->steady = steady;
+}
+
 bool bound_may_send(struct bound *b, uint64_t now_ns, unsigned packets)
 {
     uint64_t window = b->window, more = (packets - 1) * (uint64_t)BOUND_PACKET_BYTES;
 
     if (!b->on)
         return true;
-    write_off(b, now_ns);
+    bound_ring_write_off(b, now_ns);
     if (b->drain.phase != BOUND_DRAIN_NONE)
         window = MIN(window, b->drain.window);
     if ((b->in_flight + more < window && b->end - b->first < BOUND_RING_MAX) || !b->in_flight)
@@ -467,6 +522,7 @@ void bound_on_sent(struct bound *b, uint64_t now_ns, uint64_t number, size_t byt
 {
     if (!b->on)
         return;
+    account(b, now_ns);
     if (b->first == b->end)
         b->first = b->end = number;
     if (!b->in_flight) {
@@ -477,19 +533,7 @@ void bound_on_sent(struct bound *b, uint64_t now_ns, uint64_t number, size_t byt
     }
     if (number < b->end || number - b->first >= BOUND_RING_MAX)
         return;
-    while (number - b->first >= b->cap) {
-        size_t cap = b->cap;
-
-        resize(b, cap ? 2 * cap : BOUND_RING_MIN);
-        if (b->cap == cap)
-            return; /* no memory: it flies uncounted */
-    }
-    for (uint64_t i = b->end; i < number; i++)
-        slot(b, i)->bytes = 0;
-    *slot(b, number) = (struct bound_sent){now_ns, (uint32_t)bytes, lane};
-    b->end = number + 1;
-    b->used = MAX(b->used, (size_t)(b->end - b->first));
-    b->in_flight += bytes;
+    bound_ring_add(b, number, &(struct bound_sent){now_ns, (uint32_t)bytes, lane});
 }
 
 /* The window follows its target as packets leave, so that growth comes as a faster stream and
@@ -506,7 +550,7 @@ static void follow(struct bound *b, uint64_t bytes)
 
 void bound_on_acked(struct bound *b, uint64_t now_ns, uint64_t number)
 {
-    struct bound_sent *s = find(b, number);
+    struct bound_sent *s = bound_ring_find(b, number);
     uint64_t rtt_ns, bytes;
 
     if (!s)
@@ -518,11 +562,13 @@ void bound_on_acked(struct bound *b, uint64_t now_ns, uint64_t number)
     b->base_ns[0] = MIN(b->base_ns[0], rtt_ns);
     b->rtt_ns = b->rtt_ns ? b->rtt_ns - b->rtt_ns / 64 + rtt_ns / 64 : rtt_ns;
     b->round.rtt_min_ns = MIN(b->round.rtt_min_ns, rtt_ns);
+    b->round.rtt_sum_ns += rtt_ns;
     b->round.samples++;
-    leave(b, s);
+    account(b, now_ns);
+    bound_ring_leave(b, s);
     follow(b, bytes);
     if (b->mode == BOUND_STARTUP && b->round.limited && b->round.samples == 8 &&
-        b->round.rtt_min_ns > base_of(b) + b->queue_ns + base_of(b) / 8)
+        b->round.rtt_min_ns > base_of(b) + 2 * b->queue_ns + base_of(b) / 4)
         leave_startup(b, (double)b->window / 2);
     if (b->drain.phase == BOUND_DRAIN_FALLING && b->in_flight <= b->drain.window) {
         b->drain.phase = BOUND_DRAIN_MEASURING;
@@ -534,22 +580,24 @@ void bound_on_acked(struct bound *b, uint64_t now_ns, uint64_t number)
 
 void bound_on_lost(struct bound *b, uint64_t now_ns, uint64_t number)
 {
-    struct bound_sent *s = find(b, number);
+    struct bound_sent *s = bound_ring_find(b, number);
 
     if (!s)
         return;
     if (number >= b->compete.recovery_end)
         b->round.lost += s->bytes;
-    leave(b, s);
+    account(b, now_ns);
+    bound_ring_leave(b, s);
 }
 
 void bound_on_lane_down(struct bound *b, uint32_t lane)
 {
-    uint64_t end = b->end;
+    bound_ring_leave_lane(b, lane);
+}
 
-    for (uint64_t i = b->first; i < end; i++)
-        if (slot(b, i)->bytes && slot(b, i)->lane == lane)
-            leave(b, slot(b, i));
+uint64_t bound_vary_ns(const struct bound *b)
+{
+    return b->on ? b->vary.extra_ns + 2 * jitter_ns(b) : 0;
 }
 
 unsigned bound_lanes_wanted(const struct bound *b, uint64_t now_ns)

@@ -39,6 +39,12 @@
  * queue that does not become shorter when we send less is none: the way has become longer, or
  * jitters, and base is taken anew.
  *
+ * A path that varies, by fading or by jitter, needs more queue to be in use, and is not taken for
+ * one that somebody else fills: there the queue allowed is longer, as bound_vary.h has it, nothing
+ * is concluded from falls of the window, and COMPETE is left. STARTUP ends when a queue shows and a
+ * round delivers less than one and a half times as much as the last one, so that jitter does not
+ * end it.
+ *
  * Rounds in which the sender had nothing more to send say nothing and change nothing, unless it
  * used most of the window and a queue was seen. On links so slow that two packets are the queue
  * allowed the window does not grow while it makes twice that queue by our rate.
@@ -59,6 +65,7 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "quic/bound_vary.h"
 
 enum {
     BOUND_RING_MIN = 64, /* packets; powers of two */
@@ -83,8 +90,11 @@ struct bound_round {
     uint64_t since_ns;
     uint64_t left, lost; /* `left` of the bound at its begin; bytes lost in it */
     uint64_t rtt_min_ns; /* UINT64_MAX: no sample */
+    uint64_t rtt_sum_ns;
     unsigned samples;
-    bool limited; /* the window kept something from being sent */
+    double unused; /* bytes of the window times seconds for which they were */
+    bool full;     /* it began with the window used up */
+    bool limited;  /* the window kept something from being sent */
 };
 
 enum bound_drain_phase { BOUND_DRAIN_NONE, BOUND_DRAIN_FALLING, BOUND_DRAIN_MEASURING };
@@ -109,6 +119,7 @@ struct bound_compete {
 
 struct bound {
     bool on;
+    bool steady; /* it keeps no more queue than on a steady path, whatever the path does */
     uint64_t queue_ns;
     enum bound_mode mode;
     uint64_t window, target; /* bytes; the window moves to the target as packets leave */
@@ -121,7 +132,10 @@ struct bound {
     double best;       /* the rate when it was last limited, or a higher one since */
     double loss;       /* smoothed share of lost bytes, while in DELAY */
     struct bound_round round;
+    uint64_t event_ns; /* when something last was sent, or left */
     struct bound_drain drain;
+    unsigned unclear; /* drains in a row that did not find the queue empty */
+    struct bound_vary vary;
 
     /* DELAY */
     unsigned bad_rounds; /* in a row with more than twice the queue allowed */
@@ -144,6 +158,11 @@ void bound_done(struct bound *b);
 /* Switch it and say how much queue it may keep; 0 = BOUND_QUEUE_NS. */
 void bound_set(struct bound *b, bool on, uint64_t queue_ns);
 
+/* Take the path for a steady one (bound_vary.h), or find out; it does the latter at first. For
+ * paths of which one of several is chosen by how long packets take over it: what one keeps more in
+ * its queue the others would seem to be faster by. */
+void bound_set_steady(struct bound *b, bool steady);
+
 /* True when `packets` more full packets may go into flight (or nothing is in flight). A call that
  * returns false counts as: there was something to send. */
 bool bound_may_send(struct bound *b, uint64_t now_ns, unsigned packets);
@@ -157,6 +176,10 @@ void bound_on_lost(struct bound *b, uint64_t now_ns, uint64_t number);
 
 /* Nothing more will be heard of this lane's packets. */
 void bound_on_lane_down(struct bound *b, uint32_t lane);
+
+/* How much more than a steady path's the queue is that it may keep because it varies; 0 when it is
+ * off. */
+uint64_t bound_vary_ns(const struct bound *b);
 
 /* How many lanes the path should have: one while little is in flight, one for each 32 packets
  * under load, one for each 10 where packets get lost, so that a lane seldom loses two packets in

@@ -410,6 +410,16 @@ void quic_path_fate(const struct quic_path *path, uint64_t *ret_acked, uint64_t 
     *ret_lost = path->dgram_lost;
 }
 
+uint64_t quic_path_vary_ns(const struct quic_path *path)
+{
+    return bound_vary_ns(&path->bound);
+}
+
+void quic_path_set_steady(struct quic_path *path, bool steady)
+{
+    bound_set_steady(&path->bound, steady);
+}
+
 void quic_path_set_bound(struct quic_path *path, bool on, uint64_t queue_ns)
 {
     bound_set(&path->bound, on, queue_ns);

@@ -255,6 +255,14 @@ uint64_t quic_path_rate(const struct quic_path *path);
 /* DATAGRAMs of all its lanes that were acknowledged, and that were lost, since it was made. */
 void quic_path_fate(const struct quic_path *path, uint64_t *ret_acked, uint64_t *ret_lost);
 
+/* How much more queue it keeps than a steady path, because its rate or delay varies (bound_vary.h);
+ * 0 without a bound. */
+uint64_t quic_path_vary_ns(const struct quic_path *path);
+
+/* It keeps no more queue for that, as one of several paths that are compared by how long packets
+ * take (bound_set_steady()). */
+void quic_path_set_steady(struct quic_path *path, bool steady);
+
 /* Limit what the path has in flight by its measured delivery rate and round trip (bound.h), with a
  * queue of queue_ns at most, 0 = the default. Off at first: then congestion control alone decides,
  * which serves a path of one lane better (doc/decisions/0001); a path of several needs it. To be

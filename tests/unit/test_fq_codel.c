@@ -12,6 +12,8 @@
 
 #define MS NS_PER_MS
 #define TARGET FQ_CODEL_TARGET_NS
+
+static const struct fq_codel_law law = {TARGET, 0};
 static const uint64_t T0 = 1000 * NS_PER_S;
 
 /* Packets leave every ms from `from` on (ms since T0), all after the same wait. Returns the number
@@ -22,7 +24,7 @@ static unsigned run(struct fq_codel *c, unsigned from, unsigned to, uint64_t wai
     unsigned n = 0;
 
     for (unsigned t = from; t < to; t++)
-        if (fq_codel_on_packet(c, T0 + t * MS, wait_ns, TARGET, false)) {
+        if (fq_codel_on_packet(c, T0 + t * MS, wait_ns, &law, false)) {
             *ret_last = t;
             n++;
         }
@@ -112,8 +114,8 @@ static void memory_is_long_enough(void **state)
     run(&c, 0, 2000, 20 * MS, &last);
     fq_codel_on_empty(&c);
     for (unsigned t = begin; t < begin + 3000; t++)
-        assert_int_equal(fq_codel_on_packet(&c, T0 + t * MS, 20 * MS, TARGET, false),
-                         fq_codel_on_packet(&fresh, T0 + t * MS, 20 * MS, TARGET, false));
+        assert_int_equal(fq_codel_on_packet(&c, T0 + t * MS, 20 * MS, &law, false),
+                         fq_codel_on_packet(&fresh, T0 + t * MS, 20 * MS, &law, false));
 }
 
 static void the_last_packet_passes(void **state)
@@ -121,7 +123,7 @@ static void the_last_packet_passes(void **state)
     struct fq_codel c = {0};
 
     for (unsigned t = 0; t < 2000; t++)
-        assert_false(fq_codel_on_packet(&c, T0 + t * MS, 500 * MS, TARGET, true));
+        assert_false(fq_codel_on_packet(&c, T0 + t * MS, 500 * MS, &law, true));
 }
 
 static void a_slow_line_has_a_longer_target(void **state)
@@ -129,7 +131,8 @@ static void a_slow_line_has_a_longer_target(void **state)
     struct fq_codel c = {0};
 
     for (unsigned t = 0; t < 2000; t++)
-        assert_false(fq_codel_on_packet(&c, T0 + t * MS, 17 * MS, 18 * MS, false));
+        assert_false(fq_codel_on_packet(&c, T0 + t * MS, 17 * MS,
+                                        &(struct fq_codel_law){18 * MS, 0}, false));
 }
 
 /* --- against RFC 8289, 5.5 and 5.6, as it stands there --------------------------------- */
@@ -201,7 +204,7 @@ static void random_waits(void **state)
             now += (1 + rng_below(&rng, rng_below(&rng, 300) ? 3 : 3000)) * MS;
             wait = rng_below(&rng, 200) ? wait + rng_below(&rng, 3) * MS : rng_below(&rng, 20) * MS;
             wait -= wait ? rng_below(&rng, 2) * MS : 0;
-            bool is = fq_codel_on_packet(&c, now, wait, TARGET, last);
+            bool is = fq_codel_on_packet(&c, now, wait, &law, last);
             bool ought = reference_packet(&r, (int64_t)now, (int64_t)wait, last);
 
             drops += is;
@@ -220,7 +223,7 @@ static void a_flood_without_end(void **state)
 
     assert_true(n > 900000); /* at last each packet */
     c.count = UINT32_MAX;
-    assert_true(fq_codel_on_packet(&c, T0 + 3000000 * MS, NS_PER_S, TARGET, false));
+    assert_true(fq_codel_on_packet(&c, T0 + 3000000 * MS, NS_PER_S, &law, false));
     assert_int_equal(c.count, UINT32_MAX);
 }
 

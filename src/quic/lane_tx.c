@@ -116,6 +116,10 @@ static ssize_t write_probe(struct quic_lane *lane, struct packet *p)
     return TX_NOTHING;
 }
 
+/* A lane that gets no answers sends so much all the same: less is no way to carry anything on a
+ * line that loses much, where many a lane waits in vain for an answer. */
+enum { OVERDUE_BYTES = 3 * 1200 };
+
 /* Whether there is room in the congestion window. A lane that gets no answers keeps half of it
  * free: what it sends is most likely lost, and the probes that show when the way is back need some.
  */
@@ -127,7 +131,7 @@ static bool has_window(struct quic_lane *lane)
     if (!left || !path_lane_is_overdue(lane))
         return left;
     ngtcp2_conn_get_conn_info(lane->conn, &info);
-    return left > info.cwnd / 2;
+    return left > info.cwnd / 2 || info.bytes_in_flight < OVERDUE_BYTES;
 }
 
 /* True when the lane may put one more datagram into flight: nothing is wrong with it, and its own

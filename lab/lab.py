@@ -38,7 +38,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 STATE = pathlib.Path("/run/mpquic-lab")
 LINKS = ROOT / "lab" / "links"  # lines that change with time; see the README there
 
-# Links as they are met: commands to the emulator. up = from the edge, down = to the edge.
+# Links as they are met: commands to the emulator. up = from the edge, down = to the edge. A WAN whose
+# profile is WIRE has no emulator: frames of any size pass as the kernel hands them over.
+WIRE = "wire"
 PROFILES = {
     "bare": [],
     "fibre": ["set down rate=100m delay=4ms jitter=300us queue=30ms",
@@ -172,6 +174,10 @@ class Lab:
     def each_lan(self):
         return range(1, self.lans + 1)
 
+    def emulated(self):
+        """The WANs that have an emulator."""
+        return [i for i in self.each_wan() if self.profiles[i - 1] != WIRE]
+
     def ns(self, node):
         return self.prefix + node
 
@@ -281,9 +287,10 @@ class Lab:
         run("ip", "-batch", "-", input="".join(lines))
         # The emulator sees frames as they are on a wire: no checksum or segmentation is left to
         # a device that is not there.
-        for node, interfaces in (("edge", [self.wan_interface(i) for i in self.each_wan()]),
-                                 ("air", [f"{p}{i}" for i in self.each_wan() for p in "ab"]),
-                                 *((f"wan{i}", ["eth0"]) for i in self.each_wan())):
+        emulated = self.emulated()
+        for node, interfaces in (("edge", [self.wan_interface(i) for i in emulated]),
+                                 ("air", [f"{p}{i}" for i in emulated for p in "ab"]),
+                                 *((f"wan{i}", ["eth0"]) for i in emulated)):
             script = "".join(f"ethtool -K {d} tx off tso off gso off gro off >/dev/null\n"
                              for d in interfaces)
             self.exec(node, "sh", "-e", input=script)
@@ -336,10 +343,14 @@ class Lab:
         emulator = self.build / "lab" / "wanemu"
         if not emulator.exists():
             raise LabError(f"{emulator} is missing: make build")
-        for i in self.each_wan():
+        for i in set(self.each_wan()) - set(self.emulated()):
+            run("ip", "-n", self.ns("air"), "-batch", "-", input=(
+                f"link add w{i} type bridge mcast_snooping 0\nlink set a{i} master w{i}\n"
+                f"link set b{i} master w{i}\nlink set w{i} up\n"))
+        for i in self.emulated():
             self.popen("air", emulator, "-s", i, "-c", self.state / f"wan{i}.sock", f"a{i}", f"b{i}",
                        *PROFILES[self.profiles[i - 1]], log=self.state / f"wan{i}.log")
-        for i in self.each_wan():
+        for i in self.emulated():
             wait_until(self.wan(i).alive, 10, f"the emulator of WAN {i}")
 
     # ---- routes into tunnels ----

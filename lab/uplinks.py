@@ -47,6 +47,17 @@ def play(lab, links, start=0):
         lab.wan(i).play(link, start + 7 * (i - 1))
 
 
+def shape(lab, rates):
+    """Let WAN 1, 2, ... carry so many Mbit/s in each direction, by a token bucket at a router hop, where
+    its loss is not hidden from the sender by backpressure; 0: as much as there is."""
+    for i, rate in enumerate(rates, 1):
+        for node, interface in (("core", f"wan{i}"), (f"wan{i}", "eth1")):
+            lab.exec(node, "tc", "qdisc", "del", "dev", interface, "root", check=False)
+            if rate:
+                lab.exec(node, "tc", "qdisc", "add", "dev", interface, "root", "tbf", "rate",
+                         f"{rate}mbit", "burst", 250 * rate, "latency", "20ms")
+
+
 def has_mptcp(lab):
     said = lab.exec("edge", "sysctl", "-n", "net.mptcp.enabled", check=False).stdout.strip()
     return said == "1"
@@ -64,7 +75,7 @@ def mptcp(lab, wans=None):
 
 def disturbance(lab, wans):
     """Why what was measured over these WANs since their reset() says nothing; None when it does."""
-    for i in wans:
+    for i in set(wans) & set(lab.emulated()):
         seen = lab.wan(i).get()
         for name in ("up", "down"):
             d = seen[name]

@@ -35,9 +35,14 @@ unsigned nearest_distance(const char *a, const char *b)
 void nearest_offer(struct nearest *n, const char *candidate)
 {
     size_t len = strnlen(n->word, WORD_MAX + 1);
+    size_t other = strnlen(candidate, WORD_MAX + 1);
     unsigned limit = len <= 3 ? 1 : (unsigned)MAX(len / 3, 2);
-    unsigned d = nearest_distance(n->word, candidate);
+    unsigned d;
 
+    /* the lengths alone make most words too different */
+    if (MAX(len, other) - MIN(len, other) > limit)
+        return;
+    d = nearest_distance(n->word, candidate);
     if (d <= limit && (!n->best || d < n->distance)) {
         n->best = candidate;
         n->distance = d;

@@ -5,18 +5,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/util.h"
+
+/* Room for one more problem at the end. Room doubles, so there is none left whenever their number
+ * is a power of two. */
+static bool report_grow(struct config_report *r)
+{
+    struct config_problem *v;
+
+    if (r->n >= CONFIG_PROBLEMS_MAX)
+        return false;
+    if (r->n & (r->n - 1))
+        return true;
+    v = realloc(r->v, MAX(2 * r->n, 1) * sizeof(*v));
+    if (!v)
+        return false;
+    r->v = v;
+    return true;
+}
+
 /* Make room for one more problem at its place in the order. NULL when there is none. */
 static struct config_problem *report_insert(struct config_report *r, struct config_where at)
 {
     struct config_problem *v;
     size_t i = r->n;
 
-    if (r->n >= CONFIG_PROBLEMS_MAX)
+    if (!report_grow(r))
         return NULL;
-    v = realloc(r->v, (r->n + 1) * sizeof(*v));
-    if (!v)
-        return NULL;
-    r->v = v;
+    v = r->v;
     while (i &&
            (v[i - 1].line > at.line || (v[i - 1].line == at.line && v[i - 1].column > at.column)))
         i--;

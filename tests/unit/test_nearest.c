@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "config/nearest.h"
@@ -67,12 +68,50 @@ static void offers(void **state)
     assert_null(best_of(""));
 }
 
+/* Whether a word of six letters, of which two may differ, finds this. */
+static bool is_found(const char *candidate)
+{
+    struct nearest n = {.word = "uplink"};
+
+    nearest_offer(&n, candidate);
+    return n.best == candidate;
+}
+
+static void a_length_too_different_is_not_near(void **state)
+{
+    char longest[66] = "uplink";
+
+    memset(longest + 6, 'x', 59);
+    assert_true(is_found("uplinkab"));
+    assert_true(is_found("upli"));
+    assert_false(is_found("uplinkabc"));
+    assert_false(is_found("upl"));
+    assert_false(is_found(""));
+    assert_false(is_found(longest));
+}
+
+static void a_word_too_long_finds_nothing(void **state)
+{
+    char word[66] = "", candidate[65] = "";
+    struct nearest n = {.word = word};
+
+    memset(word, 'x', 65);
+    memset(candidate, 'x', 64);
+    nearest_offer(&n, candidate);
+    assert_null(n.best);
+    word[64] = 0;
+    nearest_offer(&n, candidate);
+    assert_ptr_equal(n.best, candidate);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(distances),
         cmocka_unit_test(words_longer_than_64_are_far),
         cmocka_unit_test(offers),
+        cmocka_unit_test(a_length_too_different_is_not_near),
+        cmocka_unit_test(a_word_too_long_finds_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -147,21 +147,12 @@ static bool read_entry(struct reader *r, const struct config_key *list, const st
 
 static void read_tree(struct reader *r, const struct yaml_tree *tree)
 {
+    const struct yaml_value *root = input_root(tree, "mpquic-gateway.yaml(5)", r->report);
     const struct config_where start = {1, 1};
 
-    if (!tree->root || (tree->root->kind == YAML_KIND_SCALAR && yaml_value_is_null(tree->root))) {
-        if (tree->complete)
-            report_add(r->report, true, start, "see the example in mpquic-gateway.yaml(5)",
-                       "the file holds no configuration");
+    if (!root)
         return;
-    }
-    if (tree->root->kind != YAML_KIND_MAP) {
-        if (!tree->root->bad)
-            report_add(r->report, true, tree->root->at, "write one KEY: VALUE per line",
-                       "the file is not a mapping of keys");
-        return;
-    }
-    read_map(r, &gateway_schema, tree->root, &r->config, r->in.key, NULL);
+    read_map(r, &gateway_schema, root, &r->config, r->in.key, NULL);
     if (!tree->complete)
         return; /* what seems to be missing may stand behind the syntax error */
     report_missing(r, &gateway_schema, r->in.key, start);

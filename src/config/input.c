@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/readfile.h"
@@ -44,4 +45,25 @@ bool input_read_scalar(const struct config_key *k, const struct yaml_value *v, v
         return true;
     report_add(report, true, v->at, err.hint, "%s: %s", k->name, err.text);
     return false;
+}
+
+const struct yaml_value *input_root(const struct yaml_tree *tree, const char *page,
+                                    struct config_report *report)
+{
+    const struct config_where start = {1, 1};
+    const struct yaml_value *root = tree->root;
+    char hint[64];
+
+    if (root && root->kind == YAML_KIND_MAP)
+        return root;
+    if (!root || yaml_value_is_null(root)) {
+        snprintf(hint, sizeof(hint), "see the example in %s", page);
+        if (tree->complete)
+            report_add(report, true, start, hint, "the file holds no configuration");
+        return NULL;
+    }
+    if (!root->bad)
+        report_add(report, true, root->at, "write one KEY: VALUE per line",
+                   "the file is not a mapping of keys");
+    return NULL;
 }

@@ -19,4 +19,9 @@ int input_read_text(const char *file, char **ret, size_t *ret_len);
 bool input_read_scalar(const struct config_key *k, const struct yaml_value *v, void *field,
                        struct config_report *report);
 
+/* The mapping of keys that the whole file must be. NULL when there is none; that is reported,
+ * unless what is there is reported already. page: the manual page with an example. */
+const struct yaml_value *input_root(const struct yaml_tree *tree, const char *page,
+                                    struct config_report *report);
+
 #endif

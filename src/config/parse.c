@@ -256,22 +256,13 @@ static void find_role(struct reader *r, const struct yaml_value *map)
 
 static void read_tree(struct reader *r, const struct yaml_tree *tree)
 {
+    const struct yaml_value *root = input_root(tree, "mpquic.yaml(5)", r->report);
     const struct config_where start = {1, 1};
 
-    if (!tree->root || (tree->root->kind == YAML_KIND_SCALAR && yaml_value_is_null(tree->root))) {
-        if (tree->complete)
-            report_add(r->report, true, start, "see the example in mpquic.yaml(5)",
-                       "the file holds no configuration");
+    if (!root)
         return;
-    }
-    if (tree->root->kind != YAML_KIND_MAP) {
-        if (!tree->root->bad)
-            report_add(r->report, true, tree->root->at, "write one KEY: VALUE per line",
-                       "the file is not a mapping of keys");
-        return;
-    }
-    find_role(r, tree->root);
-    read_map(r, &config_schema, tree->root, &r->config, r->in.keys);
+    find_role(r, root);
+    read_map(r, &config_schema, root, &r->config, r->in.keys);
     if (!tree->complete)
         return; /* what seems to be missing may stand behind the syntax error */
     if (r->role_known && !r->err)

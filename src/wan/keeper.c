@@ -10,8 +10,10 @@
 #include "base/util.h"
 #include "loop/loop.h"
 #include "wan/gateway.h"
+#include "wan/manager.h"
 
-/* Between two looks at the kernel at least, and without any signal at most. */
+/* Between two looks at the kernel at least (and as long as the last one took: where there are very
+ * many routes it takes a while), and without any signal at most. */
 #define PAUSE_NS (10 * NS_PER_MS)
 #define PERIOD_NS (30 * NS_PER_S)
 #define RETRY_NS (1 * NS_PER_S)
@@ -21,9 +23,10 @@ struct keeper {
     struct loop *loop;
     const char *file;
     struct loop_io io[GATEWAY_SIGNALS];
-    struct loop_timer timer;
+    struct loop_timer timer, watchdog;
     struct loop_signal signals[3];
-    uint64_t last_ns;
+    uint64_t last_ns;                               /* when the last look ended */
+    uint64_t pause_ns;                              /* until the next one */
     bool settled;                                   /* what is done from now on is repair */
     struct wan_link_state state[GATEWAY_LINKS_MAX]; /* as logged last */
     bool told[GATEWAY_LINKS_MAX];
@@ -99,16 +102,35 @@ static void log_conflicts(struct keeper *s)
 
 /* --- work ------------------------------------------------------------------------------ */
 
+/* In the words of systemctl status. */
+static void tell_status(const struct keeper *s, int error)
+{
+    const struct gateway_config *c = gateway_config(s->g);
+    unsigned up = 0;
+    char text[128];
+
+    for (unsigned i = 0; i < c->n_links; i++)
+        up += s->state[i].reason[WAN_V4] == WAN_REASON_UP ||
+              s->state[i].reason[WAN_V6] == WAN_REASON_UP;
+    snprintf(text, sizeof(text), "%s; %u of %u links up%s",
+             error ? "not in force as a whole" : "in force", up, c->n_links,
+             s->n_conflicts ? "; others are in the way" : "");
+    manager_status(text);
+}
+
 static int work(struct keeper *s)
 {
+    uint64_t began = clock_mono_ns(), now;
     int rv = gateway_apply(s->g, false, note, s);
-    uint64_t now = clock_mono_ns();
 
     if (rv)
         log_error("gateway: not in force as a whole: %s", strerror(-rv));
     log_links(s);
     log_conflicts(s);
+    tell_status(s, rv);
+    now = clock_mono_ns();
     s->last_ns = now;
+    s->pause_ns = MAX(PAUSE_NS, now - began);
     loop_timer_set(s->loop, &s->timer, now + (rv ? RETRY_NS : PERIOD_NS));
     return rv;
 }
@@ -116,6 +138,14 @@ static int work(struct keeper *s)
 static void on_timer(struct loop_timer *t)
 {
     work(t->user);
+}
+
+static void on_watchdog(struct loop_timer *t)
+{
+    struct keeper *s = t->user;
+
+    manager_alive();
+    loop_timer_set(s->loop, t, clock_mono_ns() + manager_watchdog_ns() / 2);
 }
 
 /* Something has changed: look soon, at once when the last look is a while ago. */
@@ -129,7 +159,7 @@ static void on_signal_fd(struct loop_io *io, uint32_t events)
         loop_stop(s->loop, EXIT_CODE_INTERNAL);
     }
     if (rv)
-        loop_timer_set(s->loop, &s->timer, s->last_ns + PAUSE_NS);
+        loop_timer_set(s->loop, &s->timer, s->last_ns + s->pause_ns);
 }
 
 /* Take the configuration of the file over, when it has no error. */
@@ -168,10 +198,13 @@ static void on_signal(struct loop_signal *sig, int signo)
 {
     struct keeper *s = sig->user;
 
-    if (signo == SIGHUP)
+    if (signo == SIGHUP) {
+        manager_reloading();
         reload(s);
-    else
+        manager_ready();
+    } else {
         loop_stop(s->loop, EXIT_CODE_OK);
+    }
 }
 
 static int watch(struct keeper *s)
@@ -181,6 +214,8 @@ static int watch(struct keeper *s)
 
     s->timer.cb = on_timer;
     s->timer.user = s;
+    s->watchdog.cb = on_watchdog;
+    s->watchdog.user = s;
     for (unsigned i = 0; i < GATEWAY_SIGNALS && !rv; i++) {
         s->io[i].cb = on_signal_fd;
         s->io[i].user = s;
@@ -210,8 +245,12 @@ enum exit_code keeper_run(const struct gateway_config *c, const char *file, cons
         log_error("gateway: cannot start: %s", strerror(-rv));
     } else {
         s->settled = !work(s);
+        manager_ready();
+        if (manager_watchdog_ns())
+            on_watchdog(&s->watchdog);
         log_info("gateway: running: %u links, %u policies", c->n_links, c->n_policies);
         code = (enum exit_code)loop_run(s->loop);
+        manager_stopping();
         log_info("gateway: stopped; everything stays in force");
     }
     if (s) {

@@ -10,34 +10,21 @@ a leak, and captures on all WANs during each test look for it.
 """
 import contextlib
 import json
+import random
 import re
 import signal
+import subprocess
 import time
 
 import pytest
 from conftest import ROOT
-from gateway import Gateway
-from lab import Lab, run, wait_until
+from gateway import Gateway, cables
+from lab import Lab, wait_until
 from traffic import missing, ping
 import packets
 
 SIX = range(1, 7)
 EDGE = ROOT / "deploy" / "examples" / "gateway-six" / "edge.yaml"
-
-
-def cables(lab):
-    """mpq1..mpq6 between edge and hub, and at the hub the ways back to the LANs."""
-    for i in SIX:
-        run("ip", "link", "add", f"mpq{i}", "netns", lab.ns("edge"), "type", "veth", "peer", "name",
-            f"mpq{i}", "netns", lab.ns("hub"))
-        for node, end in (("edge", 1), ("hub", 2)):
-            lab.exec(node, "ip", "address", "add", f"10.200.{i}.{end}/30", "dev", f"mpq{i}")
-            lab.exec(node, "ip", "link", "set", f"mpq{i}", "up")
-        lab.exec("hub", "ip", "route", "add", f"172.16.{i}.0/30", "dev", f"mpq{i}", "via",
-                 f"10.200.{i}.1")
-        # a default route to a cable needs a neighbour: the hub answers for all addresses
-        lab.exec("hub", "sh", "-c", f"echo 1 >/proc/sys/net/ipv4/conf/mpq{i}/proxy_arp; "
-                 f"echo 0 >/proc/sys/net/ipv4/neigh/mpq{i}/proxy_delay")
 
 
 @pytest.fixture(scope="module")
@@ -224,19 +211,21 @@ def test_what_others_break_is_repaired(site, gateway, what):
     (site.state / "broken.log").unlink()
 
 
+FOREIGN = """
+    ip rule add priority 2000 from 192.0.2.0/24 lookup 77
+    ip route add 192.0.2.0/24 dev enp6s20 table 77 proto static
+    ip route add 198.18.0.0/15 dev enp6s21 proto 111
+    ip rule add priority 2001 iif enp6s20 lookup 78 protocol 109
+    echo 'table inet other { chain c { type filter hook forward priority 10; counter; }; }' | nft -f -
+    """
+FOREIGN_GONE = """
+    ip rule del priority 2000; ip rule del priority 2001; ip route flush table 77
+    ip route del 198.18.0.0/15; nft delete table inet other
+    """
+
+
 def test_what_others_have_is_left_alone(site, gateway):
-    foreign = """
-        ip rule add priority 2000 from 192.0.2.0/24 lookup 77
-        ip route add 192.0.2.0/24 dev enp6s20 table 77 proto static
-        ip route add 198.18.0.0/15 dev enp6s21 proto 111
-        ip rule add priority 2001 iif enp6s20 lookup 78 protocol 109
-        echo 'table inet other { chain c { type filter hook forward priority 10; counter; }; }' | nft -f -
-        """
-    undo = """
-        ip rule del priority 2000; ip rule del priority 2001; ip route flush table 77
-        ip route del 198.18.0.0/15; nft delete table inet other
-        """
-    site.exec("edge", "sh", "-ec", foreign)
+    site.exec("edge", "sh", "-ec", FOREIGN)
     try:
         before = gateway.kernel(counters=False)
         gateway.start()
@@ -249,7 +238,7 @@ def test_what_others_have_is_left_alone(site, gateway):
         gateway.verb("down", file=False)
         assert gateway.kernel(counters=False) == before
     finally:
-        site.exec("edge", "sh", "-c", undo)
+        site.exec("edge", "sh", "-c", FOREIGN_GONE)
 
 
 def test_conflicts_are_refused_by_apply(site, gateway):
@@ -284,29 +273,45 @@ def test_stopping_and_crashing_leave_everything_in_force(site, gateway):
 
 
 def test_killed_in_the_middle_of_applying(site, gateway):
-    """kill -9 at many moments: no leak ever, and the next one ends it. LAN 6 is not concerned and
+    """kill -9 at random moments during 200 applies, of the verb and of the daemon at its start: no
+    leak ever, the next one ends it, and nothing of others is touched. LAN 6 is not concerned and
     loses nothing."""
     other = site.state / "other.yaml"
     text = EDGE.read_text()
     for i in range(1, 6):  # every LAN but the sixth goes through its neighbour's tunnel
         text = text.replace(f"pin: mpq{i}\n", f"pin: mpq{i % 5 + 1}x\n")
     other.write_text(text.replace("x\n    priority", "\n    priority"))
-    gateway.verb("apply")
-    flows = {i: site.popen(f"lan{i}", "ping", "-n", "-i", "0.02", site.inet4,
-                           log=site.state / f"kill{i}.log") for i in SIX}
-    with no_leak(site):
-        for n in range(60):
-            file = other if n % 2 == 0 else EDGE
-            p = site.popen("edge", gateway.program, "gateway", "apply", "-c", file,
-                           log=site.state / "kill.log")
-            time.sleep(n * 0.0005)  # where it is cut: anywhere
-            site.stop(p, signal.SIGKILL)
+    moments = random.Random(6)
+    site.exec("edge", "sh", "-ec", FOREIGN)
+    try:
+        foreign = gateway.kernel(ours=False, counters=False)
         gateway.verb("apply")
-        for p in flows.values():
-            site.stop(p, signal.SIGINT)
-    assert gateway.verb("plan").stdout == "nothing to do\n"
-    assert not missing((site.state / "kill6.log").read_text())
-    assert all(reaches(site, i) for i in SIX)
+        began = time.monotonic()
+        gateway.file = other
+        gateway.verb("apply")
+        whole = time.monotonic() - began
+        gateway.file = EDGE
+        flows = {i: site.popen(f"lan{i}", "ping", "-n", "-i", "0.02", "-W", "1", site.inet4,
+                               log=site.state / f"kill{i}.log") for i in SIX}
+        cut = 0
+        with no_leak(site):
+            for n in range(200):
+                p = site.popen("edge", gateway.program, "gateway", moments.choice(["apply", "run"]),
+                               "-c", (EDGE, other)[n % 2], log=site.state / "kill.log")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    p.wait(moments.uniform(0, 1.2 * whole))
+                cut += p.poll() is None
+                site.stop(p, signal.SIGKILL)
+            gateway.verb("apply")
+            for p in flows.values():
+                site.stop(p, signal.SIGINT)
+        assert cut > 50
+        assert gateway.verb("plan").stdout == "nothing to do\n"
+        assert gateway.kernel(ours=False, counters=False) == foreign
+        assert not missing((site.state / "kill6.log").read_text())
+        assert all(reaches(site, i) for i in SIX)
+    finally:
+        site.exec("edge", "sh", "-c", FOREIGN_GONE)
 
 
 def test_reload_takes_a_change_and_refuses_errors(site, gateway):

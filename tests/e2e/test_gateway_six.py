@@ -15,6 +15,7 @@ import pytest
 from conftest import ROOT
 from gateway import Gateway
 from lab import Lab, wait_until
+from steady import Answers, Steady
 from traffic import Echo, missing, ping
 from tunnel import Site, Tunnel, reachable
 
@@ -75,6 +76,7 @@ def site(build, mpquic, lab_name):
         lab.udp = lab.popen("inet", "/usr/bin/python3", "-c", UDP_ECHO, log=lab.state / "udp.log")
         wait_until(lambda: "ready" in (lab.state / "udp.log").read_text(), 10, "the UDP echo")
         lab.echo = Echo(lab, "inet")
+        Answers(lab, "inet")
         yield lab
 
 
@@ -155,6 +157,40 @@ def test_the_firewall_of_the_hub(site):
     site.stop(server)
     rules = site.exec("hub", "nft", "list", "table", "inet", "mpquic_gateway").stdout
     assert "udp dport { 45001-45006, 45010 }" in rules
+
+
+def test_all_tunnels_are_established(site):
+    for (node, i), t in site.tunnels.items():
+        assert t.ask("status").returncode == 0, (node, i)
+
+
+@pytest.mark.parametrize("how", ["carrier", "address"])
+@pytest.mark.parametrize("i", SIX)
+def test_each_wan_in_turn_unplugged_and_plugged_in(site, i, how):
+    """ICMP, UDP and TCP in all six LANs: only LAN i stops, the others lose no packet, and LAN i goes on
+    by itself."""
+    gateway = site.gateways["edge"]
+    flows = {n: Steady(site, f"lan{n}", site.inet4) for n in SIX}
+    wan, net = site.wan_interface(i), f"10.150.{i}"
+    with nothing_internal_outside(site):
+        if how == "carrier":
+            site.exec("air", "ip", "link", "set", f"a{i}", "down")
+        else:
+            site.exec("edge", "ip", "address", "del", f"{net}.2/24", "dev", wan)
+        gateway.wait_route(99 + i, f"default dev mpq{i}", False)
+        assert ping(site, f"lan{i}", site.inet4, 3, 0.05, ["-W", "1"]).received == 0
+        if how == "carrier":
+            site.exec("air", "ip", "link", "set", f"a{i}", "up")
+        else:
+            site.exec("edge", "ip", "address", "add", f"{net}.2/24", "dev", wan)
+            site.exec("edge", "ip", "route", "add", "default", "via", f"{net}.1", "dev", wan, "metric",
+                      100 + i)
+        gateway.wait_route(99 + i, f"default dev mpq{i}", True)
+        reachable(site, f"lan{i}", site.inet4, timeout=60)
+        lost = {n: f.stop() for n, f in flows.items()}
+    assert lost.pop(i)["icmp"]
+    assert not any(lost.values()), lost
+    assert gateway.settled()
 
 
 @pytest.mark.parametrize("how", ["carrier", "black hole"])

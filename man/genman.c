@@ -340,6 +340,10 @@ static void write_environment(void)
     write_text(
         "The directories of the control sockets and of the saved time, in place of /run/mpquic "
         "and /var/lib/mpquic. The verbs that ask an instance need the same ones.");
+    printf(".It Ev MPQUIC_TRACE\n");
+    write_text("An id, at most 64 letters, digits, \"-\", \"_\" and \".\", for what mpquic gateway "
+               "run does when it starts, in its log of events: so that a deployment finds what "
+               "followed from it.");
     printf(".El\n");
 }
 
@@ -360,6 +364,8 @@ static void write_files(void)
     write_text("A secret of a hub, from which it tells edges that it was restarted.");
     printf(".It Pa /run/mpquic/gateway.lock\n");
     write_text("Held by whoever changes what the gateway has in the kernel.");
+    printf(".It Pa /run/mpquic/gateway.health\n");
+    write_text("What the gateway that runs knows of its links; counts for a minute.");
     printf(".It Pa /var/lib/mpquic/gateway.settings\n");
     write_text("Settings of the kernel that the gateway has changed, with their former values.");
     printf(".It Pa /usr/share/doc/mpquic/\n");

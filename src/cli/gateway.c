@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/place.h"
 #include "base/util.h"
+#include "wan/healthfile.h"
 
 const struct cli_option gatewaycli_file_option[] = {
     {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
@@ -63,6 +65,20 @@ int gatewaycli_state_file(char *buf, size_t size)
     return snprintf(buf, size, "%s/gateway.settings", dir) < (int)size ? 0 : -ENAMETOOLONG;
 }
 
+/* What the gateway that runs, or has just run, knows of the links; nothing else when there is none:
+ * what is not known keeps no link down. */
+static void take_health(struct gateway *g)
+{
+    char dir[PLACE_PATH_MAX], path[PLACE_PATH_MAX + 16];
+    struct wan_health h = {0};
+
+    if (place_run_dir(dir, sizeof(dir)))
+        return;
+    snprintf(path, sizeof(path), "%s/gateway.health", dir);
+    if (healthfile_read(path, gateway_config(g), clock_mono_ns(), &h) == 0)
+        gateway_set_health(g, &h);
+}
+
 struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c)
 {
     char state[PLACE_PATH_MAX + 32];
@@ -71,6 +87,8 @@ struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gatewa
 
     if (!rv)
         rv = gateway_open(c, state, &g);
+    if (!rv)
+        take_health(g);
     if (rv)
         fprintf(stderr, "mpquic %s: %s\n", verb->name, strerror(-rv));
     return g;

@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "cli/gateway.h"
+#include "status/status.h"
 
 static const char *const families[WAN_FAMILIES] = {"IPv4", "IPv6"};
 static const char *const types[] = {[GATEWAY_LINK_WAN] = "wan", [GATEWAY_LINK_TUNNEL] = "tunnel"};
@@ -25,16 +26,33 @@ static struct wan_link_state state_of_pin(const struct gateway *g, const struct 
 
 /* --- text ------------------------------------------------------------------------------ */
 
-static void print_family(const struct wan_link_state *s, enum wan_family f)
+static const char *why_of(const struct gateway *g, unsigned link, enum wan_family f,
+                          char buf[static WAN_WHY_MAX])
 {
-    bool up = s->reason[f] == WAN_REASON_UP;
-    char via[IP_ADDR_STR_MAX];
+    return wan_state_why(gateway_config(g), &gateway_mirror(g)->facts, link, f, buf);
+}
+
+/* Since when it is in the state that it is in, as who keeps the gateway says; 0: it does not. */
+static int64_t since(const struct gateway *g, unsigned link, enum wan_family f, enum wan_state now)
+{
+    const struct wan_link_health *h = &gateway_health(g)->link[link];
+
+    return h->last[f] == now ? h->since_s[f] : 0;
+}
+
+static void print_family(const struct gateway *g, unsigned link, const struct wan_link_state *s,
+                         enum wan_family f)
+{
+    char via[IP_ADDR_STR_MAX], why[WAN_WHY_MAX], time[32] = "";
+    int64_t at = since(g, link, f, s->state[f]);
 
     if (s->reason[f] == WAN_REASON_OFF)
         return;
-    printf("  %s %s%s", families[f], up ? "" : "down: ", wan_reason_name(s->reason[f]));
-    if (up && s->hop[f].via.family)
-        printf(" via %s", ip_addr_str(&s->hop[f].via, via));
+    printf("  %s %s: %s", families[f], wan_state_name(s->state[f]), why_of(g, link, f, why));
+    if (s->reason[f] == WAN_REASON_UP && s->hop[f].via.family)
+        printf(", via %s", ip_addr_str(&s->hop[f].via, via));
+    if (at)
+        printf(", since %s", status_time_str(at, time));
 }
 
 static void print_links(const struct gateway *g)
@@ -49,7 +67,7 @@ static void print_links(const struct gateway *g)
         if (l->table)
             printf(" table %u", l->table);
         for (enum wan_family f = 0; f < WAN_FAMILIES; f++)
-            print_family(&s, f);
+            print_family(g, i, &s, f);
         printf("\n");
     }
 }
@@ -88,16 +106,32 @@ static void print_text(const struct gateway *g, const char *file, pid_t pid)
 
 /* --- JSON ------------------------------------------------------------------------------ */
 
-/* What becomes of a family: {"up": false, "reason": "no carrier"}. */
-static json_t *family_json(const struct wan_link_state *s, enum wan_family f)
+/* What the last rounds of its probe were. */
+static json_t *probe_json(const struct wan_verdict *v)
+{
+    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:f}", "state", wan_state_name(v->state),
+                     "answering", v->answering, "targets", v->targets, "need", v->need,
+                     "loss_percent", v->loss_percent, "latency_ms", v->latency_us / 1000.0);
+}
+
+/* {"state": "unhealthy", "up": false, "reason": "no carrier"}; up: what is pinned to it goes there.
+ */
+static json_t *family_json(const struct gateway *g, unsigned link, const struct wan_link_state *s,
+                           enum wan_family f)
 {
     bool up = s->reason[f] == WAN_REASON_UP;
-    char via[IP_ADDR_STR_MAX];
+    char via[IP_ADDR_STR_MAX], why[WAN_WHY_MAX];
+    int64_t at = since(g, link, f, s->state[f]);
+    json_t *all = json_pack("{s:s, s:b, s:s}", "state", wan_state_name(s->state[f]), "up", up,
+                            "reason", why_of(g, link, f, why));
 
     if (up && s->hop[f].via.family)
-        return json_pack("{s:b, s:s}", "up", 1, "via", ip_addr_str(&s->hop[f].via, via));
-    return up ? json_pack("{s:b}", "up", 1)
-              : json_pack("{s:b, s:s}", "up", 0, "reason", wan_reason_name(s->reason[f]));
+        json_object_set_new(all, "via", json_string(ip_addr_str(&s->hop[f].via, via)));
+    if (at)
+        json_object_set_new(all, "since", json_integer(at));
+    if (wan_has_probe(gateway_config(g), link, f))
+        json_object_set_new(all, "probe", probe_json(&gateway_health(g)->link[link].probe[f]));
+    return all;
 }
 
 static json_t *links_json(const struct gateway *g)
@@ -109,10 +143,11 @@ static json_t *links_json(const struct gateway *g)
         const struct gateway_link *l = &c->links[i];
         struct wan_link_state s = state_of(g, i);
 
-        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "name", l->name,
-                                             "type", types[l->type], "device", l->device, "table",
-                                             (json_int_t)l->table, "ipv4", family_json(&s, WAN_V4),
-                                             "ipv6", family_json(&s, WAN_V6)));
+        json_array_append_new(all,
+                              json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "name", l->name, "type",
+                                        types[l->type], "device", l->device, "table",
+                                        (json_int_t)l->table, "ipv4", family_json(g, i, &s, WAN_V4),
+                                        "ipv6", family_json(g, i, &s, WAN_V6)));
     }
     return all;
 }

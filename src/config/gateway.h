@@ -35,7 +35,7 @@ struct gateway_probe {
     uint32_t down, up;     /* rounds in a row; 0: as many as take three seconds, at least 3 */
     uint32_t loss_percent; /* 0: degraded by no loss */
     uint32_t latency_ms;   /* 0: degraded by no latency */
-    uint32_t window;
+    uint32_t window;       /* rounds; 0: thirty seconds, 60 to GATEWAY_WINDOW_MAX rounds */
 };
 
 struct gateway_link {

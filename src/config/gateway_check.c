@@ -116,6 +116,10 @@ static void check_probe_name(const struct checker *k, unsigned i)
         link_error(k, i, GATEWAY_LINK_KEY_PROBE, "add targets to the probe",
                    "its probe has no target");
     }
+    for (unsigned t = 0; n >= 0 && l->hub.family && t < k->c->probes[n].n_targets; t++)
+        if (ip_addr_equal(&k->c->probes[n].targets[t], &l->hub))
+            link_error(k, i, GATEWAY_LINK_KEY_PROBE, "use its address inside the tunnel",
+                       "its probe asks its hub's outer address, which is not behind it");
 }
 
 static void check_link(const struct checker *k, unsigned i)
@@ -216,7 +220,7 @@ static void check_probe(const struct checker *k, unsigned i)
             probe_error(k, i, GATEWAY_PROBE_KEY_NAME,
                         line_hint(hint, k->in->probe[j].key[GATEWAY_PROBE_KEY_NAME].line),
                         "another probe has this name");
-    if (p->n_targets && p->need > p->n_targets + 1)
+    if (!k->in->probe[i].bad && p->n_targets && p->need > p->n_targets + 1)
         probe_error(k, i, GATEWAY_PROBE_KEY_NEED, NULL, "it has not so many targets");
 }
 

@@ -260,7 +260,7 @@ static const struct config_key probe_keys[] = {
             FIELD(gateway_probe, window),
             .min = 10,
             .max = GATEWAY_WINDOW_MAX,
-            .def = "60",
+            .unset = "as many as take thirty seconds, 60 at least and 120 at most",
             .example = "60",
             .help = "rounds that loss and latency are reckoned over",
         },

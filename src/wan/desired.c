@@ -14,6 +14,7 @@
  *
  * A tunnel reaches its hub over its own WAN by `oif WAN to HUB/32 -> T`, which sockets bound to
  * that interface look into, and the route HUB/32 there. Packets that are forwarded have no oif.
+ * So do the requests of probes where the table main has no default route by their link.
  *
  * Nothing leads LAN to the networks that merely happen to be connected: that would be the
  * provider's network of another WAN too. */
@@ -159,6 +160,40 @@ static void add_hub(struct builder *b, unsigned i)
         add_way(b, &dst, l->table, (unsigned)wan, &b->state[wan].hop[family]);
 }
 
+/* How the requests of its probe leave by link i when the table main has no default route there that
+ * a socket bound to it would find: by its own table, where its default route goes with its health.
+ * Otherwise main is enough: with an interface given the kernel passes over all other routes. */
+static void add_target(struct builder *b, unsigned i, const struct ip_addr *target)
+{
+    const struct gateway_link *l = &b->c->links[i];
+    enum wan_family family = wan_family_of(target);
+    struct ip_prefix dst = host(target);
+    struct fib_rule r = {.family = version(family),
+                         .priority = b->c->first_priority,
+                         .to = dst,
+                         .action = FIB_ACTION_TABLE,
+                         .table = l->table,
+                         .protocol = FIB_PROTOCOL};
+
+    if (!l->table || (family == WAN_V6 && !b->c->ipv6) || b->f->link[i].hop[family].known ||
+        wan_link_is_near(&b->f->link[i], target) || ip_addr_equal(target, &l->hub))
+        return;
+    snprintf(r.oif, sizeof(r.oif), "%s", l->device);
+    add_rule(b, &r);
+    add_floor(b, &dst, l->table, FIB_TYPE_UNREACHABLE);
+    if (carries_sockets(b->state[i].reason[family]) &&
+        (l->type == GATEWAY_LINK_TUNNEL || b->state[i].hop[family].known))
+        add_way(b, &dst, l->table, i, &b->state[i].hop[family]);
+}
+
+static void add_targets(struct builder *b, unsigned i)
+{
+    const struct gateway_probe *p = gateway_config_probe_of(b->c, i);
+
+    for (unsigned n = 0; p && n < p->n_targets; n++)
+        add_target(b, i, &p->targets[n]);
+}
+
 static void add_prefixes(struct builder *b, unsigned i)
 {
     const struct wan_link_facts *f = &b->f->link[i];
@@ -192,6 +227,7 @@ static void add_link(struct builder *b, unsigned i)
             add_way(b, &all, l->table, i, &b->state[i].hop[family]);
     }
     add_hub(b, i);
+    add_targets(b, i);
     add_prefixes(b, i);
     if (b->c->ipv6 && l->type == GATEWAY_LINK_WAN && b->f->link[i].accept_ra > 0)
         add_setting(b, 2, "ipv6", l->device, "accept_ra"); /* as a router it would ignore them */

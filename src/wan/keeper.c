@@ -4,19 +4,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/place.h"
 #include "base/util.h"
 #include "loop/loop.h"
+#include "wan/eventlog.h"
 #include "wan/gateway.h"
+#include "wan/healthfile.h"
 #include "wan/manager.h"
+#include "wan/prober.h"
 
 /* Between two looks at the kernel at least (and as long as the last one took: where there are very
  * many routes it takes a while), and without any signal at most. */
 #define PAUSE_NS (10 * NS_PER_MS)
 #define PERIOD_NS (30 * NS_PER_S)
 #define RETRY_NS (1 * NS_PER_S)
+/* What is known of the links is written at each change of a state, and figures so often. */
+#define WRITE_NS (5 * NS_PER_S)
 
 struct keeper {
     struct gateway *g;
@@ -25,9 +32,15 @@ struct keeper {
     struct loop_io io[GATEWAY_SIGNALS];
     struct loop_timer timer, watchdog;
     struct loop_signal signals[3];
-    uint64_t last_ns;                               /* when the last look ended */
-    uint64_t pause_ns;                              /* until the next one */
-    bool settled;                                   /* what is done from now on is repair */
+    uint64_t last_ns;          /* when the last look ended */
+    uint64_t pause_ns;         /* until the next one */
+    enum eventlog_cause cause; /* of the next look */
+    bool settled;              /* what is done from now on is repair */
+    struct prober *prober;     /* NULL: no link has a probe */
+    struct wan_health health;
+    char health_file[PLACE_PATH_MAX + 16];
+    uint64_t written_ns;
+    struct eventlog events;
     struct wan_link_state state[GATEWAY_LINKS_MAX]; /* as logged last */
     bool told[GATEWAY_LINKS_MAX];
     char conflicts[WAN_CONFLICTS_MAX][WAN_CONFLICT_TEXT_MAX]; /* as logged last */
@@ -36,20 +49,38 @@ struct keeper {
 
 /* --- log ------------------------------------------------------------------------------- */
 
+/* What is done while no link has changed puts right what others have changed. */
+static bool is_repair(const struct keeper *s)
+{
+    const struct gateway_config *c = gateway_config(s->g);
+
+    for (unsigned i = 0; s->settled && i < c->n_links; i++) {
+        struct wan_link_state now;
+
+        wan_state_of(c, &gateway_mirror(s->g)->facts, i, &now);
+        if (!s->told[i] || memcmp(now.reason, s->state[i].reason, sizeof(now.reason)) != 0)
+            return false;
+    }
+    return s->settled;
+}
+
 static void note(void *user, const struct wan_op *op, int error)
 {
-    const struct keeper *s = user;
+    struct keeper *s = user;
     char text[GATEWAY_TEXT_MAX];
+    const char *why = op->kind == WAN_OP_NFT ? gateway_nft_error(s->g) : strerror(-error);
 
     gateway_op_str(op, text);
+    if (error && wan_op_may_fail(op, error)) {
+        log_debug("gateway: %s: passed over: %s", text, strerror(-error));
+        return;
+    }
     if (!error)
         log_info("gateway: %s%s", s->settled ? "realigned: " : "", text);
-    else if (wan_op_may_fail(op, error))
-        log_debug("gateway: %s: passed over: %s", text, strerror(-error));
-    else if (op->kind == WAN_OP_NFT)
-        log_error("gateway: %s: %s", text, gateway_nft_error(s->g));
     else
-        log_error("gateway: %s: %s", text, strerror(-error));
+        log_error("gateway: %s: %s", text, why);
+    eventlog_write(&s->events, "change", "{s:s, s:b, s:s*}", "operation", text, "repair",
+                   is_repair(s), "error", error ? why : NULL);
 }
 
 static const char *family_name(enum wan_family family)
@@ -57,28 +88,49 @@ static const char *family_name(enum wan_family family)
     return family == WAN_V4 ? "IPv4" : "IPv6";
 }
 
-static void log_links(struct keeper *s)
+/* A link that was so long ago in another state, or was not known. */
+static void log_link(struct keeper *s, unsigned i, enum wan_family f,
+                     const struct wan_link_state *now)
 {
     const struct gateway_config *c = gateway_config(s->g);
+    const char *name = c->links[i].name, *state = wan_state_name(now->state[f]);
+    const char *before = s->told[i] ? wan_state_name(s->state[i].state[f]) : NULL;
+    char why[WAN_WHY_MAX];
+
+    wan_state_why(c, &gateway_mirror(s->g)->facts, i, f, why);
+    log_info("link %s: %s: %s%s%s: %s", name, family_name(f), before ? before : "",
+             before ? " -> " : "", state, why);
+    eventlog_write(&s->events, "link", "{s:s, s:s, s:s*, s:s, s:s}", "link", name, "family",
+                   family_name(f), "from", before, "to", state, "reason", why);
+}
+
+/* Returns whether a state is another one than before. */
+static bool log_links(struct keeper *s)
+{
+    const struct gateway_config *c = gateway_config(s->g);
+    bool changed = false;
 
     for (unsigned i = 0; i < c->n_links; i++) {
+        struct wan_link_health *h = &s->health.link[i];
         struct wan_link_state now;
 
         wan_state_of(c, &gateway_mirror(s->g)->facts, i, &now);
         for (enum wan_family f = 0; f < WAN_FAMILIES; f++) {
-            bool was_up = s->state[i].reason[f] == WAN_REASON_UP;
-
+            if (!h->since_s[f] || h->last[f] != now.state[f]) {
+                h->last[f] = now.state[f];
+                h->since_s[f] = clock_real_s();
+                changed = true;
+            }
             if (now.reason[f] == WAN_REASON_OFF ||
-                (s->told[i] && now.reason[f] == s->state[i].reason[f]))
+                (s->told[i] && now.reason[f] == s->state[i].reason[f] &&
+                 now.state[f] == s->state[i].state[f]))
                 continue;
-            log_info(
-                "link %s: %s: %s%s%s", c->links[i].name, family_name(f),
-                s->told[i] && was_up ? "up -> " : "",
-                now.reason[f] == WAN_REASON_UP ? "" : "down: ", wan_reason_name(now.reason[f]));
+            log_link(s, i, f, &now);
         }
         s->state[i] = now;
         s->told[i] = true;
     }
+    return changed;
 }
 
 static bool was_told(const struct keeper *s, const char *conflict)
@@ -94,8 +146,10 @@ static void log_conflicts(struct keeper *s)
     const struct wan_mirror *m = gateway_mirror(s->g);
 
     for (unsigned i = 0; i < MIN(m->n_conflicts, (unsigned)WAN_CONFLICTS_MAX); i++)
-        if (!was_told(s, m->conflict[i]))
+        if (!was_told(s, m->conflict[i])) {
             log_error("gateway: %s", m->conflict[i]);
+            eventlog_write(&s->events, "conflict", "{s:s}", "text", m->conflict[i]);
+        }
     memcpy(s->conflicts, m->conflict, sizeof(s->conflicts));
     s->n_conflicts = m->n_conflicts;
 }
@@ -118,26 +172,48 @@ static void tell_status(const struct keeper *s, int error)
     manager_status(text);
 }
 
+static void write_health(struct keeper *s, bool at_once)
+{
+    uint64_t now = clock_mono_ns();
+    int rv;
+
+    if (!at_once && now - s->written_ns < WRITE_NS)
+        return;
+    rv = healthfile_write(s->health_file, gateway_config(s->g), &s->health, now);
+    if (rv && at_once)
+        log_error("gateway: %s: %s", s->health_file, strerror(-rv));
+    s->written_ns = now;
+}
+
 static int work(struct keeper *s)
 {
     uint64_t began = clock_mono_ns(), now;
-    int rv = gateway_apply(s->g, false, note, s);
+    int rv;
 
-    if (rv)
+    gateway_set_health(s->g, &s->health);
+    rv = gateway_apply(s->g, false, note, s);
+    if (rv) {
         log_error("gateway: not in force as a whole: %s", strerror(-rv));
-    log_links(s);
+        eventlog_write(&s->events, "failed", "{s:s}", "error", strerror(-rv));
+    }
+    write_health(s, log_links(s));
     log_conflicts(s);
+    prober_on_facts(s->prober, &gateway_mirror(s->g)->facts);
     tell_status(s, rv);
     now = clock_mono_ns();
     s->last_ns = now;
     s->pause_ns = MAX(PAUSE_NS, now - began);
+    s->cause = EVENTLOG_PERIOD;
     loop_timer_set(s->loop, &s->timer, now + (rv ? RETRY_NS : PERIOD_NS));
     return rv;
 }
 
 static void on_timer(struct loop_timer *t)
 {
-    work(t->user);
+    struct keeper *s = t->user;
+
+    eventlog_begin(&s->events, s->cause);
+    work(s);
 }
 
 static void on_watchdog(struct loop_timer *t)
@@ -148,7 +224,27 @@ static void on_watchdog(struct loop_timer *t)
     loop_timer_set(s->loop, t, clock_mono_ns() + manager_watchdog_ns() / 2);
 }
 
-/* Something has changed: look soon, at once when the last look is a while ago. */
+/* Look soon; at once when the last look is a while ago. */
+static void look_soon(struct keeper *s, enum eventlog_cause cause)
+{
+    if (s->cause == EVENTLOG_PERIOD)
+        s->cause = cause;
+    loop_timer_set(s->loop, &s->timer, s->last_ns + s->pause_ns);
+}
+
+static void on_verdict(void *user, unsigned link, enum wan_family family,
+                       const struct wan_verdict *v, bool has_changed)
+{
+    struct keeper *s = user;
+
+    s->health.link[link].probe[family] = *v;
+    if (has_changed)
+        look_soon(s, EVENTLOG_PROBE);
+    else
+        write_health(s, false);
+}
+
+/* Something has changed. */
 static void on_signal_fd(struct loop_io *io, uint32_t events)
 {
     struct keeper *s = io->user;
@@ -159,7 +255,41 @@ static void on_signal_fd(struct loop_io *io, uint32_t events)
         loop_stop(s->loop, EXIT_CODE_INTERNAL);
     }
     if (rv)
-        loop_timer_set(s->loop, &s->timer, s->last_ns + s->pause_ns);
+        look_soon(s, EVENTLOG_KERNEL);
+}
+
+static void open_events(struct keeper *s, const struct gateway_config *c)
+{
+    int rv = eventlog_open(&s->events, c->event_log);
+
+    if (rv)
+        log_error("gateway: %s: events are not written: %s", c->event_log, strerror(-rv));
+}
+
+static void start_probes(struct keeper *s, const struct gateway_config *c)
+{
+    int rv;
+
+    prober_stop(s->prober);
+    s->prober = NULL;
+    rv = prober_start(s->loop, c, &s->health, on_verdict, s, &s->prober);
+    if (rv)
+        log_error("gateway: links are not probed: %s", strerror(-rv));
+}
+
+/* What is known of links stays known in another configuration. */
+static void carry_health(struct keeper *s, const struct gateway_config *to)
+{
+    const struct gateway_config *from = gateway_config(s->g);
+    struct wan_health h = {0};
+
+    for (unsigned i = 0; i < to->n_links; i++) {
+        int was = gateway_config_link(from, to->links[i].name);
+
+        if (was >= 0)
+            h.link[i] = s->health.link[was];
+    }
+    s->health = h;
 }
 
 /* Take the configuration of the file over, when it has no error. */
@@ -172,8 +302,14 @@ static void take_file(struct keeper *s, struct gateway_config *c)
             log_error("gateway: %s:%u:%u: %s", s->file, report.v[i].line, report.v[i].column,
                       report.v[i].text);
         log_error("gateway: reload: %zu errors: everything stays as it is", report.n_errors);
+        eventlog_write(&s->events, "reload", "{s:s, s:I}", "file", s->file, "errors",
+                       (long long)report.n_errors);
     } else {
+        carry_health(s, c);
         gateway_set_config(s->g, c);
+        open_events(s, c);
+        eventlog_write(&s->events, "reload", "{s:s, s:i}", "file", s->file, "errors", 0);
+        start_probes(s, c);
         log_set_level(c->log_level);
         memset(s->told, 0, sizeof(s->told));
         s->settled = false;
@@ -198,6 +334,7 @@ static void on_signal(struct loop_signal *sig, int signo)
 {
     struct keeper *s = sig->user;
 
+    eventlog_begin(&s->events, signo == SIGHUP ? EVENTLOG_RELOAD : EVENTLOG_STOP);
     if (signo == SIGHUP) {
         manager_reloading();
         reload(s);
@@ -230,34 +367,66 @@ static int watch(struct keeper *s)
     return rv;
 }
 
+static int begin(struct keeper *s, const struct gateway_config *c)
+{
+    char dir[PLACE_PATH_MAX];
+    int rv = place_run_dir(dir, sizeof(dir));
+
+    if (rv)
+        return rv;
+    snprintf(s->health_file, sizeof(s->health_file), "%s/gateway.health", dir);
+    s->loop = loop_new();
+    if (!s->loop)
+        return -errno;
+    open_events(s, c);
+    eventlog_write(&s->events, "start", "{s:s, s:i, s:i, s:i}", "version", MPQUIC_VERSION,
+                   "process", (int)getpid(), "links", (int)c->n_links, "policies",
+                   (int)c->n_policies);
+    /* of the one before: a link that did not work is not tried on those who are pinned to it */
+    (void)healthfile_read(s->health_file, c, clock_mono_ns(), &s->health);
+    return watch(s);
+}
+
+static enum exit_code keep(struct keeper *s, const struct gateway_config *c)
+{
+    enum exit_code code;
+
+    start_probes(s, c);
+    s->settled = !work(s);
+    manager_ready();
+    if (manager_watchdog_ns())
+        on_watchdog(&s->watchdog);
+    log_info("gateway: running: %u links, %u policies", c->n_links, c->n_policies);
+    code = (enum exit_code)loop_run(s->loop);
+    manager_stopping();
+    eventlog_write(&s->events, "stop", "{s:i}", "code", (int)code);
+    log_info("gateway: stopped; everything stays in force");
+    return code;
+}
+
 enum exit_code keeper_run(const struct gateway_config *c, const char *file, const char *state_file)
 {
     _cleanup_free_ struct keeper *s = calloc(1, sizeof(*s));
     enum exit_code code = EXIT_CODE_START;
     int rv = s ? gateway_open(c, state_file, &s->g) : -ENOMEM;
 
+    if (s)
+        eventlog_init(&s->events, EVENTLOG_START);
     if (!rv) {
         s->file = file;
-        s->loop = loop_new();
-        rv = s->loop ? watch(s) : -errno;
+        rv = begin(s, c);
     }
-    if (rv) {
+    if (rv)
         log_error("gateway: cannot start: %s", strerror(-rv));
-    } else {
-        s->settled = !work(s);
-        manager_ready();
-        if (manager_watchdog_ns())
-            on_watchdog(&s->watchdog);
-        log_info("gateway: running: %u links, %u policies", c->n_links, c->n_policies);
-        code = (enum exit_code)loop_run(s->loop);
-        manager_stopping();
-        log_info("gateway: stopped; everything stays in force");
-    }
+    else
+        code = keep(s, c);
     if (s) {
+        prober_stop(s->prober);
         for (unsigned i = 0; s->loop && i < GATEWAY_SIGNALS; i++)
             loop_io_remove(s->loop, &s->io[i]);
         loop_free(s->loop);
         gateway_close(s->g);
+        eventlog_done(&s->events);
     }
     return code;
 }

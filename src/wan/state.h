@@ -58,7 +58,7 @@ const char *wan_state_name(enum wan_state s);
 /* What the probe of a link has found in one family. */
 struct wan_verdict {
     enum wan_state state;             /* never WAN_STATE_DISABLED */
-    bool by_latency;                  /* degraded: by latency, not by loss */
+    uint8_t by_latency;               /* degraded: by latency, not by loss */
     uint8_t answering, targets, need; /* of the last round */
     uint8_t loss_percent;
     uint32_t latency_us; /* 0: not known */
@@ -68,6 +68,8 @@ struct wan_verdict {
 struct wan_link_health {
     bool disabled;
     struct wan_verdict probe[WAN_FAMILIES]; /* means something where wan_has_probe() */
+    enum wan_state last[WAN_FAMILIES];      /* as seen last by who keeps the gateway, */
+    int64_t since_s[WAN_FAMILIES];          /* and since when: seconds since 1970; 0: not known */
 };
 
 struct wan_health {

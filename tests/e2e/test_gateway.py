@@ -349,8 +349,12 @@ def test_status_as_json(site, gateway):
         assert told["running"] and told["process"] == gateway.pid()
         assert told["in_force"] and told["differences"] == 0 and told["conflicts"] == []
         links = {link["name"]: link for link in told["links"]}
-        assert links["wan4"]["ipv4"] == {"up": True, "via": "10.150.4.1"}
-        assert links["mpq3"]["ipv4"] == {"up": False, "reason": "the interface is switched off"}
+        assert links["wan4"]["ipv4"].pop("since") > 0
+        assert links["wan4"]["ipv4"] == {"state": "healthy", "up": True, "reason": "up",
+                                         "via": "10.150.4.1"}
+        assert links["mpq3"]["ipv4"].pop("since") > 0
+        assert links["mpq3"]["ipv4"] == {"state": "unhealthy", "up": False,
+                                         "reason": "the interface is switched off"}
         assert (links["mpq3"]["type"], links["mpq3"]["table"]) == ("tunnel", 102)
         policies = {p["ingress"]: p["ipv4_open"] for p in told["policies"]}
         assert policies == {f"enp6s{19 + i}": i != 3 for i in SIX}

@@ -51,6 +51,7 @@ static void check_states(const struct gateway_config *c)
             .index = (int)i + 1,
             .up = i % 3,
             .carrier = i % 5,
+            .health.disabled = i % 7 == 6,
             .health.probe = {{.state = i % WAN_STATE_DISABLED},
                              {.state = (i + 1) % WAN_STATE_DISABLED, .by_latency = i % 2}}};
     for (unsigned i = 0; i < c->n_links; i++)

@@ -149,6 +149,54 @@ static void all_problems_are_told(void **state)
     config_report_done(&report);
 }
 
+static void probes_and_their_mistakes(void **state)
+{
+    static const char good[] = "probes:\n"
+                               "  - {name: net, targets: [192.0.2.1, 192.0.2.2], need: 2}\n"
+                               "links:\n"
+                               "  - {name: w, device: w0, probe: net}\n"
+                               "  - {name: t, type: tunnel, device: t0, instance: one}\n"
+                               "  - {name: n, device: n0}\n";
+    static const char *const bad[][2] = {
+        {"probes:\n  - {name: p, targets: 192.0.2.1}\n  - {name: p}\n",
+         "another probe has this name"},
+        {"probes:\n  - {name: p, targets: [192.0.2.1, 192.0.2.1]}\n", "is there twice"},
+        {"probes:\n  - {name: p, targets: \"2001:db8::1\"}\n", "is of IPv6"},
+        {"probes:\n  - {name: p, targets: 192.0.2.1, need: 3}\n", "not so many targets"},
+        {"probes:\n  - {name: p, targets: 192.0.2.1, interval: 99}\n", "interval"},
+        {"probes:\n  - {name: inter, targets: 192.0.2.1}\nlinks:\n"
+         "  - {name: w, device: w0, probe: intre}\n",
+         "there is no such probe"},
+        {"probes:\n  - {name: p}\nlinks:\n  - {name: w, device: w0, probe: p}\n",
+         "its probe has no target"},
+        {"links:\n  - {name: w, device: w0, instance: one}\n", "only a tunnel is an instance"},
+        {"probes:\n  - {name: p, targets: 192.0.2.1}\nlinks:\n  - {name: w, device: w0}\n"
+         "  - {name: t, type: tunnel, device: t0, table: 7, over: w, hub: 192.0.2.1, probe: p}\n",
+         "which is not behind it"},
+    };
+    struct config_report report = {0};
+    struct gateway_config c;
+
+    assert_int_equal(gateway_config_parse(good, strlen(good), &c, &report), 0);
+    assert_int_equal(gateway_config_probe_of(&c, 0)->need, 2);
+    assert_int_equal(gateway_config_probe_of(&c, 1)->n_targets, 0);
+    assert_int_equal(gateway_config_probe_of(&c, 1)->interval_ms, 500);
+    assert_null(gateway_config_probe_of(&c, 2));
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        char text[512];
+        bool found = false;
+
+        snprintf(text, sizeof(text), "%s%s", bad[i][0],
+                 strstr(bad[i][0], "links:") ? "" : "links:\n  - {name: x, device: x0}\n");
+        assert_int_equal(gateway_config_parse(text, strlen(text), &c, &report), -EINVAL);
+        for (size_t n = 0; n < report.n; n++)
+            found |= strstr(report.v[n].text, bad[i][1]) != NULL;
+        assert_true(found);
+        config_report_done(&report);
+        report = (struct config_report){0};
+    }
+}
+
 /* Every default and example is a value that the reader takes. */
 static void the_schema_is_sound(void **state)
 {
@@ -175,7 +223,7 @@ static void the_schema_is_sound(void **state)
 static void the_examples_hold_the_values_of_the_site(void **state)
 {
     struct config_report report = {0};
-    struct gateway_config c;
+    static struct gateway_config c, probed;
     char name[16];
 
     assert_int_equal(gateway_config_load(EXAMPLES "/gateway-six/edge.yaml", &c, &report), 0);
@@ -193,6 +241,18 @@ static void the_examples_hold_the_values_of_the_site(void **state)
         snprintf(name, sizeof(name), "enp7s%u", 2 + i);
         assert_string_equal(c.links[gateway_config_link(&c, l->over)].device, name);
     }
+    assert_int_equal(
+        gateway_config_load(EXAMPLES "/gateway-six/edge-probes.yaml", &probed, &report), 0);
+    for (unsigned i = 0; i < probed.n_links; i++) {
+        struct gateway_link *l = &probed.links[i];
+
+        assert_string_equal(l->probe, l->type == GATEWAY_LINK_WAN ? "hub" : "");
+        assert_string_equal(l->instance, l->type == GATEWAY_LINK_WAN ? "" : l->name + 3);
+        memset(l->probe, 0, sizeof(l->probe));
+        memset(l->instance, 0, sizeof(l->instance));
+    }
+    assert_memory_equal(probed.links, c.links, sizeof(c.links)); /* else it is the same */
+    assert_memory_equal(probed.policies, c.policies, sizeof(c.policies));
     assert_int_equal(gateway_config_load(EXAMPLES "/gateway-six/hub.yaml", &c, &report), 0);
     assert_int_equal(c.n_open_udp, 2);
     assert_int_equal(c.open_udp[0].max, 45006);
@@ -210,6 +270,7 @@ int main(void)
         cmocka_unit_test(numbers_must_fit),
         cmocka_unit_test(networks_must_fit),
         cmocka_unit_test(all_problems_are_told),
+        cmocka_unit_test(probes_and_their_mistakes),
         cmocka_unit_test(the_schema_is_sound),
         cmocka_unit_test(the_examples_hold_the_values_of_the_site),
     };

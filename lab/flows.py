@@ -81,6 +81,14 @@ def read_exactly(s, n):
     return data
 
 
+def drain(sockets):
+    """Take what still comes: closed before, a socket would be reset, and its last words with it."""
+    for s in sockets:
+        s.settimeout(10)
+        while s.recv(1 << 18):
+            pass
+
+
 def serve_one(listener):
     """One client: its flows, then what it wants, on the first of them."""
     first, _ = listener.accept()
@@ -95,6 +103,8 @@ def serve_one(listener):
         bins = receive(flows, seconds, omit)
         first.setblocking(True)
         first.sendall(json.dumps(bins).encode())
+        first.shutdown(socket.SHUT_WR)
+        drain(flows)
     for s in flows:
         s.close()
 

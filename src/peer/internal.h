@@ -188,6 +188,9 @@ void member_timeout(struct member *p, uint64_t now_ns);
 /* Its receiver waits for something else now, or for nothing. */
 void member_rearm(struct member *p);
 
+/* It may have to look at something at that time already (TIME_NEVER_NS: no). For every datagram. */
+void member_wake_by(struct member *p, uint64_t at_ns);
+
 /* Give the peer those fixed prefixes of its rule that nobody has. */
 void member_claim(struct member *p);
 

@@ -342,6 +342,12 @@ void member_rearm(struct member *p)
         heap_set(&p->hub->waiting, &p->timer, at_ns); /* out of memory: the next packet tries */
 }
 
+void member_wake_by(struct member *p, uint64_t at_ns)
+{
+    if (at_ns != TIME_NEVER_NS && (!p->timer.place || at_ns < p->timer.key_ns))
+        heap_set(&p->hub->waiting, &p->timer, at_ns);
+}
+
 /* --- those who are absent -------------------------------------------------------------------- */
 
 bool hub_forget_absent(struct hub *h, const char *name)

@@ -115,8 +115,7 @@ static struct pkt *on_pull(struct masque *m, size_t max)
         struct pkt *pkt = session_pull_packed(&l->member->session, &l->pack, now_ns, max,
                                               quic_lane_burst_bytes(quic));
 
-        if (!pkt && session_has_paths(&l->member->session))
-            member_rearm(l->member); /* the path may have left it to another one, for a while */
+        member_wake_by(l->member, l->member->session.pack->kick_ns);
         return pkt;
     }
     return session_pull(&l->member->session, now_ns, max, quic_lane_mtu_known(quic));
@@ -132,7 +131,7 @@ static void on_sent(struct masque *m, uint64_t id, struct pkt *pkt)
     }
     session_sent(&l->member->session, &l->pack, id, pkt);
     if (session_has_paths(&l->member->session))
-        member_rearm(l->member);
+        member_wake_by(l->member, l->member->session.watch_ns);
 }
 
 static void on_unsent(struct masque *m, struct pkt *pkt)
@@ -175,16 +174,25 @@ static void join_session(struct member_lane *l)
     lane_rtt_tell(s, &l->pack, masque_lane(l->tunnel));
 }
 
+/* What is learnt may be that the path has to be looked after. */
+static void learn_rtt(struct member_lane *l)
+{
+    const struct quic_lane *quic = masque_lane(l->tunnel);
+
+    if (!session_lane_rtt_due(&l->pack, quic_lane_now_ns(quic)))
+        return;
+    lane_rtt_tell(&l->member->session, &l->pack, quic);
+    member_rearm(l->member);
+}
+
 static void on_acked(struct masque *m, uint64_t id)
 {
     struct member_lane *l = member_lane_of(m);
 
     if (!l)
         return;
-    lane_rtt_tell(&l->member->session, &l->pack, masque_lane(m));
+    learn_rtt(l);
     session_acked(&l->member->session, &l->pack, id);
-    if (session_has_paths(&l->member->session))
-        member_rearm(l->member);
     tell_lanes(l, quic_lane_now_ns(masque_lane(m)));
 }
 

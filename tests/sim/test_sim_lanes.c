@@ -2,6 +2,7 @@
 #include "scene.h"
 
 #include "base/util.h"
+#include "peer/internal.h" /* the session of the hub's peer */
 
 static const struct tunnel_opts many = {
     .packed = true, .cc = QUIC_CC_BBR, .lanes = 16, .n_pkts = 8192};
@@ -141,6 +142,32 @@ static void a_path_without_further_sockets_has_one_lane(void **state)
         assert_int_equal(lanes(&s), 1);
         scene_done(&s);
     }
+}
+
+/* When a lane leaves what is next to a quicker one for a while, somebody wakes up at the end of
+ * that. */
+static void what_lanes_leave_to_others_is_looked_at_again(void **state)
+{
+    struct link_opts line = lossy(0.02);
+    unsigned left = 0;
+    struct scene s;
+    struct tcp *tcp;
+
+    line.jitter_ns = 10 * NS_PER_MS;
+    start_up(&s, 5, &line, &many);
+    tcp = tunnel_tcp(s.t, false, NULL);
+    tcp_start(tcp);
+    for (unsigned ms = 0; ms < 10000; ms++) {
+        const struct session *session = &s.t->hub->members[0]->session;
+
+        sim_run_for(s.sim, NS_PER_MS);
+        left += session->pack->kick_ns != TIME_NEVER_NS;
+        assert_true(hub_deadline_ns(s.t->hub) <= session_deadline_ns(session));
+    }
+    print_message("%u lanes, left to another one in %u of 10000 ms\n", lanes(&s), left);
+    assert_true(left > 0);
+    tcp_free(tcp);
+    scene_done(&s);
 }
 
 /* --- accidents ------------------------------------------------------------------------------ */
@@ -348,6 +375,7 @@ int main(void)
         cmocka_unit_test(more_lanes_carry_more_over_a_lossy_line),
         cmocka_unit_test(lanes_come_and_go_with_the_load),
         cmocka_unit_test(a_path_without_further_sockets_has_one_lane),
+        cmocka_unit_test(what_lanes_leave_to_others_is_looked_at_again),
         cmocka_unit_test(a_blocked_lane_costs_little),
         cmocka_unit_test(a_restarted_hub_gets_all_lanes_back),
         cmocka_unit_test(a_session_outlives_its_lanes),

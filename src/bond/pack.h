@@ -110,6 +110,7 @@ struct pack {
     struct pack_lane *lanes;           /* that are up, */
     unsigned n_lanes;                  /* so many */
     struct sched_path path[SCHED_PATHS];
+    uint16_t lossy;                     /* a bit for each of them that loses much */
     struct sched sched[PACKED_CLASSES]; /* how each class uses the paths */
     bool apart;                         /* not all classes in the same way */
     bool pinned, duplicated;            /* some class is; the latter also now and then */

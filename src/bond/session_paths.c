@@ -30,10 +30,12 @@ static void learn_of_lanes(struct session *s)
 {
     struct pack *p = s->pack;
 
+    p->lossy = 0;
     for (unsigned i = 0; i < SCHED_PATHS; i++) {
         p->path[i].up = p->path[i].works = false;
         p->path[i].given_up = true;
         p->path[i].lossy = s->health[i].health.lossy;
+        p->lossy |= (uint16_t)(p->path[i].lossy << i);
         p->path[i].extra_ns = TIME_NEVER_NS;
     }
     for (const struct pack_lane *l = p->lanes; l; l = l->next) {
@@ -142,6 +144,9 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
         s->pack->may = in_use(s) >> path & 1 ? PACK_MAY_ALL : may_otherwise(s, path);
         return;
     }
+    if (sched->policy == BOND_AGGREGATE && sched_in_use(sched, path) &&
+        !sched_is_slow(sched, path, now_ns))
+        return; /* whatever is next, however long it has waited; most datagrams */
     if (sched_minds_wait(sched, path, now_ns) && s->queue.n &&
         (first = fq_front(&s->queue, now_ns))) {
         waited_ns = now_ns - first->queued_ns;
@@ -383,7 +388,7 @@ static uint64_t next_probe_ns(const struct session *s)
 {
     uint64_t at_ns = TIME_NEVER_NS;
 
-    for (unsigned i = 0; i < SCHED_PATHS; i++)
+    for (unsigned i = 0; s->pack->lossy >> i; i++)
         if (is_probed(s, i))
             at_ns = MIN(at_ns, s->health[i].probe_ns);
     return at_ns;

@@ -1,7 +1,8 @@
 /* Input: what happens to the datagrams between an edge and a hub (src/peer, with the dummy TLS of
- * the simulator): delivered, damaged, cut, doubled, lost, or followed by bytes of the input's own
- * from anywhere; and time. Tags and header protection are switched off, so that damage reaches
- * frames, transport parameters and HTTP/3 instead of ending at a checksum.
+ * the simulator): delivered, damaged, cut, doubled, lost, passed on from another address, or
+ * followed by bytes of the input's own from anywhere; and time. Tags and header protection are
+ * switched off, so that damage reaches frames, transport parameters and HTTP/3 instead of ending at
+ * a checksum.
  *
  * Nothing may crash or leak, the number of connections stays within its limits, every datagram
  * that no connection takes is counted, and all packets come home. */
@@ -46,6 +47,8 @@ struct world {
     struct edge *edge;
     struct hub *hub;
     struct net_addr edge_addr, hub_addr;
+    struct net_addr
+        from[2]; /* where the datagrams of hub and edge seem to come from, to the other */
     uint64_t now_ns;
     struct wire up, down;
     struct quic_tx tx;
@@ -233,7 +236,26 @@ static void deliver(struct world *w, bool at_hub, uint8_t how, const uint8_t *da
     default:
         break;
     }
-    receive(w, at_hub, at_hub ? &w->edge_addr : &w->hub_addr, d, n);
+    receive(w, at_hub, &w->from[at_hub], d, n);
+}
+
+/* As from a NAT that has forgotten the flow, or from somebody on the way: another port, or another
+ * address, or the one that it was. */
+static void come_from(struct world *w, bool at_hub, uint8_t which)
+{
+    w->from[at_hub] = at_hub ? w->edge_addr : w->hub_addr;
+    w->from[at_hub].in.sin_port = (uint16_t)(w->from[at_hub].in.sin_port + (which & 1));
+    w->from[at_hub].in.sin_addr.s_addr += htonl(which & 2);
+}
+
+/* One datagram is passed on from elsewhere; those that come after it are not. */
+static void pass_on(struct world *w, bool at_hub)
+{
+    struct net_addr before = w->from[at_hub];
+
+    come_from(w, at_hub, 3);
+    deliver(w, at_hub, 0, NULL, 0);
+    w->from[at_hub] = before;
 }
 
 static uint64_t total(const struct drop_counters *c)
@@ -329,6 +351,8 @@ static void start(struct world *w, const struct quic_tls_ops *tls)
     w->pool = pkt_pool_new(PACKETS, 0);
     w->edge_addr = address("198.18.0.1", 45001);
     w->hub_addr = address("198.18.0.2", 443);
+    come_from(w, true, 0);
+    come_from(w, false, 0);
     w->now_ns = 100 * NS_PER_S;
     CHECK(!ip_prefix_parse("10.0.0.1/30", &e.want[0]));
     e.n_want = 1;
@@ -387,6 +411,10 @@ static void act(struct world *w, uint8_t op, uint8_t how, const uint8_t *data, s
             edge_set_addrs(w->edge, w->now_ns, 0, &w->edge_addr, &w->hub_addr, 0);
         else if (how == 0xfd)
             hub_shutdown(w->hub, w->now_ns);
+        else if (how >= 0xe0 && how < 0xe8)
+            come_from(w, how & 1, (uint8_t)(how >> 1));
+        else if (how >= 0xe8 && how < 0xea)
+            pass_on(w, how & 1);
         break;
     }
     pump(w);

@@ -1,4 +1,5 @@
-/* bench-path: what a packet costs outside the kernel, at the sender and at the receiver.
+/* bench-path: what a packet costs outside the kernel, at the sender and at the receiver, over one
+ * path or several that are alike.
  *
  * A real edge and a real hub in one process, in virtual time: super-packets as a kernel would hand
  * them over go in at one end, whole bursts arrive at the other some steps later, what is to be
@@ -29,8 +30,8 @@ struct end {
     struct drop_counters drops;
     struct rng rng;
     struct tls_dummy tls;
-    struct net_addr addr;
-    uint64_t delivered; /* bytes */
+    struct net_addr addr[EDGE_PATHS_MAX]; /* of each path; of the hub the first is that of all */
+    uint64_t delivered;                   /* bytes */
     uint64_t ns, packets;
     size_t packet_max;
 };
@@ -44,6 +45,7 @@ struct world {
     uint64_t due_ns[WIRE_MAX];
     unsigned head, n;
     uint64_t delay_ns;
+    unsigned n_paths;
     struct quic_tx back;
     struct pkt *super;
 };
@@ -146,7 +148,8 @@ static void end_init(struct end *e, const char *name, const char *addr, uint16_t
         abort();
     rng_seed(&e->rng, port);
     e->tls = (struct tls_dummy){.rng = &e->rng, .name = name, .alg = AEAD_AES_128_GCM};
-    e->addr = net_addr_lit(addr, port);
+    for (unsigned i = 0; i < EDGE_PATHS_MAX; i++)
+        e->addr[i] = net_addr_lit(addr, (uint16_t)(port + i));
 }
 
 static void fill_quic(struct quic_endpoint_opts *q, struct end *e, const struct aead_backend *aead)
@@ -179,9 +182,13 @@ static void set_up(struct world *w, const struct aead_backend *aead, bool plain)
     ip_prefix_parse("10.78.0.1/30", &e.want[0]);
     ip_prefix_parse("10.78.0.2/30", &h.own[0]);
     w->now_ns = 100 * NS_PER_S;
+    e.n_paths = w->n_paths > 1 ? w->n_paths : 0;
+    for (unsigned i = 0; i < e.n_paths; i++)
+        snprintf(e.paths[i].name, sizeof(e.paths[i].name), "wan%u", i + 1);
     if (edge_new(&e, &w->edge) || hub_new(&h, &w->hub))
         abort();
-    edge_set_addrs(w->edge, w->now_ns, 0, &w->a.addr, &w->b.addr, 0);
+    for (unsigned i = 0; i < w->n_paths; i++)
+        edge_set_addrs(w->edge, w->now_ns, i, &w->a.addr[i], &w->b.addr[0], i);
 }
 
 /* What TSO makes of one write of a TCP flow, as large as it can be. */
@@ -215,8 +222,8 @@ static struct pkt *make_super(struct pkt_pool *pool)
 
 static void receive_at_b(struct world *w, const struct quic_tx *tx)
 {
-    struct quic_rx rx = {.local = w->b.addr,
-                         .remote = w->a.addr,
+    struct quic_rx rx = {.local = tx->remote,
+                         .remote = tx->local,
                          .data = (uint8_t *)(uintptr_t)tx->buf,
                          .len = tx->len,
                          .seg_size = tx->seg_size,
@@ -224,6 +231,11 @@ static void receive_at_b(struct world *w, const struct quic_tx *tx)
 
     hub_rx(w->hub, w->now_ns, &rx);
     w->b.packets += (tx->len + tx->seg_size - 1) / tx->seg_size;
+}
+
+static unsigned path_of(const struct world *w, const struct net_addr *local)
+{
+    return (unsigned)(ntohs(local->in.sin_port) - ntohs(w->a.addr[0].in.sin_port));
 }
 
 /* b takes what has arrived, and its answer goes to a at once. */
@@ -242,7 +254,7 @@ static void turn_of_b(struct world *w)
         hub_timeout(w->hub, w->now_ns);
     w->b.ns += cpu_ns() - from;
     for (;;) {
-        struct quic_rx rx = {.local = w->a.addr, .remote = w->b.addr};
+        struct quic_rx rx;
         bool more;
 
         from = cpu_ns();
@@ -250,10 +262,13 @@ static void turn_of_b(struct world *w)
         w->b.ns += cpu_ns() - from;
         if (!more)
             return;
-        rx.data = w->back.buf;
-        rx.len = w->back.len;
-        rx.seg_size = w->back.seg_size;
-        rx.ecn = w->back.ecn;
+        rx = (struct quic_rx){.local = w->back.remote,
+                              .remote = w->back.local,
+                              .socket = path_of(w, &w->back.remote),
+                              .data = w->back.buf,
+                              .len = w->back.len,
+                              .seg_size = w->back.seg_size,
+                              .ecn = w->back.ecn};
         from = cpu_ns();
         edge_rx(w->edge, w->now_ns, &rx);
         w->a.ns += cpu_ns() - from;
@@ -320,7 +335,8 @@ static void print(const char *what, double *v, unsigned n)
 static int usage(void)
 {
     fprintf(stderr,
-            "bench-path [-n rounds] [-d round trip in 0.1 ms] [-g (GnuTLS)] [-p (plain peer)]\n");
+            "bench-path [-n rounds] [-d round trip in 0.1 ms] [-w paths] [-g (GnuTLS)] [-p (plain "
+            "peer)]\n");
     return 2;
 }
 
@@ -335,11 +351,14 @@ int main(int argc, char **argv)
     int c;
 
     w.delay_ns = 8 * STEP_NS;
-    while ((c = getopt(argc, argv, "n:d:gp")) != -1) {
+    w.n_paths = 1;
+    while ((c = getopt(argc, argv, "n:d:w:gp")) != -1) {
         if (c == 'n')
             rounds = (unsigned)MIN(atoi(optarg), ROUNDS_MAX);
         else if (c == 'd')
             w.delay_ns = (uint64_t)MIN(atoi(optarg), WIRE_MAX - 8) * STEP_NS;
+        else if (c == 'w')
+            w.n_paths = (unsigned)MAX(1, MIN(atoi(optarg), EDGE_PATHS_MAX));
         else if (c == 'g')
             wish = "gnutls";
         else if (c == 'p')
@@ -362,8 +381,8 @@ int main(int argc, char **argv)
         a[i] = (double)w.a.ns / (double)MAX(w.a.packets, 1u);
         b[i] = (double)w.b.ns / (double)MAX(w.b.packets, 1u);
     }
-    printf("%s, %s, %lu packets in a round, %.1f MB delivered\n", aead->name,
-           plain ? "plain peer" : "session extension", (unsigned long)w.a.packets,
+    printf("%s, %s, paths: %u, %lu packets in a round, %.1f MB delivered\n", aead->name,
+           plain ? "plain peer" : "session extension", w.n_paths, (unsigned long)w.a.packets,
            (double)w.b.delivered / 1e6);
     print("sender", a, rounds);
     print("receiver", b, rounds);

@@ -103,7 +103,6 @@ def serve_one(listener):
         bins = receive(flows, seconds, omit)
         first.setblocking(True)
         first.sendall(json.dumps(bins).encode())
-        first.shutdown(socket.SHUT_WR)
         drain(flows)
     for s in flows:
         s.close()

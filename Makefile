@@ -5,7 +5,7 @@ BUILD ?= build
 PYTHON := /usr/bin/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test check undo fuzz bench bench-prepare bench-null bench-sim bench-spot bench-flood bench-bond clean prepare-build prepare-test
+.PHONY: help build demo test check undo fuzz bench bench-prepare bench-null bench-sim bench-spot bench-flood bench-bond bench-gateway clean prepare-build prepare-test
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ bench-bond: build ## several WANs at once: the matrix of lab/links, modelled and
 
 bench-flood: build ## an established tunnel while somebody floods its hub with handshakes
 	@$(PYTHON) bench/flood/flood.py --build $(BUILD) $(ARGS)
+
+bench-gateway: build ## how fast the gateway repairs what others break, and what leaks meanwhile
+	@$(PYTHON) bench/gateway/repair.py --build $(BUILD) $(ARGS)
 
 clean: ## remove every build directory
 	rm -rf build build-*

@@ -7,18 +7,17 @@ from lab import LabError, run, wait_until
 
 def cables(lab):
     """mpq1..mpq6 between edge and hub, in place of tunnels, and at the hub the ways back to the
-    LANs."""
+    LANs. As with a tunnel nobody asks for neighbours: both ends have one hardware address."""
     for i in lab.each_lan():
         run("ip", "link", "add", f"mpq{i}", "netns", lab.ns("edge"), "type", "veth", "peer", "name",
             f"mpq{i}", "netns", lab.ns("hub"))
         for node, end in (("edge", 1), ("hub", 2)):
+            lab.exec(node, "ip", "link", "set", f"mpq{i}", "address", f"02:00:00:00:00:0{i}", "arp",
+                     "off")
             lab.exec(node, "ip", "address", "add", f"10.200.{i}.{end}/30", "dev", f"mpq{i}")
             lab.exec(node, "ip", "link", "set", f"mpq{i}", "up")
         lab.exec("hub", "ip", "route", "add", f"172.16.{i}.0/30", "dev", f"mpq{i}", "via",
                  f"10.200.{i}.1")
-        # a default route to a cable needs a neighbour: the hub answers for all addresses
-        lab.exec("hub", "sh", "-c", f"echo 1 >/proc/sys/net/ipv4/conf/mpq{i}/proxy_arp; "
-                 f"echo 0 >/proc/sys/net/ipv4/neigh/mpq{i}/proxy_delay")
 
 
 class Gateway:

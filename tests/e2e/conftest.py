@@ -2,6 +2,7 @@
 import itertools
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -64,3 +65,18 @@ def debian(packages):
     done = subprocess.run([ROOT / "tools" / "deb-root", packages], stdout=subprocess.PIPE,
                           text=True, check=True, timeout=600)
     return pathlib.Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def newer(packages, tmp_path_factory):
+    """The same package as a later version."""
+    directory = tmp_path_factory.mktemp("newer")
+    tree = directory / "tree"
+    package = next(packages.glob("mpquic_*.deb"))
+    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
+    control = tree / "DEBIAN" / "control"
+    control.write_text(re.sub(r"^Version: (.*)$", r"Version: \1+1", control.read_text(),
+                              flags=re.M))
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, directory / "mpquic.deb"],
+                   check=True, capture_output=True)
+    return directory / "mpquic.deb"

@@ -4,7 +4,6 @@
 
 The tests are one story: each starts from what those before it left."""
 import re
-import subprocess
 
 import pytest
 from certs import Authority
@@ -252,21 +251,6 @@ def test_reboot(edge):
     wait_until(lambda: state(edge) == "active" and state(edge, "mpquic@2") == "active", 20,
                "both instances are back")
     ping(edge, "10.200.1.2")
-
-
-@pytest.fixture(scope="module")
-def newer(packages, tmp_path_factory):
-    """The same package as a later version."""
-    directory = tmp_path_factory.mktemp("newer")
-    tree = directory / "tree"
-    package = next(packages.glob("mpquic_*.deb"))
-    subprocess.run(["dpkg-deb", "-R", package, tree], check=True)
-    control = tree / "DEBIAN" / "control"
-    control.write_text(re.sub(r"^Version: (.*)$", r"Version: \1+1", control.read_text(),
-                              flags=re.M))
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tree, directory / "mpquic.deb"],
-                   check=True, capture_output=True)
-    return directory / "mpquic.deb"
 
 
 def test_upgrade_restarts_what_runs(edge, newer):

@@ -83,7 +83,8 @@ static void target_figures(const struct probe *p, unsigned target, unsigned *ret
 /* Of the best targets, as many as are needed. */
 static void reckon(struct probe *p)
 {
-    uint64_t lost[PROBE_TARGETS_MAX], mean[PROBE_TARGETS_MAX], all_lost = 0, all_us = 0;
+    uint64_t lost[PROBE_TARGETS_MAX] = {0}, mean[PROBE_TARGETS_MAX] = {0};
+    uint64_t all_lost = 0, all_us = 0;
     unsigned need = p->verdict.need, n_mean = 0;
 
     for (unsigned i = 0; i < p->n_targets; i++) {

@@ -253,7 +253,7 @@ static void on_order(struct loop_io *io, uint32_t events)
 
     for (unsigned i = 0; i < ORDERS_MAX; i++) {
         struct prober_order o;
-        int fd, rv = receive(io->fd, &o, &fd);
+        int fd = -1, rv = receive(io->fd, &o, &fd);
 
         if (rv < 0)
             loop_stop(s->loop, 0);
@@ -334,19 +334,21 @@ static void child_done(struct child *s)
         telemetry_done(&s->sources[i].telemetry);
     loop_io_remove(s->loop, &s->io);
     loop_free(s->loop);
+    free(s);
 }
 
 int prober_child_run(const struct gateway_config *c, const struct wan_health *before, int fd)
 {
-    _cleanup_free_ struct child *s = calloc(1, sizeof(*s));
+    struct loop *loop = loop_new();
+    struct child *s = loop ? calloc(1, sizeof(*s)) : NULL;
     int rv;
 
-    if (!s)
+    if (!s) {
+        loop_free(loop);
         return -ENOMEM;
+    }
     s->c = c;
-    s->loop = loop_new();
-    if (!s->loop)
-        return -errno;
+    s->loop = loop;
     s->io.cb = on_order;
     s->io.user = s;
     rv = loop_io_add(s->loop, &s->io, fd, EPOLLIN);

@@ -69,7 +69,7 @@ static void one_cause_one_trace(void **state)
     assert_int_equal(eventlog_open(&e, path), 0);
     eventlog_write(&e, "start", "{s:i}", "links", 3);
     eventlog_begin(&e, EVENTLOG_PROBE);
-    eventlog_write(&e, "link", "{s:s, s:s*}", "link", "wan\"1\n", "from", NULL);
+    eventlog_write(&e, "link", "{s:s, s:s*}", "link", "wan\"1\n", "from", (const char *)NULL);
     eventlog_write(&e, "change", "{s:b}", "repair", 0);
     eventlog_begin(&e, EVENTLOG_KERNEL);
     eventlog_write(&e, "change", "{s:b}", "repair", 1);

@@ -342,7 +342,8 @@ static void write_environment(void)
         "and /var/lib/mpquic. The verbs that ask an instance need the same ones.");
     printf(".It Ev MPQUIC_TRACE\n");
     write_text("An id, at most 64 letters, digits, \"-\", \"_\" and \".\", for what mpquic gateway "
-               "run does when it starts, in its log of events: so that a deployment finds what "
+               "run does when it starts, and what apply does, in its log of events: so that a "
+               "deployment finds what "
                "followed from it.");
     printf(".El\n");
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/place.h"
 #include "base/util.h"
+#include "wan/eventlog.h"
 #include "wan/healthfile.h"
 
 const struct cli_option gatewaycli_file_option[] = {
@@ -79,6 +80,27 @@ static void take_health(struct gateway *g)
         gateway_set_health(g, &h);
 }
 
+/* What a verb does goes into the log of events, which it opens when it does something. */
+static void watch(void *user, const struct wan_op *op, int error)
+{
+    static struct eventlog events;
+    const struct gateway *g = user;
+    const char *why = op->kind == WAN_OP_NFT ? gateway_nft_error(g) : strerror(-error);
+    char text[GATEWAY_TEXT_MAX];
+
+    if (error && wan_op_may_fail(op, error))
+        return;
+    if (!*events.run) {
+        eventlog_init(&events, EVENTLOG_APPLY);
+        if (eventlog_open(&events, gateway_config(g)->event_log))
+            fprintf(stderr, "mpquic gateway: %s: events are not written\n",
+                    gateway_config(g)->event_log);
+    }
+    gateway_op_str(op, text);
+    eventlog_write(&events, "change", "{s:s, s:b, s:s*}", "operation", text, "repair", 0, "error",
+                   error ? why : NULL);
+}
+
 struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c)
 {
     char state[PLACE_PATH_MAX + 32];
@@ -87,8 +109,10 @@ struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gatewa
 
     if (!rv)
         rv = gateway_open(c, state, &g);
-    if (!rv)
+    if (!rv) {
         take_health(g);
+        gateway_set_watch(g, watch, g);
+    }
     if (rv)
         fprintf(stderr, "mpquic %s: %s\n", verb->name, strerror(-rv));
     return g;

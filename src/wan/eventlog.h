@@ -17,8 +17,7 @@ enum { EVENTLOG_ID_MAX = 65, EVENTLOG_BOOT_MAX = 37, EVENTLOG_BYTES_MAX = 8 << 2
 /* Why something happens. */
 #define EVENTLOG_CAUSES(X)                                                   \
     X(EVENTLOG_START, "start") /* the gateway begins */                      \
-    X(EVENTLOG_APPLY, "apply") /* by hand, as down is */                     \
-    X(EVENTLOG_DOWN, "down")                                                 \
+    X(EVENTLOG_APPLY, "apply") /* by a verb, by hand */                      \
     X(EVENTLOG_RELOAD, "reload")                                             \
     X(EVENTLOG_KERNEL, "kernel") /* an interface, route, rule ... changed */ \
     X(EVENTLOG_PROBE, "probe")   /* a link works, or does not, any more */   \

@@ -24,8 +24,8 @@ struct gateway {
     struct wan_plan plan;
     char *good;      /* the listing after we set the table last; NULL: not known */
     unsigned n_done; /* operations that have succeeded */
-    gateway_note_fn *note;
-    void *user;
+    gateway_note_fn *note, *watch;
+    void *user, *watch_user;
 };
 
 int gateway_open(const struct gateway_config *c, const char *state_file, struct gateway **ret)
@@ -177,7 +177,15 @@ static int do_op(void *user, const struct wan_op *op)
     g->n_done += !rv;
     if (g->note)
         g->note(g->user, op, rv);
+    if (g->watch)
+        g->watch(g->watch_user, op, rv);
     return rv;
+}
+
+void gateway_set_watch(struct gateway *g, gateway_note_fn *fn, void *user)
+{
+    g->watch = fn;
+    g->watch_user = user;
 }
 
 int gateway_apply(struct gateway *g, bool undo, gateway_note_fn *note, void *user)

@@ -33,6 +33,9 @@ int gateway_look(struct gateway *g);
 const struct wan_plan *gateway_plan(const struct gateway *g);
 const struct wan_mirror *gateway_mirror(const struct gateway *g);
 
+/* Tell fn, too, of everything that is done, whatever it is part of; NULL: nobody. */
+void gateway_set_watch(struct gateway *g, gateway_note_fn *fn, void *user);
+
 /* Look and run the plan, again until there is none: links may change meanwhile. undo: an error
  * takes back what was done. Returns 0 or -errno; -EAGAIN: it is never done. */
 int gateway_apply(struct gateway *g, bool undo, gateway_note_fn *note, void *user);

@@ -400,6 +400,17 @@ def test_events_of_one_cause_have_one_trace(site, gateway):
     assert [x["cause"] for x in events if x["event"] in ("reload", "stop")] == ["reload", "stop"]
 
 
+def test_applying_by_hand_is_one_cause(site, gateway):
+    gateway.verb("apply")
+    events = gateway.events()
+    assert len(events) > 20 and {x["event"] for x in events} == {"change"}
+    assert {x["cause"] for x in events} == {"apply"}
+    assert len({x["trace"] for x in events}) == 1
+    gateway.verb("status", check=False)
+    gateway.verb("apply")  # nothing to do
+    assert gateway.events() == events
+
+
 # --- the telemetry of tunnels -----------------------------------------------------------------------
 
 TUNNEL = """

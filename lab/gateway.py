@@ -92,5 +92,5 @@ class Gateway:
             what, value = next(iter(entry.items()))
             name = value.get("name") if what == "table" else value.get("table")
             if what != "metainfo" and (ours or name != "mpquic_gateway"):
-                lines.append(re.sub(r'"handle": \d+, ?', "", json.dumps(entry)))
+                lines.append(re.sub(r'"handle": \d+', '"handle": 0', json.dumps(entry)))
         return "\n".join(lines)

@@ -369,6 +369,11 @@ static void write_files(void)
     write_text("What the gateway that runs knows of its links; counts for a minute.");
     printf(".It Pa /var/lib/mpquic/gateway.settings\n");
     write_text("Settings of the kernel that the gateway has changed, with their former values.");
+    printf(".It Pa /var/lib/mpquic/gateway.confirmed , gateway.trial\n");
+    write_text("The configuration that the gateway of this machine begins with, and the one that "
+               "waits for mpquic gateway confirm.");
+    printf(".It Pa /var/lib/mpquic/gateway.foreign\n");
+    write_text("What mpquic gateway apply --take-over has taken away from others.");
     printf(".It Pa /usr/share/doc/mpquic/\n");
     write_text("tutorial.md: from two fresh machines to the first packet. install.md: running "
                "tunnels as services. security.md: what is promised. Examples.");
@@ -393,7 +398,8 @@ static int write_page_mpquic(void)
     write_text("A tunnel closes its connection and exits with status 0.");
     printf(".It Dv SIGHUP\n");
     write_text("A tunnel logs the state of its path and how many packets it dropped, and why, and "
-               "reads its configuration anew, as mpquic reload has it do.");
+               "reads its configuration anew, as mpquic reload has it do. A gateway reads its "
+               "configuration anew.");
     printf(".El\n");
     write_environment();
     printf(".Sh FILES\n.Bl -tag -width Ds\n.It Pa /etc/mpquic/\n");

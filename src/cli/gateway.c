@@ -7,62 +7,102 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/place.h"
 #include "base/util.h"
+#include "wan/confirm.h"
 #include "wan/eventlog.h"
 #include "wan/healthfile.h"
+#include "wan/networkd.h"
+
+#define LOCK_WAIT_NS (5 * NS_PER_S)
 
 const struct cli_option gatewaycli_file_option[] = {
     {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
     {0},
 };
 
+static bool parse_seconds(const char *text, unsigned *ret)
+{
+    char *end;
+    long v = strtol(text, &end, 10);
+
+    *ret = (unsigned)v;
+    return end != text && !*end && v > 0 && v <= CONFIRM_SECONDS_MAX;
+}
+
+static enum exit_code take_option(const struct cli_verb *verb, int c, struct gatewaycli *ret)
+{
+    switch (c) {
+    case 'c':
+        ret->file = optarg;
+        return EXIT_CODE_OK;
+    case 'j':
+        ret->json = true;
+        return EXIT_CODE_OK;
+    case 'o':
+        ret->take_over = true;
+        return EXIT_CODE_OK;
+    case 'f':
+        ret->force = true;
+        return EXIT_CODE_OK;
+    case 'r':
+        ret->reject = true;
+        return EXIT_CODE_OK;
+    case 't':
+        if (parse_seconds(optarg, &ret->confirm_s))
+            return EXIT_CODE_OK;
+        return cli_usage_error(verb, "'%s' is not a number of seconds from 1 to %d", optarg,
+                               CONFIRM_SECONDS_MAX);
+    default:
+        return EXIT_CODE_USAGE;
+    }
+}
+
+static bool is_file_required(const struct cli_verb *verb)
+{
+    for (const struct cli_option *o = verb->options; o && o->letter; o++)
+        if (o->letter == 'c')
+            return o->required;
+    return false;
+}
+
 enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
                                   struct gatewaycli *ret)
 {
+    enum exit_code code = EXIT_CODE_OK;
     int c;
 
-    while ((c = cli_getopt(verb, argc, argv)) != -1) {
-        if (c == 'c')
-            ret->file = optarg;
-        else if (c == 'j')
-            ret->json = true;
-        else
-            return EXIT_CODE_USAGE;
-    }
-    if (optind < argc) {
-        cli_usage_error(verb, "unexpected argument '%s'", argv[optind]);
-        return EXIT_CODE_USAGE;
-    }
-    if (verb->options && !ret->file) {
-        cli_usage_error(verb, "option -c FILE is missing");
-        return EXIT_CODE_USAGE;
-    }
+    while (code == EXIT_CODE_OK && (c = cli_getopt(verb, argc, argv)) != -1)
+        code = take_option(verb, c, ret);
+    if (code != EXIT_CODE_OK)
+        return code;
+    if (optind < argc)
+        return cli_usage_error(verb, "unexpected argument '%s'", argv[optind]);
+    if (!ret->file && is_file_required(verb))
+        return cli_usage_error(verb, "option -c FILE is missing");
     return EXIT_CODE_OK;
 }
 
-static enum exit_code load(const char *file, struct gateway_config *ret, FILE *out)
+int gatewaycli_state_dir(char *buf, size_t size)
 {
-    struct config_report report = {0};
-    int rv = gateway_config_load(file, ret, &report);
+    int rv = place_state_dir(buf, size);
 
-    config_report_write(&report, file, out);
-    config_report_done(&report);
-    return rv ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+    if (rv)
+        return rv;
+    return mkdir(buf, 0755) && errno != EEXIST ? -errno : 0;
 }
 
 int gatewaycli_state_file(char *buf, size_t size)
 {
     char dir[PLACE_PATH_MAX];
-    int rv = place_state_dir(dir, sizeof(dir));
+    int rv = gatewaycli_state_dir(dir, sizeof(dir));
 
     if (rv)
         return rv;
-    if (mkdir(dir, 0755) && errno != EEXIST)
-        return -errno;
     return snprintf(buf, size, "%s/gateway.settings", dir) < (int)size ? 0 : -ENAMETOOLONG;
 }
 
@@ -118,20 +158,35 @@ struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gatewa
     return g;
 }
 
+enum exit_code gatewaycli_load(struct gatewaycli *v, FILE *out)
+{
+    struct config_report report = {0};
+    int rv;
+
+    free(v->text);
+    v->text = NULL;
+    if (!v->config)
+        v->config = calloc(1, sizeof(*v->config));
+    if (!v->config)
+        return EXIT_CODE_INTERNAL;
+    rv = gateway_config_load_text(v->file, v->config, &report, &v->text);
+    config_report_write(&report, v->file, out);
+    config_report_done(&report);
+    return rv ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
+}
+
 enum exit_code gatewaycli_begin(const struct cli_verb *verb, int argc, char **argv,
                                 struct gatewaycli *ret, FILE *out)
 {
     enum exit_code code = gatewaycli_options(verb, argc, argv, ret);
 
-    if (code != EXIT_CODE_OK)
-        return code;
-    ret->config = calloc(1, sizeof(*ret->config));
-    return ret->config ? load(ret->file, ret->config, out) : EXIT_CODE_INTERNAL;
+    return code == EXIT_CODE_OK ? gatewaycli_load(ret, out) : code;
 }
 
 void gatewaycli_done(struct gatewaycli *v)
 {
     free(v->config);
+    free(v->text);
 }
 
 enum exit_code gatewaycli_look(const struct cli_verb *verb, struct gateway *g)
@@ -148,10 +203,42 @@ enum exit_code gatewaycli_look(const struct cli_verb *verb, struct gateway *g)
 unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const char *file)
 {
     const struct wan_mirror *m = gateway_mirror(g);
+    struct networkd n;
 
     for (unsigned i = 0; i < MIN(m->n_conflicts, (unsigned)WAN_CONFLICTS_MAX); i++)
         fprintf(out, "%s: error: this machine: %s\n", file, m->conflict[i]);
-    return m->n_conflicts;
+    if (networkd_read("", &n) || !networkd_is_in_the_way(&n))
+        return m->n_conflicts;
+    fprintf(out,
+            "%s: error: this machine: systemd-networkd deletes %s%s%s of others%s%s; "
+            "ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no keep it from that\n",
+            file, n.deletes_routes ? "routes" : "",
+            n.deletes_routes && n.deletes_rules ? " and " : "", n.deletes_rules ? "rules" : "",
+            *n.said ? ": " : "", n.said);
+    return m->n_conflicts + 1;
+}
+
+void gatewaycli_note(void *told, const struct wan_op *op, int error)
+{
+    const struct gatewaycli_told *t = told;
+    char text[GATEWAY_TEXT_MAX];
+
+    gateway_op_str(op, text);
+    if (!error)
+        printf("%s\n", text);
+    else if (!wan_op_may_fail(op, error))
+        fprintf(stderr, "mpquic %s: %s: %s\n", t->verb->name, text,
+                op->kind == WAN_OP_NFT ? gateway_nft_error(t->g) : strerror(-error));
+}
+
+void gatewaycli_note_foreign(void *told, bool taken, const char *text, int error)
+{
+    const struct gatewaycli_told *t = told;
+
+    if (error)
+        fprintf(stderr, "mpquic %s: %s: %s\n", t->verb->name, text, strerror(-error));
+    else
+        printf("%c of somebody else: %s\n", taken ? '-' : '+', text);
 }
 
 /* --- the lock -------------------------------------------------------------------------- */
@@ -170,13 +257,19 @@ static int open_lock(void)
     return fd < 0 ? -errno : fd;
 }
 
-static pid_t read_pid(int fd)
-{
-    char text[16] = "";
+#define DAEMON_MARK "run"
 
+static pid_t read_pid(int fd, bool *ret_daemon)
+{
+    char text[24] = "", *end;
+    pid_t pid;
+
+    *ret_daemon = false;
     if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
         return 0;
-    return (pid_t)strtol(text, NULL, 10);
+    pid = (pid_t)strtol(text, &end, 10);
+    *ret_daemon = !strncmp(end, " " DAEMON_MARK, strlen(" " DAEMON_MARK));
+    return pid;
 }
 
 int gatewaycli_lock(pid_t *ret_pid)
@@ -187,8 +280,9 @@ int gatewaycli_lock(pid_t *ret_pid)
         return fd;
     if (flock(fd, LOCK_EX | LOCK_NB)) {
         int err = errno;
+        bool daemon;
 
-        *ret_pid = read_pid(fd);
+        *ret_pid = read_pid(fd, &daemon);
         close(fd);
         return err == EWOULDBLOCK ? -EAGAIN : -err;
     }
@@ -199,30 +293,67 @@ int gatewaycli_lock(pid_t *ret_pid)
     return fd;
 }
 
-pid_t gatewaycli_holder(void)
+static pid_t holder(bool *ret_daemon)
 {
     pid_t pid = 0;
     int fd = open_lock();
 
+    *ret_daemon = false;
     if (fd < 0)
         return fd;
     if (flock(fd, LOCK_SH | LOCK_NB))
-        pid = read_pid(fd);
+        pid = read_pid(fd, ret_daemon);
     close(fd);
     return pid;
+}
+
+pid_t gatewaycli_holder(void)
+{
+    bool daemon;
+
+    return holder(&daemon);
+}
+
+int gatewaycli_lock_set_daemon(int lock)
+{
+    return lseek(lock, 0, SEEK_SET) || ftruncate(lock, 0) ||
+                   dprintf(lock, "%d " DAEMON_MARK "\n", (int)getpid()) < 0
+               ? -EIO
+               : 0;
+}
+
+pid_t gatewaycli_daemon(void)
+{
+    bool daemon;
+    pid_t pid = holder(&daemon);
+
+    return pid < 0 || daemon ? pid : 0;
+}
+
+/* Verbs hold the lock for a moment only. */
+int gatewaycli_lock_wait(pid_t *ret_pid)
+{
+    static const struct timespec pause = {0, 20 * NS_PER_MS};
+    uint64_t until_ns = clock_mono_ns() + LOCK_WAIT_NS;
+    int fd;
+
+    while ((fd = gatewaycli_lock(ret_pid)) == -EAGAIN && !gatewaycli_daemon() &&
+           clock_mono_ns() < until_ns)
+        nanosleep(&pause, NULL);
+    return fd;
 }
 
 int gatewaycli_lock_or_say(const struct cli_verb *verb)
 {
     pid_t pid = 0;
-    int fd = gatewaycli_lock(&pid);
+    int fd = gatewaycli_lock_wait(&pid);
 
     if (fd == -EAGAIN)
-        fprintf(
-            stderr,
-            "mpquic %s: the gateway is at work (process %d): stop it first, or have it read its "
-            "configuration again: kill -HUP %d\n",
-            verb->name, (int)pid, (int)pid);
+        fprintf(stderr,
+                "mpquic %s: the gateway is at work (process %d): stop it first, or have it take "
+                "another "
+                "configuration: mpquic gateway apply\n",
+                verb->name, (int)pid);
     else if (fd < 0)
         fprintf(stderr, "mpquic %s: cannot lock the gateway: %s\n", verb->name, strerror(-fd));
     return fd;
@@ -231,13 +362,9 @@ int gatewaycli_lock_or_say(const struct cli_verb *verb)
 /* --- the verb -------------------------------------------------------------------------- */
 
 static const struct cli_verb *const subs[] = {
-    &cli_gateway_check,
-    &cli_gateway_plan,
-    &cli_gateway_apply,
-    &cli_gateway_run,
-    &cli_gateway_down,
-    &cli_gateway_status,
-    NULL,
+    &cli_gateway_check,   &cli_gateway_plan,   &cli_gateway_apply,
+    &cli_gateway_confirm, &cli_gateway_run,    &cli_gateway_guard,
+    &cli_gateway_down,    &cli_gateway_status, NULL,
 };
 
 const struct cli_verb cli_gateway = {

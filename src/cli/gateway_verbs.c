@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +9,10 @@
 #include "base/place.h"
 #include "base/util.h"
 #include "cli/gateway.h"
+#include "wan/confirm.h"
 #include "wan/keeper.h"
+#include "wan/networkd.h"
+#include "wan/takeover.h"
 
 /* --- check ----------------------------------------------------------------------------- */
 
@@ -85,80 +89,30 @@ const struct cli_verb cli_gateway_plan = {
     .run = run_plan,
 };
 
-/* --- apply ----------------------------------------------------------------------------- */
-
-struct told {
-    const struct cli_verb *verb;
-    const struct gateway *g;
-};
-
-static void note(void *user, const struct wan_op *op, int error)
-{
-    const struct told *t = user;
-    char text[GATEWAY_TEXT_MAX];
-
-    gateway_op_str(op, text);
-    if (!error)
-        printf("%s\n", text);
-    else if (!wan_op_may_fail(op, error))
-        fprintf(stderr, "mpquic %s: %s: %s\n", t->verb->name, text,
-                op->kind == WAN_OP_NFT ? gateway_nft_error(t->g) : strerror(-error));
-}
-
-static enum exit_code apply(struct gateway *g, const char *file)
-{
-    struct told t = {&cli_gateway_apply, g};
-    enum exit_code code = gatewaycli_look(&cli_gateway_apply, g);
-    int rv;
-
-    if (code != EXIT_CODE_OK)
-        return code;
-    if (gatewaycli_write_conflicts(g, stderr, file)) {
-        fprintf(stderr, "mpquic gateway apply: nothing was changed\n");
-        return EXIT_CODE_CONFIG;
-    }
-    rv = gateway_apply(g, true, note, &t);
-    if (!rv)
-        return EXIT_CODE_OK;
-    fprintf(stderr, "mpquic gateway apply: %s; what was done is taken back\n", strerror(-rv));
-    return EXIT_CODE_START;
-}
-
-static int run_apply(int argc, char **argv)
-{
-    __attribute__((cleanup(gatewaycli_done))) struct gatewaycli v = {0};
-    enum exit_code code = gatewaycli_begin(&cli_gateway_apply, argc, argv, &v, stderr);
-    _cleanup_close_ int lock = -1;
-    struct gateway *g;
-
-    if (code != EXIT_CODE_OK)
-        return (int)code;
-    lock = gatewaycli_lock_or_say(&cli_gateway_apply);
-    g = lock < 0 ? NULL : gatewaycli_open(&cli_gateway_apply, v.config);
-    code = g ? apply(g, v.file) : EXIT_CODE_START;
-    gateway_close(g);
-    return (int)code;
-}
-
-const struct cli_verb cli_gateway_apply = {
-    .name = "gateway apply",
-    .summary = "put a configuration in force, once",
-    .args = "",
-    .text = "Makes what the configuration wants as the links are now, prints each step, and ends. "
-            "Nobody follows the links then: that is what mpquic gateway run does. A step that "
-            "fails takes back those before it. Where something of others is in the way nothing is "
-            "changed.",
-    .options = gatewaycli_file_option,
-    .run = run_apply,
-};
-
 /* --- down ------------------------------------------------------------------------------ */
+
+/* First what others had: it comes before ours, so that nothing is without a way meanwhile. */
+static int take_down(struct gateway *g, const char *dir)
+{
+    struct gatewaycli_told t = {&cli_gateway_down, g};
+    int rv = takeover_restore(dir, gateway_netlink(g), NULL, gatewaycli_note_foreign, &t);
+
+    if (!rv)
+        rv = gateway_down(g, gatewaycli_note, &t);
+    if (!rv)
+        rv = confirm_forget(dir);
+    if (!rv)
+        rv = networkd_release("");
+    if (rv > 0)
+        printf("- " NETWORKD_DROP_IN "\n");
+    return MIN(rv, 0);
+}
 
 static int run_down(int argc, char **argv)
 {
     struct gatewaycli v = {0};
     enum exit_code code = gatewaycli_options(&cli_gateway_down, argc, argv, &v);
-    struct told t = {&cli_gateway_down, NULL};
+    char dir[PLACE_PATH_MAX];
     _cleanup_close_ int lock = -1;
     struct gateway *g;
     int rv;
@@ -169,8 +123,9 @@ static int run_down(int argc, char **argv)
     g = lock < 0 ? NULL : gatewaycli_open(&cli_gateway_down, NULL);
     if (!g)
         return EXIT_CODE_START;
-    t.g = g;
-    rv = gateway_down(g, note, &t);
+    rv = gatewaycli_state_dir(dir, sizeof(dir));
+    if (!rv)
+        rv = take_down(g, dir);
     if (rv)
         fprintf(stderr, "mpquic gateway down: not everything was removed: %s\n", strerror(-rv));
     gateway_close(g);
@@ -183,46 +138,152 @@ const struct cli_verb cli_gateway_down = {
     .args = "",
     .text = "Gives settings of the kernel the values that they had before, and removes the rules, "
             "routes and the table of nftables that are the gateway's, whatever configuration they "
-            "are from. What others have made stays. The interfaces that had a policy are open "
-            "then. A gateway that runs has to be stopped first.",
+            "are from; what --take-over took away from others is given back. What others have made "
+            "stays. The interfaces that had a policy are open then, and no configuration is "
+            "confirmed. A gateway that runs has to be stopped first.",
     .run = run_down,
 };
 
 /* --- run ------------------------------------------------------------------------------- */
 
+/* What to begin with: what is on trial or confirmed, and FILE only where nothing ever was. That
+ * FILE has errors, or says something else, is told, and changes nothing. */
+static enum exit_code choose(struct gatewaycli *v, const char *dir, bool *ret_new)
+{
+    _cleanup_free_ char *text = NULL;
+    enum exit_code code = gatewaycli_load(v, stderr);
+    enum confirm_source source = CONFIRM_SOURCE_NONE;
+    int rv = v->config ? confirm_choose(dir, true, v->config, &source, &text) : -ENOMEM;
+
+    if (rv)
+        log_error("gateway: the confirmed configuration cannot be read: %s", strerror(-rv));
+    *ret_new = source == CONFIRM_SOURCE_NONE;
+    if (*ret_new)
+        return code;
+    log_set_level(v->config->log_level);
+    if (code != EXIT_CODE_OK)
+        log_error("gateway: %s has errors: the confirmed configuration stays in force", v->file);
+    else if (!text || strcmp(text, v->text) != 0)
+        log_error("gateway: %s is not what was confirmed, which stays in force; mpquic gateway "
+                  "apply, or a reload, takes it",
+                  v->file);
+    return EXIT_CODE_OK;
+}
+
+static enum exit_code keep(struct gatewaycli *v, const char *dir)
+{
+    char state[PLACE_PATH_MAX + 32];
+    struct keeper_opts opts = {.config = NULL,
+                               .file = strcmp(v->file, "-") != 0 ? v->file : NULL,
+                               .state_dir = dir,
+                               .state_file = state};
+    bool is_new;
+    enum exit_code code = choose(v, dir, &is_new);
+
+    if (code != EXIT_CODE_OK)
+        return code;
+    if (gatewaycli_state_file(state, sizeof(state)))
+        return EXIT_CODE_START;
+    opts.config = v->config;
+    opts.text = is_new ? v->text : NULL;
+    log_set_level(v->config->log_level);
+    return keeper_run(&opts);
+}
+
 static int run_run(int argc, char **argv)
 {
     __attribute__((cleanup(gatewaycli_done))) struct gatewaycli v = {0};
-    enum exit_code code = gatewaycli_begin(&cli_gateway_run, argc, argv, &v, stderr);
-    char state[PLACE_PATH_MAX + 32];
+    enum exit_code code = gatewaycli_options(&cli_gateway_run, argc, argv, &v);
+    char dir[PLACE_PATH_MAX];
     _cleanup_close_ int lock = -1;
     int rv;
 
     if (code != EXIT_CODE_OK)
         return (int)code;
+    signal(SIGUSR1, SIG_IGN); /* a trial that is told of too early is found on the disk */
     lock = gatewaycli_lock_or_say(&cli_gateway_run);
     if (lock < 0)
         return EXIT_CODE_START;
-    rv = gatewaycli_state_file(state, sizeof(state));
+    rv = gatewaycli_state_dir(dir, sizeof(dir));
+    if (!rv)
+        rv = gatewaycli_lock_set_daemon(lock);
     if (rv) {
         fprintf(stderr, "mpquic gateway run: no directory of state: %s\n", strerror(-rv));
         return EXIT_CODE_START;
     }
-    log_set_level(v.config->log_level);
-    return (int)keeper_run(v.config, strcmp(v.file, "-") != 0 ? v.file : NULL, state);
+    return (int)keep(&v, dir);
 }
 
 const struct cli_verb cli_gateway_run = {
     .name = "gateway run",
-    .summary = "keep a configuration in force",
+    .summary = "keep the confirmed configuration in force",
     .args = "",
     .text =
-        "Runs in the foreground until it is told to stop. Puts the configuration in force, follows "
-        "the kernel's events about interfaces, addresses, routes, rules and nftables, and at each "
-        "one, and every 30 seconds, makes what should be there of what is there. Neither hooks nor "
-        "timers are needed. SIGHUP has it read FILE again: one with errors changes nothing. When "
+        "Runs in the foreground until it is told to stop. Puts in force what was confirmed last, "
+        "or FILE where nothing was yet, which is confirmed once it is; a FILE that has changed "
+        "since is taken by mpquic gateway apply, or by SIGHUP. Follows the kernel's events about "
+        "interfaces, addresses, routes, rules and nftables, and at each one, and every 30 seconds, "
+        "makes what should be there of what is there. Neither hooks nor timers are needed. SIGHUP "
+        "has it read FILE again: one with errors changes nothing, another one is confirmed. When "
         "it stops, by whatever cause, everything stays in force as it is; started again it goes on "
         "from there.",
     .options = gatewaycli_file_option,
     .run = run_run,
+};
+
+/* --- guard ----------------------------------------------------------------------------- */
+
+/* 0, also when there is nothing to guard; -errno. */
+static int guard(struct gatewaycli *v, const char *dir)
+{
+    struct gatewaycli_told t = {&cli_gateway_guard, NULL};
+    enum confirm_source source = CONFIRM_SOURCE_NONE;
+    int rv;
+
+    v->config = calloc(1, sizeof(*v->config));
+    rv = v->config ? confirm_choose(dir, true, v->config, &source, NULL) : -ENOMEM;
+    if (!rv && source == CONFIRM_SOURCE_NONE && v->file)
+        rv = gatewaycli_load(v, stderr) == EXIT_CODE_OK ? 0 : -EINVAL;
+    if (rv || (source == CONFIRM_SOURCE_NONE && !v->file))
+        return rv;
+    return gateway_guard(v->config, gatewaycli_note, &t);
+}
+
+static int run_guard(int argc, char **argv)
+{
+    __attribute__((cleanup(gatewaycli_done))) struct gatewaycli v = {0};
+    enum exit_code code = gatewaycli_options(&cli_gateway_guard, argc, argv, &v);
+    char dir[PLACE_PATH_MAX];
+    _cleanup_close_ int lock = -1;
+    pid_t pid = 0;
+    int rv;
+
+    if (code != EXIT_CODE_OK)
+        return (int)code;
+    lock = gatewaycli_lock(&pid);
+    if (lock == -EAGAIN)
+        return EXIT_CODE_OK; /* who has it does more than this */
+    rv = lock < 0 ? lock : gatewaycli_state_dir(dir, sizeof(dir));
+    if (!rv)
+        rv = guard(&v, dir);
+    if (rv)
+        fprintf(stderr, "mpquic gateway guard: not everything is closed: %s\n", strerror(-rv));
+    return rv ? EXIT_CODE_START : EXIT_CODE_OK;
+}
+
+static const struct cli_option guard_options[] = {
+    {'c', NULL, "FILE", "What to close where no configuration was confirmed yet.", false},
+    {0},
+};
+
+const struct cli_verb cli_gateway_guard = {
+    .name = "gateway guard",
+    .summary = "close the interfaces that have a policy, before the network is up",
+    .args = "",
+    .text = "For the beginning of the boot: adds the rules that end whatever comes from an "
+            "interface with a policy of the confirmed configuration. They need neither links nor "
+            "nftables, and are those that the gateway itself has, which then opens the ways. Where "
+            "a gateway is at work, or nothing was ever confirmed, there is nothing to do.",
+    .options = guard_options,
+    .run = run_guard,
 };

@@ -84,6 +84,10 @@ struct gateway_config {
  * nothing. */
 int gateway_config_load(const char *file, struct gateway_config *ret, struct config_report *report);
 
+/* The same, with the text that was read, to be freed; NULL when it could not be read. */
+int gateway_config_load_text(const char *file, struct gateway_config *ret,
+                             struct config_report *report, char **ret_text);
+
 /* The same from memory. */
 int gateway_config_parse(const char *text, size_t len, struct gateway_config *ret,
                          struct config_report *report);

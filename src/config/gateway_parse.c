@@ -182,14 +182,22 @@ int gateway_config_parse(const char *text, size_t len, struct gateway_config *re
     return err;
 }
 
+int gateway_config_load_text(const char *file, struct gateway_config *ret,
+                             struct config_report *report, char **ret_text)
+{
+    size_t len;
+    int err = input_read_text(file, ret_text, &len);
+
+    if (!err)
+        return gateway_config_parse(*ret_text, len, ret, report);
+    *ret_text = NULL;
+    config_report_unreadable(report, err);
+    return err;
+}
+
 int gateway_config_load(const char *file, struct gateway_config *ret, struct config_report *report)
 {
     _cleanup_free_ char *text = NULL;
-    size_t len;
-    int err = input_read_text(file, &text, &len);
 
-    if (!err)
-        return gateway_config_parse(text, len, ret, report);
-    config_report_unreadable(report, err);
-    return err;
+    return gateway_config_load_text(file, ret, report, &text);
 }

@@ -214,6 +214,44 @@ int gateway_down(struct gateway *g, gateway_note_fn *note, void *user)
     return rv ? rv : gateway_apply(g, false, note, user);
 }
 
+/* A family that this kernel does not have needs none. */
+static int add_guard(struct netlink *nl, const struct fib_rule *r, gateway_note_fn *note,
+                     void *user)
+{
+    struct wan_op op = {.kind = WAN_OP_RULE_ADD, .rule = r};
+    int rv = fib_rule_add(nl, r);
+
+    if (rv == -EEXIST || rv == -EAFNOSUPPORT || rv == -EOPNOTSUPP)
+        return 0;
+    note(user, &op, rv);
+    return rv;
+}
+
+int gateway_guard(const struct gateway_config *c, gateway_note_fn *note, void *user)
+{
+    static const struct wan_facts no_facts;
+    struct netlink *nl = NULL;
+    struct wan_objects want;
+    int first = wan_desired(c, &no_facts, &want), rv;
+
+    if (!first)
+        first = netlink_open(&nl);
+    for (unsigned i = 0; nl && i < want.n_rules; i++) {
+        if (want.rules[i].priority != c->last_priority)
+            continue;
+        rv = add_guard(nl, &want.rules[i], note, user);
+        first = first ? first : rv;
+    }
+    netlink_close(nl);
+    wan_objects_done(&want);
+    return first;
+}
+
+struct netlink *gateway_netlink(struct gateway *g)
+{
+    return g->nl;
+}
+
 /* --- signals --------------------------------------------------------------------------- */
 
 int gateway_signal_fd(const struct gateway *g, unsigned i)

@@ -43,6 +43,14 @@ int gateway_apply(struct gateway *g, bool undo, gateway_note_fn *note, void *use
 /* Remove all that is ours, and give settings their former values first. As above. */
 int gateway_down(struct gateway *g, gateway_note_fn *note, void *user);
 
+/* Only the guards of a configuration, the rules that end what comes from an interface with a
+ * policy: those that are not there are added, and nothing else is looked at, or opened. Whoever
+ * applies the configuration afterwards finds them in place. Returns 0 or the first -errno. */
+int gateway_guard(const struct gateway_config *c, gateway_note_fn *note, void *user);
+
+/* The way to the kernel, to be used between calls only. */
+struct netlink *gateway_netlink(struct gateway *g);
+
 /* What nftables said last. */
 const char *gateway_nft_error(const struct gateway *g);
 

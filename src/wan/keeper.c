@@ -16,6 +16,7 @@
 #include "wan/healthfile.h"
 #include "wan/manager.h"
 #include "wan/prober.h"
+#include "wan/trialwatch.h"
 
 /* Between two looks at the kernel at least (and as long as the last one took: where there are very
  * many routes it takes a while), and without any signal at most. */
@@ -28,10 +29,12 @@
 struct keeper {
     struct gateway *g;
     struct loop *loop;
-    const char *file;
+    const char *file, *state_dir;
+    char *unconfirmed; /* the text to be confirmed once it is in force, or NULL */
+    struct trialwatch trial;
     struct loop_io io[GATEWAY_SIGNALS];
     struct loop_timer timer, watchdog;
-    struct loop_signal signals[3];
+    struct loop_signal signals[4];
     uint64_t last_ns;          /* when the last look ended */
     uint64_t pause_ns;         /* until the next one */
     enum eventlog_cause cause; /* of the next look */
@@ -185,6 +188,20 @@ static void write_health(struct keeper *s, bool at_once)
     s->written_ns = now;
 }
 
+/* What is in force as a whole, without being on trial, is what the machine boots with. */
+static void confirm(struct keeper *s)
+{
+    int rv;
+
+    if (!s->unconfirmed || trialwatch_is_on(&s->trial))
+        return;
+    rv = confirm_save(s->state_dir, s->unconfirmed);
+    if (rv)
+        log_error("gateway: the configuration cannot be kept for the next boot: %s", strerror(-rv));
+    free(s->unconfirmed);
+    s->unconfirmed = NULL;
+}
+
 static int work(struct keeper *s)
 {
     uint64_t began = clock_mono_ns(), now;
@@ -195,6 +212,8 @@ static int work(struct keeper *s)
     if (rv) {
         log_error("gateway: not in force as a whole: %s", strerror(-rv));
         eventlog_write(&s->events, "failed", "{s:s}", "error", strerror(-rv));
+    } else {
+        confirm(s);
     }
     write_health(s, log_links(s));
     log_conflicts(s);
@@ -292,28 +311,62 @@ static void carry_health(struct keeper *s, const struct gateway_config *to)
     s->health = h;
 }
 
+/* --- another configuration ------------------------------------------------------------- */
+
+static void set_config(void *user, const struct gateway_config *c)
+{
+    struct keeper *s = user;
+
+    carry_health(s, c);
+    gateway_set_config(s->g, c);
+    gateway_set_health(s->g, &s->health);
+    open_events(s, c);
+    start_probes(s, c);
+    log_set_level(c->log_level);
+    memset(s->told, 0, sizeof(s->told));
+    s->settled = false;
+}
+
+static void on_changed(void *user)
+{
+    struct keeper *s = user;
+
+    s->settled = !work(s);
+}
+
+static void note_foreign(void *user, bool taken, const char *text, int error)
+{
+    if (error)
+        log_error("gateway: %s: %s", text, strerror(-error));
+    else
+        log_info("gateway: %s: %s", taken ? "taken away from others" : "given back", text);
+}
+
+static void refuse_file(struct keeper *s, const struct config_report *report)
+{
+    for (size_t i = 0; i < report->n; i++)
+        log_error("gateway: %s:%u:%u: %s", s->file, report->v[i].line, report->v[i].column,
+                  report->v[i].text);
+    log_error("gateway: reload: %zu errors: everything stays as it is", report->n_errors);
+    eventlog_write(&s->events, "reload", "{s:s, s:I}", "file", s->file, "errors",
+                   (long long)report->n_errors);
+}
+
 /* Take the configuration of the file over, when it has no error. */
 static void take_file(struct keeper *s, struct gateway_config *c)
 {
     struct config_report report = {0};
+    char *text = NULL;
 
-    if (gateway_config_load(s->file, c, &report)) {
-        for (size_t i = 0; i < report.n; i++)
-            log_error("gateway: %s:%u:%u: %s", s->file, report.v[i].line, report.v[i].column,
-                      report.v[i].text);
-        log_error("gateway: reload: %zu errors: everything stays as it is", report.n_errors);
-        eventlog_write(&s->events, "reload", "{s:s, s:I}", "file", s->file, "errors",
-                       (long long)report.n_errors);
+    if (gateway_config_load_text(s->file, c, &report, &text)) {
+        refuse_file(s, &report);
+        free(text);
     } else {
-        carry_health(s, c);
-        gateway_set_config(s->g, c);
-        open_events(s, c);
+        free(s->unconfirmed);
+        s->unconfirmed = text;
+        set_config(s, c);
         eventlog_write(&s->events, "reload", "{s:s, s:i}", "file", s->file, "errors", 0);
-        start_probes(s, c);
-        log_set_level(c->log_level);
-        memset(s->told, 0, sizeof(s->told));
-        s->settled = false;
-        s->settled = !work(s);
+        on_changed(s);
         log_info("gateway: reloaded %s", s->file);
     }
     config_report_done(&report);
@@ -323,7 +376,9 @@ static void reload(struct keeper *s)
 {
     struct gateway_config *c = s->file ? calloc(1, sizeof(*c)) : NULL;
 
-    if (c)
+    if (trialwatch_is_on(&s->trial))
+        log_error("gateway: reload: another configuration is on trial: confirm or reject it first");
+    else if (c)
         take_file(s, c);
     else
         log_error("gateway: the configuration cannot be read again");
@@ -334,11 +389,14 @@ static void on_signal(struct loop_signal *sig, int signo)
 {
     struct keeper *s = sig->user;
 
-    eventlog_begin(&s->events, signo == SIGHUP ? EVENTLOG_RELOAD : EVENTLOG_STOP);
+    eventlog_begin(&s->events,
+                   signo == SIGHUP || signo == SIGUSR1 ? EVENTLOG_RELOAD : EVENTLOG_STOP);
     if (signo == SIGHUP) {
         manager_reloading();
         reload(s);
         manager_ready();
+    } else if (signo == SIGUSR1) {
+        trialwatch_look(&s->trial);
     } else {
         loop_stop(s->loop, EXIT_CODE_OK);
     }
@@ -346,7 +404,7 @@ static void on_signal(struct loop_signal *sig, int signo)
 
 static int watch(struct keeper *s)
 {
-    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     int rv = 0;
 
     s->timer.cb = on_timer;
@@ -378,6 +436,11 @@ static int begin(struct keeper *s, const struct gateway_config *c)
     s->loop = loop_new();
     if (!s->loop)
         return -errno;
+    s->trial = (struct trialwatch){
+        .settle = {s->g, s->state_dir, set_config, note, note_foreign, s},
+        .loop = s->loop,
+        .changed = on_changed,
+    };
     open_events(s, c);
     eventlog_write(&s->events, "start", "{s:s, s:i, s:i, s:i}", "version", MPQUIC_VERSION,
                    "process", (int)getpid(), "links", (int)c->n_links, "policies",
@@ -393,10 +456,12 @@ static enum exit_code keep(struct keeper *s, const struct gateway_config *c)
 
     start_probes(s, c);
     s->settled = !work(s);
+    trialwatch_start(&s->trial);
     manager_ready();
     if (manager_watchdog_ns())
         on_watchdog(&s->watchdog);
-    log_info("gateway: running: %u links, %u policies", c->n_links, c->n_policies);
+    log_info("gateway: running: %u links, %u policies", gateway_config(s->g)->n_links,
+             gateway_config(s->g)->n_policies);
     code = (enum exit_code)loop_run(s->loop);
     manager_stopping();
     eventlog_write(&s->events, "stop", "{s:i}", "code", (int)code);
@@ -404,22 +469,24 @@ static enum exit_code keep(struct keeper *s, const struct gateway_config *c)
     return code;
 }
 
-enum exit_code keeper_run(const struct gateway_config *c, const char *file, const char *state_file)
+enum exit_code keeper_run(const struct keeper_opts *opts)
 {
     _cleanup_free_ struct keeper *s = calloc(1, sizeof(*s));
     enum exit_code code = EXIT_CODE_START;
-    int rv = s ? gateway_open(c, state_file, &s->g) : -ENOMEM;
+    int rv = s ? gateway_open(opts->config, opts->state_file, &s->g) : -ENOMEM;
 
     if (s)
         eventlog_init(&s->events, EVENTLOG_START);
     if (!rv) {
-        s->file = file;
-        rv = begin(s, c);
+        s->file = opts->file;
+        s->state_dir = opts->state_dir;
+        s->unconfirmed = opts->text ? strdup(opts->text) : NULL;
+        rv = begin(s, opts->config);
     }
     if (rv)
         log_error("gateway: cannot start: %s", strerror(-rv));
     else
-        code = keep(s, c);
+        code = keep(s, opts->config);
     if (s) {
         prober_stop(s->prober);
         for (unsigned i = 0; s->loop && i < GATEWAY_SIGNALS; i++)
@@ -427,6 +494,7 @@ enum exit_code keeper_run(const struct gateway_config *c, const char *file, cons
         loop_free(s->loop);
         gateway_close(s->g);
         eventlog_done(&s->events);
+        free(s->unconfirmed);
     }
     return code;
 }

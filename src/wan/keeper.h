@@ -5,8 +5,16 @@
 #include "base/exitcode.h"
 #include "config/gateway.h"
 
-/* Run until SIGTERM or SIGINT, which leave everything in force. SIGHUP reads the file (NULL: it
- * cannot be read again) anew: one with errors changes nothing. */
-enum exit_code keeper_run(const struct gateway_config *c, const char *file, const char *state_file);
+struct keeper_opts {
+    const struct gateway_config *config; /* what is to be in force at first */
+    const char *text;                    /* its text, which is confirmed once it is; NULL: it is */
+    const char *file;                    /* that SIGHUP reads; NULL: it cannot be read again */
+    const char *state_dir, *state_file;
+};
+
+/* Run until SIGTERM or SIGINT, which leave everything in force. SIGHUP reads the file anew: one
+ * with errors changes nothing, another one is confirmed once it is in force. SIGUSR1: look at what
+ * is on trial (wan/trialwatch.h); until that is confirmed or over the file is not read. */
+enum exit_code keeper_run(const struct keeper_opts *opts);
 
 #endif

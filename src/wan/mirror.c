@@ -151,6 +151,7 @@ static void on_table(void *user, const struct fib_route *route)
     enum wan_foreign *f = &r->m->facts.link[r->link].foreign[r->family];
     bool behind;
     char text[FIB_TEXT_MAX];
+    int rv;
 
     if (!route)
         *f = WAN_FOREIGN_NONE;
@@ -159,6 +160,8 @@ static void on_table(void *user, const struct fib_route *route)
     add_conflict(r->m, "link %s: somebody else has a route in its table: %s (protocol %u)",
                  r->c->links[r->link].name, fib_route_str(route, device_of(r, route->index), text),
                  route->protocol);
+    rv = wan_objects_add_route(&r->m->foreign, route);
+    r->err = rv ? rv : r->err;
     if (route->type == FIB_TYPE_BLACKHOLE || route->type == FIB_TYPE_UNREACHABLE)
         return;
     behind = !route->dst.len && (r->family == WAN_V4 || route->metric > 1);
@@ -201,7 +204,7 @@ static void on_rule(void *user, const struct fib_rule *rule)
     int rv;
 
     if (!rule) {
-        r->m->ours.n_rules = 0;
+        r->m->ours.n_rules = r->m->foreign.n_rules = 0;
         return;
     }
     if (rule->protocol == FIB_PROTOCOL) {
@@ -210,9 +213,12 @@ static void on_rule(void *user, const struct fib_rule *rule)
         return;
     }
     /* Priority 0 is the kernel's own, which finds the addresses of this machine. */
-    if (rule->priority && rule->priority < r->c->last_priority && may_match_ingress(r->c, rule))
-        add_conflict(r->m, "a rule of somebody else comes before ours: %s (protocol %u)",
-                     fib_rule_str(rule, text), rule->protocol);
+    if (!rule->priority || rule->priority >= r->c->last_priority || !may_match_ingress(r->c, rule))
+        return;
+    add_conflict(r->m, "a rule of somebody else comes before ours: %s (protocol %u)",
+                 fib_rule_str(rule, text), rule->protocol);
+    rv = wan_objects_add_rule(&r->m->foreign, rule);
+    r->err = rv ? rv : r->err;
 }
 
 /* --- the whole ------------------------------------------------------------------------- */
@@ -252,4 +258,5 @@ int wan_mirror_read(struct netlink *nl, struct nftable *nft, const struct gatewa
 void wan_mirror_done(struct wan_mirror *m)
 {
     wan_objects_done(&m->ours);
+    wan_objects_done(&m->foreign);
 }

@@ -13,7 +13,8 @@ struct wan_mirror {
     struct wan_facts facts;
     struct wan_objects ours; /* the settings are not read here */
     char conflict[WAN_CONFLICTS_MAX][WAN_CONFLICT_TEXT_MAX];
-    unsigned n_conflicts; /* may be more than are kept */
+    unsigned n_conflicts;       /* may be more than are kept */
+    struct wan_objects foreign; /* the rules and routes that these are about */
 };
 
 /* Read it. good: how the table of nftables was listed after it was set last, or NULL when that is

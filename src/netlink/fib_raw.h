@@ -1,0 +1,37 @@
+/* Routes and rules of somebody else as the kernel tells them, byte for byte, so that they can be
+ * taken away and put back as they were: with conditions, metrics and protocols that struct
+ * fib_route and struct fib_rule do not know. */
+#ifndef NETLINK_FIB_RAW_H
+#define NETLINK_FIB_RAW_H
+
+#include "netlink/fib.h"
+
+enum { FIB_RAW_MAX = 448 };
+
+struct fib_raw {
+    bool rule;           /* else a route */
+    char name[IFNAMSIZ]; /* of the interface of a route; "": none, or several */
+    uint16_t len;
+    uint8_t data[FIB_RAW_MAX]; /* the family's header and the attributes, as in a request */
+};
+
+/* What a dump hands out: a message that fib_parse_route() or fib_parse_rule() understand and
+ * fib_raw_take() keeps. It must not use nl. NULL: the dump begins anew. */
+typedef void fib_raw_cb(void *user, const void *message);
+
+/* All rules of both families; all routes of a family in the table. As fib_rule_each(). */
+int fib_raw_rules(struct netlink *nl, fib_raw_cb *cb, void *user);
+int fib_raw_routes(struct netlink *nl, uint8_t family, uint32_t table, fib_raw_cb *cb, void *user);
+
+/* Keep a message. 0; -E2BIG: it is too large; -EBADMSG: it is neither a route nor a rule. */
+int fib_raw_take(const void *message, struct fib_raw *ret);
+
+/* Add it, or delete exactly it. -EEXIST: it is there; -ESRCH, -ENOENT: it is not there; -ENODEV:
+ * its interface is not there; -EINVAL: these are not the bytes of one; other -errno. */
+int fib_raw_add(struct netlink *nl, const struct fib_raw *r);
+int fib_raw_del(struct netlink *nl, const struct fib_raw *r);
+
+/* As fib_route_str() and fib_rule_str() tell it. Returns buf. */
+const char *fib_raw_str(const struct fib_raw *r, char buf[static FIB_TEXT_MAX]);
+
+#endif

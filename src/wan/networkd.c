@@ -62,7 +62,7 @@ static bool take_line(char *line, struct networkd *n)
 
 bool networkd_parse(const char *text, struct networkd *n)
 {
-    _cleanup_free_ char *copy = strdup(text);
+    char *copy = strdup(text);
     bool network = false, any = false;
     char *save = NULL;
 
@@ -74,6 +74,7 @@ bool networkd_parse(const char *text, struct networkd *n)
         else if (network && *line != '#' && *line != ';')
             any |= take_line(line, n);
     }
+    free(copy);
     return any;
 }
 

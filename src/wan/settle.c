@@ -15,7 +15,7 @@ static void set_config(const struct settle *s, const struct gateway_config *c)
 
 int settle_try(const struct settle *s, const struct gateway_config *c)
 {
-    _cleanup_free_ struct gateway_config *old = malloc(sizeof(*old));
+    struct gateway_config *old = malloc(sizeof(*old));
     int rv;
 
     if (!old)
@@ -25,6 +25,7 @@ int settle_try(const struct settle *s, const struct gateway_config *c)
     rv = gateway_apply(s->g, true, s->note, s->user);
     if (rv)
         set_config(s, old);
+    free(old);
     return rv;
 }
 

@@ -426,6 +426,14 @@ def again(site):
     power_on(site, interfaces)
 
 
+def packets_in(site):
+    """Packets that each LAN has sent to the edge, and how many the edge has passed on."""
+    text = site.exec("edge", "sh", "-c", """
+        for i in 20 21 22 23 24 25; do cat /sys/class/net/enp6s$i/statistics/rx_packets; done
+        grep ^Ip: /proc/net/snmp | tail -1 | cut -d' ' -f7""").stdout.split()
+    return [int(n) for n in text[:6]], int(text[6])
+
+
 def boot(site, gateway, seed, guarded):
     """What leaves by the WANs while LANs send, and everything comes up in some order, the gateway
     late, the tunnels last."""
@@ -441,8 +449,15 @@ def boot(site, gateway, seed, guarded):
     if guarded:
         told = gateway.verb("guard", file=False).stdout
         assert told.count("+ rule -4 priority 1099") == 6
+    before, passed_on = packets_in(site)
     power_on(site, near)
-    time.sleep(0.5)  # the gateway is late: long enough for every LAN to have sent
+
+    def have_sent():
+        after, passed = packets_in(site)
+        return all(a - b >= 25 for a, b in zip(after, before)) and (
+            guarded or passed - passed_on >= 25)
+
+    wait_until(have_sent, 20, "every LAN has sent before the gateway is there")
     gateway.start()
     power_on(site, tunnels)
     for i in SIX:

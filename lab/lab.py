@@ -134,11 +134,19 @@ class Capture:
         if self.process.poll() is not None:
             raise LabError(f"tcpdump: {self.log.read_text()}")
 
-    def stop(self):
-        """Stop, and return the file. Raises when packets were lost by the capture itself."""
+    def _has_ended(self):
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-            self.process.wait(20)
+            try:
+                self.process.wait(0.5)
+            except subprocess.TimeoutExpired:
+                return False
+        return True
+
+    def stop(self):
+        """Stop, and return the file. Raises when packets were lost by the capture itself."""
+        # One signal may come between tcpdump's look at its flag and its wait for a packet.
+        wait_until(self._has_ended, 20, f"the end of tcpdump ({self.file.name})")
         for line in self.log.read_text().splitlines():
             if "dropped by kernel" in line and not line.startswith("0 "):
                 raise LabError(f"capture is incomplete: {line}")

@@ -278,7 +278,7 @@ static const struct cli_option guard_options[] = {
 
 const struct cli_verb cli_gateway_guard = {
     .name = "gateway guard",
-    .summary = "close the interfaces that have a policy, before the network is up",
+    .summary = "close what has a policy, before the network is up",
     .args = "",
     .text = "For the beginning of the boot: adds the rules that end whatever comes from an "
             "interface with a policy of the confirmed configuration. They need neither links nor "

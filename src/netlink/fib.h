@@ -101,6 +101,27 @@ int fib_rule_each(struct netlink *nl, fib_rule_cb *cb, void *user);
 typedef void fib_link_cb(void *user, const struct netlink_link *l);
 int fib_link_each(struct netlink *nl, fib_link_cb *cb, void *user);
 
+/* What the kernel makes of a packet now: of one that is forwarded (iif), or of one that this
+ * machine sends (iif 0), perhaps by a socket bound to an interface (oif). */
+struct fib_question {
+    struct ip_addr src, dst; /* src family 0: any; of one that is forwarded it has to be there */
+    int iif, oif;
+    uint32_t mark;
+};
+
+struct fib_answer {
+    enum fib_type type;
+    bool here; /* it is for this machine */
+    int index; /* UNICAST: the interface that it leaves by */
+    uint32_t table;
+    struct ip_addr via; /* family 0: straight to the interface */
+};
+
+/* Returns 0; or what the kernel says instead: -EHOSTUNREACH, -ENETUNREACH: unreachable, or there is
+ * no route; -EINVAL: a blackhole, or no packet looks so; -EXDEV: its source does not belong there.
+ */
+int fib_lookup(struct netlink *nl, const struct fib_question *question, struct fib_answer *ret);
+
 /* A signal that links, addresses, rules or routes have changed: a non-blocking descriptor. Of
  * routes the kernel passes on default routes, those of FIB_PROTOCOL, and those outside the tables
  * main and local, however many others change. Open it before reading the first state. */

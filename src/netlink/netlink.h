@@ -25,7 +25,8 @@ struct netlink_link {
     uint32_t mtu;
     uint8_t operstate; /* IF_OPER_* of RFC 2863; UNKNOWN (0) where the driver does not tell */
     bool carrier;
-    uint64_t tx_dropped; /* packets that the kernel had for it and dropped, since it exists */
+    /* since it exists; those dropped are packets that the kernel had for it to send */
+    uint64_t rx_packets, tx_packets, rx_bytes, tx_bytes, tx_dropped;
 };
 
 struct netlink_addr {

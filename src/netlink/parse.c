@@ -63,14 +63,19 @@ static void parse_kind(const struct nlattr *linkinfo, char kind[NETLINK_KIND_MAX
 }
 
 /* Newer kernels append counters: only the beginning is needed. */
-static uint64_t parse_tx_dropped(const struct nlattr *stats)
+static void parse_stats(const struct nlattr *stats, struct netlink_link *ret)
 {
-    size_t at = offsetof(struct rtnl_link_stats64, tx_dropped);
-    uint64_t n = 0;
+    struct rtnl_link_stats64 s;
+    size_t need = offsetof(struct rtnl_link_stats64, tx_dropped) + sizeof(s.tx_dropped);
 
-    if (stats && mnl_attr_get_payload_len(stats) >= at + sizeof(n))
-        memcpy(&n, (const char *)mnl_attr_get_payload(stats) + at, sizeof(n));
-    return n;
+    if (!stats || mnl_attr_get_payload_len(stats) < need)
+        return;
+    memcpy(&s, mnl_attr_get_payload(stats), need);
+    ret->rx_packets = s.rx_packets;
+    ret->tx_packets = s.tx_packets;
+    ret->rx_bytes = s.rx_bytes;
+    ret->tx_bytes = s.tx_bytes;
+    ret->tx_dropped = s.tx_dropped;
 }
 
 int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
@@ -97,7 +102,7 @@ int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
     if (valid(v[IFLA_CARRIER], MNL_TYPE_U8))
         l.carrier = mnl_attr_get_u8(v[IFLA_CARRIER]);
     parse_kind(v[IFLA_LINKINFO], l.kind);
-    l.tx_dropped = parse_tx_dropped(v[IFLA_STATS64]);
+    parse_stats(v[IFLA_STATS64], &l);
     *ret = l;
     return 0;
 }

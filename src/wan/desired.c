@@ -203,7 +203,7 @@ static void add_prefixes(struct builder *b, unsigned i)
         const struct ip_prefix *p = &b->c->links[i].prefixes[n];
 
         add_floor(b, p, FIB_TABLE_MAIN, FIB_TYPE_UNREACHABLE);
-        if (!f->index || !f->up || !f->carrier)
+        if (!f->index || !f->up || !f->carrier || f->health.disabled)
             continue;
         if (b->c->links[i].type == GATEWAY_LINK_TUNNEL)
             add_way(b, p, FIB_TABLE_MAIN, i, &straight);

@@ -1,16 +1,23 @@
 #include "wan/gateway.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/util.h"
 #include "wan/desired.h"
 #include "wan/settings.h"
 
-enum { ROUNDS_MAX = 5, STATE_FILE_MAX = 256 };
+#define DISABLED_NAME "gateway.disabled"
+
+enum { ROUNDS_MAX = 5, STATE_FILE_MAX = 256, EVENT_BYTES = 4096 };
 
 struct gateway {
     struct gateway_config config;
@@ -19,6 +26,9 @@ struct gateway {
     struct netlink *nl;
     struct nftable *nft;
     struct fib_signal *signal;
+    char disabled_file[STATE_FILE_MAX];
+    int disabled_fd; /* tells that it has changed */
+    struct disabled disabled;
     struct wan_mirror mirror;
     struct wan_objects want;
     struct wan_plan plan;
@@ -27,6 +37,27 @@ struct gateway {
     gateway_note_fn *note, *watch;
     void *user, *watch_user;
 };
+
+/* The files, and a signal of changes to that of the links out of service: it is made anew each
+ * time, so that its directory is watched. */
+static int set_files(struct gateway *g, const char *state_file)
+{
+    const char *slash = strrchr(state_file, '/');
+    int dir_len = slash ? (int)(slash - state_file) : 1;
+    char dir[STATE_FILE_MAX];
+
+    if (snprintf(g->state_file, sizeof(g->state_file), "%s", state_file) >=
+            (int)sizeof(g->state_file) ||
+        snprintf(dir, sizeof(dir), "%.*s", dir_len, slash ? state_file : ".") >= (int)sizeof(dir) ||
+        snprintf(g->disabled_file, sizeof(g->disabled_file), "%s/" DISABLED_NAME, dir) >=
+            (int)sizeof(g->disabled_file))
+        return -ENAMETOOLONG;
+    g->disabled_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    if (g->disabled_fd < 0 ||
+        inotify_add_watch(g->disabled_fd, dir, IN_MOVED_TO | IN_DELETE | IN_ATTRIB) < 0)
+        return -errno;
+    return 0;
+}
 
 int gateway_open(const struct gateway_config *c, const char *state_file, struct gateway **ret)
 {
@@ -37,10 +68,8 @@ int gateway_open(const struct gateway_config *c, const char *state_file, struct 
         return -ENOMEM;
     if (c)
         g->config = *c;
-    rv = snprintf(g->state_file, sizeof(g->state_file), "%s", state_file) <
-                 (int)sizeof(g->state_file)
-             ? 0
-             : -ENAMETOOLONG;
+    g->disabled_fd = -1;
+    rv = set_files(g, state_file);
     if (!rv)
         rv = fib_signal_open(&g->signal);
     if (!rv)
@@ -65,6 +94,8 @@ void gateway_close(struct gateway *g)
     nftable_close(g->nft);
     netlink_close(g->nl);
     fib_signal_close(g->signal);
+    if (g->disabled_fd >= 0)
+        close(g->disabled_fd);
     free(g->good);
     free(g);
 }
@@ -94,6 +125,11 @@ const struct wan_plan *gateway_plan(const struct gateway *g)
     return &g->plan;
 }
 
+const struct wan_objects *gateway_want(const struct gateway *g)
+{
+    return &g->want;
+}
+
 const struct wan_mirror *gateway_mirror(const struct gateway *g)
 {
     return &g->mirror;
@@ -120,6 +156,25 @@ static int read_settings(struct gateway *g)
     return rv;
 }
 
+static int read_disabled(struct gateway *g)
+{
+    int rv = disabled_read(g->disabled_file, &g->disabled);
+
+    for (unsigned i = 0; i < g->config.n_links; i++)
+        g->mirror.facts.link[i].health.disabled |=
+            disabled_find(&g->disabled, g->config.links[i].name) != NULL;
+    return rv;
+}
+
+static int make_plan(struct gateway *g)
+{
+    int rv = wan_desired(&g->config, &g->mirror.facts, &g->want);
+
+    if (!rv)
+        rv = read_settings(g);
+    return rv ? rv : wan_plan_make(&g->mirror.ours, &g->want, &g->plan);
+}
+
 int gateway_look(struct gateway *g)
 {
     int rv;
@@ -131,10 +186,16 @@ int gateway_look(struct gateway *g)
     for (unsigned i = 0; i < g->config.n_links; i++)
         g->mirror.facts.link[i].health = g->health.link[i];
     if (!rv)
-        rv = wan_desired(&g->config, &g->mirror.facts, &g->want);
-    if (!rv)
-        rv = read_settings(g);
-    return rv ? rv : wan_plan_make(&g->mirror.ours, &g->want, &g->plan);
+        rv = read_disabled(g);
+    return rv ? rv : make_plan(g);
+}
+
+int gateway_plan_without(struct gateway *g, unsigned link)
+{
+    wan_plan_done(&g->plan);
+    wan_objects_done(&g->want);
+    g->mirror.facts.link[link].health.disabled = true;
+    return make_plan(g);
 }
 
 /* --- doing ----------------------------------------------------------------------------- */
@@ -254,14 +315,59 @@ struct netlink *gateway_netlink(struct gateway *g)
 
 /* --- signals --------------------------------------------------------------------------- */
 
+/* Is a file of this directory that has changed the one that tells of links? */
+static int take_disabled(struct gateway *g)
+{
+    union {
+        struct inotify_event e;
+        char b[EVENT_BYTES];
+    } buf;
+    ssize_t n = read(g->disabled_fd, &buf, sizeof(buf));
+    int changed = 0;
+
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+    for (ssize_t at = 0; at + (ssize_t)sizeof(buf.e) <= n;) {
+        struct inotify_event e;
+
+        memcpy(&e, buf.b + at, sizeof(e));
+        changed |=
+            (e.mask & IN_Q_OVERFLOW) || (e.len && !strcmp(buf.b + at + sizeof(e), DISABLED_NAME));
+        at += (ssize_t)(sizeof(e) + e.len);
+    }
+    return changed;
+}
+
 int gateway_signal_fd(const struct gateway *g, unsigned i)
 {
-    return i ? nftable_fd(g->nft) : fib_signal_fd(g->signal);
+    return i == 0 ? fib_signal_fd(g->signal) : i == 1 ? nftable_fd(g->nft) : g->disabled_fd;
 }
 
 int gateway_signal_take(struct gateway *g, unsigned i)
 {
-    return i ? nftable_take(g->nft) : fib_signal_take(g->signal);
+    return i == 0 ? fib_signal_take(g->signal) : i == 1 ? nftable_take(g->nft) : take_disabled(g);
+}
+
+/* --- links out of service -------------------------------------------------------------- */
+
+const struct disabled *gateway_disabled(const struct gateway *g)
+{
+    return &g->disabled;
+}
+
+int gateway_disable(struct gateway *g, const char *link, bool off)
+{
+    return disabled_set(g->disabled_file, link, off, (int64_t)time(NULL));
+}
+
+int gateway_poke(struct gateway *g)
+{
+    _cleanup_close_ int fd =
+        open(g->disabled_file, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+    if (fd < 0)
+        return -errno;
+    return futimens(fd, NULL) ? -errno : 0;
 }
 
 /* --- telling --------------------------------------------------------------------------- */

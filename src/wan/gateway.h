@@ -4,6 +4,7 @@
 #ifndef WAN_GATEWAY_H
 #define WAN_GATEWAY_H
 
+#include "wan/disabled.h"
 #include "wan/mirror.h"
 #include "wan/plan.h"
 
@@ -12,9 +13,9 @@ struct gateway;
 /* What happens while a plan is run: each operation, with its result (0 or -errno). */
 typedef void gateway_note_fn(void *user, const struct wan_op *op, int error);
 
-/* state_file: where the values go that settings had. The configuration is copied; NULL: an empty
- * one, which wants nothing. Returns 0 or -errno. Close accepts NULL and leaves the kernel as it
- * is. */
+/* state_file: where the values go that settings had; other files are beside it. The configuration
+ * is copied; NULL: an empty one, which wants nothing. Returns 0 or -errno. Close accepts NULL and
+ * leaves the kernel as it is. */
 int gateway_open(const struct gateway_config *c, const char *state_file, struct gateway **ret);
 void gateway_close(struct gateway *g);
 
@@ -27,10 +28,11 @@ const struct gateway_config *gateway_config(const struct gateway *g);
 void gateway_set_health(struct gateway *g, const struct wan_health *h);
 const struct wan_health *gateway_health(const struct gateway *g);
 
-/* Read the kernel and make the plan. 0 or -errno. The two below tell what came of it, until the
+/* Read the kernel and make the plan. 0 or -errno. Those below tell what came of it, until the
  * next call. */
 int gateway_look(struct gateway *g);
 const struct wan_plan *gateway_plan(const struct gateway *g);
+const struct wan_objects *gateway_want(const struct gateway *g); /* what there should be */
 const struct wan_mirror *gateway_mirror(const struct gateway *g);
 
 /* Tell fn, too, of everything that is done, whatever it is part of; NULL: nobody. */
@@ -51,12 +53,24 @@ int gateway_guard(const struct gateway_config *c, gateway_note_fn *note, void *u
 /* The way to the kernel, to be used between calls only. */
 struct netlink *gateway_netlink(struct gateway *g);
 
+/* Which links are out of service, as of the last look; and take one out, or put it back: as of
+ * disabled_set(). It is seen by the next look, and a gateway that runs is signalled. */
+const struct disabled *gateway_disabled(const struct gateway *g);
+int gateway_disable(struct gateway *g, const char *link, bool off);
+
+/* After a look: have the plan be what would be done if that link was out of service, until the next
+ * look. 0 or -errno. */
+int gateway_plan_without(struct gateway *g, unsigned link);
+
+/* Have a gateway that runs look, as if something had changed. 0 or -errno. */
+int gateway_poke(struct gateway *g);
+
 /* What nftables said last. */
 const char *gateway_nft_error(const struct gateway *g);
 
 /* Readable when something has changed that a look may find; take what waits with
  * gateway_take(), which returns as fib_signal_take(). */
-enum { GATEWAY_SIGNALS = 2 };
+enum { GATEWAY_SIGNALS = 3 };
 int gateway_signal_fd(const struct gateway *g, unsigned i);
 int gateway_signal_take(struct gateway *g, unsigned i);
 

@@ -374,6 +374,8 @@ static void write_files(void)
                "waits for mpquic gateway confirm.");
     printf(".It Pa /var/lib/mpquic/gateway.foreign\n");
     write_text("What mpquic gateway apply --take-over has taken away from others.");
+    printf(".It Pa /var/lib/mpquic/gateway.disabled\n");
+    write_text("Links that mpquic gateway disable has taken out of service, and since when.");
     printf(".It Pa /usr/share/doc/mpquic/\n");
     write_text("tutorial.md: from two fresh machines to the first packet. install.md: running "
                "tunnels as services. security.md: what is promised. Examples.");

@@ -1,13 +1,10 @@
 #include "cli/gateway.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -18,10 +15,14 @@
 #include "wan/healthfile.h"
 #include "wan/networkd.h"
 
-#define LOCK_WAIT_NS (5 * NS_PER_S)
-
 const struct cli_option gatewaycli_file_option[] = {
     {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
+    {0},
+};
+
+const struct cli_option gatewaycli_json_options[] = {
+    {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
+    {'j', "json", NULL, "Print JSON.", false},
     {0},
 };
 
@@ -52,6 +53,18 @@ static enum exit_code take_option(const struct cli_verb *verb, int c, struct gat
     case 'r':
         ret->reject = true;
         return EXIT_CODE_OK;
+    case 'R':
+        ret->repair = true;
+        return EXIT_CODE_OK;
+    case 'a':
+        ret->all = true;
+        return EXIT_CODE_OK;
+    case 'b':
+        ret->batch = true;
+        return EXIT_CODE_OK;
+    case 'i':
+        ret->in = optarg;
+        return EXIT_CODE_OK;
     case 't':
         if (parse_seconds(optarg, &ret->confirm_s))
             return EXIT_CODE_OK;
@@ -80,7 +93,9 @@ enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **
         code = take_option(verb, c, ret);
     if (code != EXIT_CODE_OK)
         return code;
-    if (optind < argc)
+    ret->args = argv + optind;
+    ret->n_args = argc - optind;
+    if (optind < argc && !*verb->args)
         return cli_usage_error(verb, "unexpected argument '%s'", argv[optind]);
     if (!ret->file && is_file_required(verb))
         return cli_usage_error(verb, "option -c FILE is missing");
@@ -175,12 +190,37 @@ enum exit_code gatewaycli_load(struct gatewaycli *v, FILE *out)
     return rv ? EXIT_CODE_CONFIG : EXIT_CODE_OK;
 }
 
+static enum exit_code load_confirmed(const struct cli_verb *verb, struct gatewaycli *v)
+{
+    enum confirm_source source = CONFIRM_SOURCE_NONE;
+    char dir[PLACE_PATH_MAX];
+    int rv = gatewaycli_state_dir(dir, sizeof(dir));
+
+    v->file = "the confirmed configuration";
+    v->config = calloc(1, sizeof(*v->config));
+    if (!v->config)
+        return EXIT_CODE_INTERNAL;
+    if (!rv)
+        rv = confirm_choose(dir, true, v->config, &source, &v->text);
+    if (rv) {
+        fprintf(stderr, "mpquic %s: the confirmed configuration cannot be read: %s\n", verb->name,
+                strerror(-rv));
+        return EXIT_CODE_START;
+    }
+    if (source < CONFIRM_SOURCE_CONFIRMED)
+        return cli_usage_error(verb,
+                               "option -c FILE is missing, and no configuration is confirmed");
+    return EXIT_CODE_OK;
+}
+
 enum exit_code gatewaycli_begin(const struct cli_verb *verb, int argc, char **argv,
                                 struct gatewaycli *ret, FILE *out)
 {
     enum exit_code code = gatewaycli_options(verb, argc, argv, ret);
 
-    return code == EXIT_CODE_OK ? gatewaycli_load(ret, out) : code;
+    if (code != EXIT_CODE_OK)
+        return code;
+    return ret->file ? gatewaycli_load(ret, out) : load_confirmed(verb, ret);
 }
 
 void gatewaycli_done(struct gatewaycli *v)
@@ -241,130 +281,13 @@ void gatewaycli_note_foreign(void *told, bool taken, const char *text, int error
         printf("%c of somebody else: %s\n", taken ? '-' : '+', text);
 }
 
-/* --- the lock -------------------------------------------------------------------------- */
-
-static int open_lock(void)
-{
-    char dir[PLACE_PATH_MAX], path[PLACE_PATH_MAX + 16];
-    int rv = place_run_dir(dir, sizeof(dir)), fd;
-
-    if (rv)
-        return rv;
-    if (mkdir(dir, 0755) && errno != EEXIST)
-        return -errno;
-    snprintf(path, sizeof(path), "%s/gateway.lock", dir);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    return fd < 0 ? -errno : fd;
-}
-
-#define DAEMON_MARK "run"
-
-static pid_t read_pid(int fd, bool *ret_daemon)
-{
-    char text[24] = "", *end;
-    pid_t pid;
-
-    *ret_daemon = false;
-    if (pread(fd, text, sizeof(text) - 1, 0) <= 0)
-        return 0;
-    pid = (pid_t)strtol(text, &end, 10);
-    *ret_daemon = !strncmp(end, " " DAEMON_MARK, strlen(" " DAEMON_MARK));
-    return pid;
-}
-
-int gatewaycli_lock(pid_t *ret_pid)
-{
-    int fd = open_lock();
-
-    if (fd < 0)
-        return fd;
-    if (flock(fd, LOCK_EX | LOCK_NB)) {
-        int err = errno;
-        bool daemon;
-
-        *ret_pid = read_pid(fd, &daemon);
-        close(fd);
-        return err == EWOULDBLOCK ? -EAGAIN : -err;
-    }
-    if (ftruncate(fd, 0) || dprintf(fd, "%d\n", (int)getpid()) < 0) {
-        close(fd);
-        return -EIO;
-    }
-    return fd;
-}
-
-static pid_t holder(bool *ret_daemon)
-{
-    pid_t pid = 0;
-    int fd = open_lock();
-
-    *ret_daemon = false;
-    if (fd < 0)
-        return fd;
-    if (flock(fd, LOCK_SH | LOCK_NB))
-        pid = read_pid(fd, ret_daemon);
-    close(fd);
-    return pid;
-}
-
-pid_t gatewaycli_holder(void)
-{
-    bool daemon;
-
-    return holder(&daemon);
-}
-
-int gatewaycli_lock_set_daemon(int lock)
-{
-    return lseek(lock, 0, SEEK_SET) || ftruncate(lock, 0) ||
-                   dprintf(lock, "%d " DAEMON_MARK "\n", (int)getpid()) < 0
-               ? -EIO
-               : 0;
-}
-
-pid_t gatewaycli_daemon(void)
-{
-    bool daemon;
-    pid_t pid = holder(&daemon);
-
-    return pid < 0 || daemon ? pid : 0;
-}
-
-/* Verbs hold the lock for a moment only. */
-int gatewaycli_lock_wait(pid_t *ret_pid)
-{
-    static const struct timespec pause = {0, 20 * NS_PER_MS};
-    uint64_t until_ns = clock_mono_ns() + LOCK_WAIT_NS;
-    int fd;
-
-    while ((fd = gatewaycli_lock(ret_pid)) == -EAGAIN && !gatewaycli_daemon() &&
-           clock_mono_ns() < until_ns)
-        nanosleep(&pause, NULL);
-    return fd;
-}
-
-int gatewaycli_lock_or_say(const struct cli_verb *verb)
-{
-    pid_t pid = 0;
-    int fd = gatewaycli_lock_wait(&pid);
-
-    if (fd == -EAGAIN)
-        fprintf(stderr,
-                "mpquic %s: the gateway is at work (process %d): stop it first, or have it take "
-                "another "
-                "configuration: mpquic gateway apply\n",
-                verb->name, (int)pid);
-    else if (fd < 0)
-        fprintf(stderr, "mpquic %s: cannot lock the gateway: %s\n", verb->name, strerror(-fd));
-    return fd;
-}
-
 /* --- the verb -------------------------------------------------------------------------- */
 
 static const struct cli_verb *const subs[] = {
-    &cli_gateway_check,   &cli_gateway_plan,   &cli_gateway_apply,
-    &cli_gateway_confirm, &cli_gateway_run,    &cli_gateway_guard,
-    &cli_gateway_down,    &cli_gateway_status, NULL,
+    &cli_gateway_check, &cli_gateway_plan,    &cli_gateway_apply,  &cli_gateway_confirm,
+    &cli_gateway_run,   &cli_gateway_guard,   &cli_gateway_down,   &cli_gateway_status,
+    &cli_gateway_links, &cli_gateway_disable, &cli_gateway_enable, &cli_gateway_use,
+    &cli_gateway_why,   &cli_gateway_health,  &cli_gateway_lan,    NULL,
 };
 
 const struct cli_verb cli_gateway = {

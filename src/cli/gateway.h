@@ -8,27 +8,40 @@
 #include "wan/gateway.h"
 
 extern const struct cli_verb cli_gateway_check, cli_gateway_plan, cli_gateway_apply,
-    cli_gateway_confirm, cli_gateway_down, cli_gateway_status, cli_gateway_run, cli_gateway_guard;
+    cli_gateway_confirm, cli_gateway_down, cli_gateway_status, cli_gateway_run, cli_gateway_guard,
+    cli_gateway_links, cli_gateway_disable, cli_gateway_enable, cli_gateway_use, cli_gateway_why,
+    cli_gateway_health, cli_gateway_lan;
 
 /* What was asked for. Start from {0}; gatewaycli_done() frees. */
 struct gatewaycli {
     const char *file;
-    bool json;
+    bool json, batch, repair, all;
     unsigned confirm_s; /* 0: not asked for */
     bool take_over, force, reject;
+    const char *in; /* an interface; NULL: not given */
+    char **args;    /* the operands, of a verb that has some */
+    int n_args;
     struct gateway_config *config;
     char *text; /* that the configuration was read from */
 };
 
-/* The option -c FILE, and nothing else. */
-extern const struct cli_option gatewaycli_file_option[];
+/* The option -c FILE, and nothing else; the same with --json. */
+extern const struct cli_option gatewaycli_file_option[], gatewaycli_json_options[];
 
-/* Parse the options of the verb, of whichever it has; one that is required must be there. Says what
- * is wrong. Returns EXIT_CODE_OK or EXIT_CODE_USAGE. */
+/* The option -c FILE of the verbs for which what is confirmed does without it. */
+#define GATEWAYCLI_FILE_OR_CONFIRMED                                                              \
+    {                                                                                             \
+        'c', NULL, "FILE", "The configuration; without it, the one on trial or confirmed.", false \
+    }
+
+/* Parse the options of the verb, of whichever it has; one that is required must be there; and the
+ * operands, of a verb that has some. Says what is wrong. Returns EXIT_CODE_OK or EXIT_CODE_USAGE.
+ */
 enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
                                   struct gatewaycli *ret);
 
-/* The same, and read the configuration; its problems go to out. */
+/* The same, and read the configuration; its problems go to out. Without a file it is what is on
+ * trial, or confirmed, and one of these must be there. */
 enum exit_code gatewaycli_begin(const struct cli_verb *verb, int argc, char **argv,
                                 struct gatewaycli *ret, FILE *out);
 void gatewaycli_done(struct gatewaycli *v);
@@ -38,6 +51,43 @@ enum exit_code gatewaycli_load(struct gatewaycli *v, FILE *out);
 
 /* Look at the kernel, or say why that cannot be done. */
 enum exit_code gatewaycli_look(const struct cli_verb *verb, struct gateway *g);
+
+/* Wait until the plan is empty, some seconds at most, because somebody else works on it. Returns
+ * EXIT_CODE_NOT_UP when it is not, after having said so. */
+enum exit_code gatewaycli_settle(const struct cli_verb *verb, struct gateway *g);
+
+/* A gateway is to do what the configuration wants after a change of something else: the one that
+ * runs, which has been signalled, or, with lock >= 0, this process. note may be NULL. */
+enum exit_code gatewaycli_realign(const struct cli_verb *verb, struct gateway *g, int lock);
+
+/* After a look: have what is not in force put in force, by the gateway that runs, which is told to
+ * look, or by this process, which repairs what is confirmed or on trial, and never begins:
+ * EXIT_CODE_NOT_UP. After it the last look is of what came of it. */
+enum exit_code gatewaycli_repair(const struct cli_verb *verb, const struct gatewaycli *v,
+                                 struct gateway *g);
+
+/* Would the plan, with taken (NULL: nothing) taken away from others, cut the SSH session of the
+ * caller? Says so: go_on: as a warning; else with the remedy, and returns EXIT_CODE_CONFIG. */
+enum exit_code gatewaycli_check_ssh(const struct cli_verb *verb, struct gateway *g,
+                                    const struct wan_objects *taken, bool go_on,
+                                    const char *remedy);
+
+/* Print JSON, and free it; NULL is taken for the memory that was not there. */
+struct json_t;
+enum exit_code gatewaycli_print_json(struct json_t *json);
+
+extern const char *const gatewaycli_families[WAN_FAMILIES];
+extern const char *const gatewaycli_types[];
+
+/* The state of a link, as of the last look: as data; since when, in seconds since 1970, as far as
+ * that is known, else 0; as {"state": "unhealthy", "up": false, "reason": "no carrier"}, where up
+ * says that what is pinned to it goes there; and as "healthy: up, via 10.0.0.1". */
+int64_t gatewaycli_since(const struct gateway *g, unsigned link, enum wan_family f);
+struct wan_link_state gatewaycli_state(const struct gateway *g, unsigned link);
+struct json_t *gatewaycli_state_json(const struct gateway *g, unsigned link, enum wan_family f);
+enum { GATEWAYCLI_STATE_MAX = 192 };
+const char *gatewaycli_state_str(const struct gateway *g, unsigned link, enum wan_family f,
+                                 char buf[static GATEWAYCLI_STATE_MAX]);
 
 /* A line for each thing of others that is in the way. Returns how many there are. */
 unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const char *file);

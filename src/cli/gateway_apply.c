@@ -19,7 +19,6 @@
 #include "cli/gateway_watch.h"
 #include "wan/networkd.h"
 #include "wan/settle.h"
-#include "wan/ssh.h"
 
 enum { HAND_OVER_SECONDS = 30 };
 
@@ -185,49 +184,6 @@ static enum exit_code check_conflicts(struct apply *a)
     return EXIT_CODE_CONFIG;
 }
 
-/* --- the caller's way back ------------------------------------------------------------- */
-
-static const char *device_name(int index, char buf[static IFNAMSIZ])
-{
-    if (!index || !if_indextoname((unsigned)index, buf))
-        snprintf(buf, IFNAMSIZ, "%s", index ? "?" : "lo");
-    return buf;
-}
-
-static enum exit_code check_ssh(struct apply *a)
-{
-    char peer[IP_ADDR_STR_MAX], from[IFNAMSIZ], to[IFNAMSIZ + 16] = "nothing", what[128] = "";
-    struct ssh_way before, after;
-    struct ssh_session s;
-    int rv;
-
-    if (!ssh_session_find(getpid(), &s))
-        return EXIT_CODE_OK;
-    rv = ssh_is_cut(gateway_netlink(a->g), &s, gateway_plan(a->g),
-                    a->v.take_over ? &gateway_mirror(a->g)->foreign : NULL, &before, &after);
-    device_name(before.index, from);
-    if (rv > 0 && after.found)
-        device_name(after.index, to);
-    if (rv < 0)
-        snprintf(what, sizeof(what), "may be cut: the routes cannot be read: %s", strerror(-rv));
-    else if (rv)
-        snprintf(what, sizeof(what), "would be cut: answers leave by %s, and would by %s", from,
-                 to);
-    else if (ssh_is_closed(a->v.config, gateway_plan(a->g), from))
-        snprintf(what, sizeof(what), "could not be opened again: open_udp closes %s", from);
-    else
-        return EXIT_CODE_OK;
-    if (a->v.confirm_s || a->v.force) {
-        say(a, "warning: your session from %s %s", ip_addr_str(&s.peer, peer), what);
-        return EXIT_CODE_OK;
-    }
-    say(a,
-        "nothing was changed: your session from %s %s; --confirm SECONDS goes back by itself, "
-        "--force does it for good",
-        ip_addr_str(&s.peer, peer), what);
-    return EXIT_CODE_CONFIG;
-}
-
 /* --- by ourselves ---------------------------------------------------------------------- */
 
 /* What is in the way goes when all of ours is there: until then it leads where it led, and then
@@ -369,7 +325,12 @@ static enum exit_code check_all(struct apply *a)
         code = have_confirmed(a);
     if (code == EXIT_CODE_OK)
         code = check_conflicts(a);
-    return code == EXIT_CODE_OK ? check_ssh(a) : code;
+    if (code != EXIT_CODE_OK)
+        return code;
+    return gatewaycli_check_ssh(a->verb, a->g,
+                                a->v.take_over ? &gateway_mirror(a->g)->foreign : NULL,
+                                a->v.confirm_s || a->v.force,
+                                "--confirm SECONDS goes back by itself, --force does it for good");
 }
 
 static enum exit_code apply(struct apply *a)

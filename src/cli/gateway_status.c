@@ -5,69 +5,28 @@
 
 #include "base/util.h"
 #include "cli/gateway.h"
-#include "status/status.h"
-
-static const char *const families[WAN_FAMILIES] = {"IPv4", "IPv6"};
-static const char *const types[] = {[GATEWAY_LINK_WAN] = "wan", [GATEWAY_LINK_TUNNEL] = "tunnel"};
-
-static struct wan_link_state state_of(const struct gateway *g, unsigned link)
-{
-    struct wan_link_state s;
-
-    wan_state_of(gateway_config(g), &gateway_mirror(g)->facts, link, &s);
-    return s;
-}
 
 /* The state of the link that a policy leads to. */
 static struct wan_link_state state_of_pin(const struct gateway *g, const struct gateway_policy *p)
 {
-    return state_of(g, (unsigned)gateway_config_link(gateway_config(g), p->pin));
+    return gatewaycli_state(g, (unsigned)gateway_config_link(gateway_config(g), p->pin));
 }
 
 /* --- text ------------------------------------------------------------------------------ */
 
-static const char *why_of(const struct gateway *g, unsigned link, enum wan_family f,
-                          char buf[static WAN_WHY_MAX])
-{
-    return wan_state_why(gateway_config(g), &gateway_mirror(g)->facts, link, f, buf);
-}
-
-/* Since when it is in the state that it is in, as who keeps the gateway says; 0: it does not. */
-static int64_t since(const struct gateway *g, unsigned link, enum wan_family f, enum wan_state now)
-{
-    const struct wan_link_health *h = &gateway_health(g)->link[link];
-
-    return h->last[f] == now ? h->since_s[f] : 0;
-}
-
-static void print_family(const struct gateway *g, unsigned link, const struct wan_link_state *s,
-                         enum wan_family f)
-{
-    char via[IP_ADDR_STR_MAX], why[WAN_WHY_MAX], time[32] = "";
-    int64_t at = since(g, link, f, s->state[f]);
-
-    if (s->reason[f] == WAN_REASON_OFF)
-        return;
-    printf("  %s %s: %s", families[f], wan_state_name(s->state[f]), why_of(g, link, f, why));
-    if (s->reason[f] == WAN_REASON_UP && s->hop[f].via.family)
-        printf(", via %s", ip_addr_str(&s->hop[f].via, via));
-    if (at)
-        printf(", since %s", status_time_str(at, time));
-}
-
 static void print_links(const struct gateway *g)
 {
     const struct gateway_config *c = gateway_config(g);
+    char text[GATEWAYCLI_STATE_MAX];
 
     for (unsigned i = 0; i < c->n_links; i++) {
         const struct gateway_link *l = &c->links[i];
-        struct wan_link_state s = state_of(g, i);
 
-        printf("link %s: %s %s", l->name, types[l->type], l->device);
+        printf("link %s: %s %s", l->name, gatewaycli_types[l->type], l->device);
         if (l->table)
             printf(" table %u", l->table);
-        for (enum wan_family f = 0; f < WAN_FAMILIES; f++)
-            print_family(g, i, &s, f);
+        for (enum wan_family f = 0; f < (c->ipv6 ? WAN_FAMILIES : WAN_V6); f++)
+            printf("  %s %s", gatewaycli_families[f], gatewaycli_state_str(g, i, f, text));
         printf("\n");
     }
 }
@@ -81,7 +40,7 @@ static void print_policies(const struct gateway *g)
 
         printf("policy %s -> %s:", c->policies[i].ingress, c->policies[i].pin);
         for (enum wan_family f = 0; f < WAN_FAMILIES; f++)
-            printf("%s %s %s", f ? "," : "", families[f],
+            printf("%s %s %s", f ? "," : "", gatewaycli_families[f],
                    s.reason[f] == WAN_REASON_UP ? "open" : "closed");
         printf("\n");
     }
@@ -106,34 +65,6 @@ static void print_text(const struct gateway *g, const char *file, pid_t pid)
 
 /* --- JSON ------------------------------------------------------------------------------ */
 
-/* What the last rounds of its probe were. */
-static json_t *probe_json(const struct wan_verdict *v)
-{
-    return json_pack("{s:s, s:i, s:i, s:i, s:i, s:f}", "state", wan_state_name(v->state),
-                     "answering", v->answering, "targets", v->targets, "need", v->need,
-                     "loss_percent", v->loss_percent, "latency_ms", v->latency_us / 1000.0);
-}
-
-/* {"state": "unhealthy", "up": false, "reason": "no carrier"}; up: what is pinned to it goes there.
- */
-static json_t *family_json(const struct gateway *g, unsigned link, const struct wan_link_state *s,
-                           enum wan_family f)
-{
-    bool up = s->reason[f] == WAN_REASON_UP;
-    char via[IP_ADDR_STR_MAX], why[WAN_WHY_MAX];
-    int64_t at = since(g, link, f, s->state[f]);
-    json_t *all = json_pack("{s:s, s:b, s:s}", "state", wan_state_name(s->state[f]), "up", up,
-                            "reason", why_of(g, link, f, why));
-
-    if (up && s->hop[f].via.family)
-        json_object_set_new(all, "via", json_string(ip_addr_str(&s->hop[f].via, via)));
-    if (at)
-        json_object_set_new(all, "since", json_integer(at));
-    if (wan_has_probe(gateway_config(g), link, f))
-        json_object_set_new(all, "probe", probe_json(&gateway_health(g)->link[link].probe[f]));
-    return all;
-}
-
 static json_t *links_json(const struct gateway *g)
 {
     const struct gateway_config *c = gateway_config(g);
@@ -141,13 +72,12 @@ static json_t *links_json(const struct gateway *g)
 
     for (unsigned i = 0; i < c->n_links; i++) {
         const struct gateway_link *l = &c->links[i];
-        struct wan_link_state s = state_of(g, i);
 
-        json_array_append_new(all,
-                              json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "name", l->name, "type",
-                                        types[l->type], "device", l->device, "table",
-                                        (json_int_t)l->table, "ipv4", family_json(g, i, &s, WAN_V4),
-                                        "ipv6", family_json(g, i, &s, WAN_V6)));
+        json_array_append_new(all, json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "name", l->name,
+                                             "type", gatewaycli_types[l->type], "device", l->device,
+                                             "table", (json_int_t)l->table, "ipv4",
+                                             gatewaycli_state_json(g, i, WAN_V4), "ipv6",
+                                             gatewaycli_state_json(g, i, WAN_V6)));
     }
     return all;
 }
@@ -186,14 +116,8 @@ static enum exit_code print_json(const struct gateway *g, pid_t pid)
         json_pack("{s:b, s:i, s:b, s:i, s:o, s:o, s:o}", "running", pid > 0, "process",
                   (int)MAX(pid, 0), "in_force", !n, "differences", (int)n, "links", links_json(g),
                   "policies", policies_json(g), "conflicts", conflicts_json(g));
-    char *text = all ? json_dumps(all, JSON_INDENT(2)) : NULL;
 
-    json_decref(all);
-    if (!text)
-        return EXIT_CODE_INTERNAL;
-    printf("%s\n", text);
-    free(text);
-    return EXIT_CODE_OK;
+    return gatewaycli_print_json(all);
 }
 
 /* --- the verb -------------------------------------------------------------------------- */

@@ -49,46 +49,6 @@ const struct cli_verb cli_gateway_check = {
     .run = run_check,
 };
 
-/* --- plan ------------------------------------------------------------------------------ */
-
-static void print_plan(const struct wan_plan *p)
-{
-    char text[GATEWAY_TEXT_MAX];
-
-    for (unsigned i = 0; i < p->n; i++)
-        printf("%s\n", gateway_op_str(&p->ops[i], text));
-    if (!p->n)
-        printf("nothing to do\n");
-}
-
-static int run_plan(int argc, char **argv)
-{
-    __attribute__((cleanup(gatewaycli_done))) struct gatewaycli v = {0};
-    enum exit_code code = gatewaycli_begin(&cli_gateway_plan, argc, argv, &v, stderr);
-    struct gateway *g;
-
-    if (code != EXIT_CODE_OK)
-        return (int)code;
-    g = gatewaycli_open(&cli_gateway_plan, v.config);
-    code = g ? gatewaycli_look(&cli_gateway_plan, g) : EXIT_CODE_START;
-    if (code == EXIT_CODE_OK) {
-        gatewaycli_write_conflicts(g, stderr, v.file);
-        print_plan(gateway_plan(g));
-    }
-    gateway_close(g);
-    return (int)code;
-}
-
-const struct cli_verb cli_gateway_plan = {
-    .name = "gateway plan",
-    .summary = "tell what mpquic gateway apply would do",
-    .args = "",
-    .text = "Prints what there is to add (+), to remove (-) and to change (~), in the order in "
-            "which it would be done, and changes nothing.",
-    .options = gatewaycli_file_option,
-    .run = run_plan,
-};
-
 /* --- down ------------------------------------------------------------------------------ */
 
 /* First what others had: it comes before ours, so that nothing is without a way meanwhile. */

@@ -8,6 +8,7 @@ R-2.13, R-3.1, R-3.4. The gateways start before there is any tunnel. Both ends c
 what comes in (rp_filter), as systemd sets it.
 """
 import contextlib
+import json
 import signal
 
 import packets
@@ -122,6 +123,16 @@ def test_six_of_six(site):
         assert sum(f.kind == "udp" for f in outside) > 20
     beyond = packets.read(inet.stop())
     assert {f.source for f in beyond} == {site.hub4, site.inet4}
+
+
+def test_both_ends_are_healthy(site):
+    for node, gateway in site.gateways.items():
+        health = json.loads(gateway.verb("health", "--json").stdout)
+        assert health["role"] == node
+        tunnels = [f for f in health["findings"] if f["check"] == "tunnel"]
+        assert len(tunnels) == 6 and {f["level"] for f in tunnels} == {"ok"}
+        assert any(f["check"] == "certificate" for f in health["findings"])
+        assert gateway.verb("lan", "check", "all").returncode == 0
 
 
 def test_the_hub_knows_the_way_back(site):

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/readfile.h"
+#include "base/sock.h"
 #include "base/util.h"
 #include "helper/message.h"
 
@@ -24,43 +25,10 @@ static int send_request(struct helper *h, const void *q, size_t len)
     return n == (ssize_t)len ? 0 : -EPIPE;
 }
 
-static int take_fd(struct msghdr *m)
-{
-    int fd = -1;
-
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c))
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-            c->cmsg_len == CMSG_LEN(sizeof(fd)))
-            memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-    return fd;
-}
-
-static int receive_answer(struct helper *h, struct helper_answer *ret, int *ret_fd)
-{
-    union {
-        struct cmsghdr align;
-        char b[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    ssize_t n;
-
-    do
-        n = recvmsg(h->fd, &m, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
-    if (n != (ssize_t)sizeof(*ret))
-        return -EPIPE;
-    *ret_fd = take_fd(&m);
-    return 0;
-}
-
 /* Take the answer; *ret_fd may be NULL for what opens nothing. */
 static int exchange_end(struct helper *h, struct helper_answer *ret, int *ret_fd)
 {
-    int fd = -1, r = receive_answer(h, ret, &fd);
+    int fd = -1, r = sock_receive_fd(h->fd, ret, sizeof(*ret), &fd, 0) ? -EPIPE : 0;
 
     if (!r)
         r = ret->error;

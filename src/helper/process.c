@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sock.h"
 #include "base/util.h"
 #include "helper/client.h"
 #include "helper/effects.h"
@@ -57,30 +58,6 @@ static int receive(int fd, void *buf, size_t size, size_t *ret_len)
     return 0;
 }
 
-/* Does not wait: a data plane that asks without reading the answers gets none. */
-static void answer(int fd, const struct server_reply *reply)
-{
-    union {
-        struct cmsghdr align;
-        char b[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec iov = {.iov_base = (void *)&reply->answer, .iov_len = sizeof(reply->answer)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    struct cmsghdr *c;
-
-    if (reply->fd >= 0) {
-        m.msg_control = &control;
-        m.msg_controllen = sizeof(control);
-        c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &reply->fd, sizeof(int));
-    }
-    while (sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EINTR)
-        ;
-}
-
 /* One request. False when the data plane has closed its end. */
 static bool serve(struct process *p)
 {
@@ -98,7 +75,8 @@ static bool serve(struct process *p)
     if (r || !len)
         return false;
     server_handle(&p->server, &q, len, &reply);
-    answer(p->pair[0], &reply);
+    /* Does not wait: a data plane that asks without reading the answers gets none. */
+    (void)sock_send_fd(p->pair[0], &reply.answer, sizeof(reply.answer), reply.fd, MSG_DONTWAIT);
     if (reply.close_fd)
         close(reply.fd);
     return true;

@@ -9,12 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/sock.h"
 #include "base/util.h"
 #include "netlink/fib.h"
 
 #define GROUP_BIT(group) (1u << ((group)-1))
 
-enum { READS_MAX = 256, RCVBUF_BYTES = 1 << 20 };
+enum { RCVBUF_BYTES = 1 << 20 };
 
 struct fib_signal {
     int fd;
@@ -91,18 +92,5 @@ int fib_signal_fd(const struct fib_signal *s)
 
 int fib_signal_take(struct fib_signal *s)
 {
-    char byte;
-    int any = 0;
-
-    for (unsigned i = 0; i < READS_MAX; i++) {
-        if (recv(s->fd, &byte, sizeof(byte), MSG_TRUNC) >= 0 || errno == ENOBUFS) {
-            any = 1;
-            continue;
-        }
-        if (errno == EAGAIN)
-            break;
-        if (errno != EINTR)
-            return any ? any : -errno;
-    }
-    return any;
+    return sock_drain(s->fd);
 }

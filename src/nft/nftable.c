@@ -10,9 +10,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/sock.h"
+
 #define TABLE NFTABLE_FAMILY " " NFTABLE_NAME
 
-enum { READS_MAX = 256, ERROR_MAX = 512 };
+enum { ERROR_MAX = 512 };
 
 struct nftable {
     struct nft_ctx *ctx;
@@ -134,18 +136,5 @@ int nftable_fd(const struct nftable *t)
 
 int nftable_take(struct nftable *t)
 {
-    char byte;
-    int any = 0;
-
-    for (unsigned i = 0; i < READS_MAX; i++) {
-        if (recv(t->fd, &byte, sizeof(byte), MSG_TRUNC) >= 0 || errno == ENOBUFS) {
-            any = 1;
-            continue;
-        }
-        if (errno == EAGAIN)
-            break;
-        if (errno != EINTR)
-            return any ? any : -errno;
-    }
-    return any;
+    return sock_drain(t->fd);
 }

@@ -14,6 +14,7 @@
 #include "base/exitcode.h"
 #include "base/log.h"
 #include "base/place.h"
+#include "base/sock.h"
 #include "base/util.h"
 #include "helper/sandbox.h"
 #include "netlink/echo.h"
@@ -140,24 +141,7 @@ static void on_end(struct prober *p)
 
 static int order(struct prober *p, const struct prober_order *o, int fd)
 {
-    union {
-        struct cmsghdr align;
-        char b[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct iovec iov = {.iov_base = (void *)o, .iov_len = sizeof(*o)};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    struct cmsghdr *c;
-
-    if (fd >= 0) {
-        m.msg_control = &control;
-        m.msg_controllen = sizeof(control);
-        c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-    }
-    return sendmsg(p->io.fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+    return sock_send_fd(p->io.fd, o, sizeof(*o), fd, MSG_DONTWAIT);
 }
 
 /* Where the kernel itself says that nothing can get out there is nothing to find out. */

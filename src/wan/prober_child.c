@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/sock.h"
 #include "base/util.h"
 #include "netlink/echo.h"
 #include "wan/prober_internal.h"
@@ -221,43 +222,17 @@ static void obey(struct child *s, const struct prober_order *o, int fd)
         close(fd);
 }
 
-/* 1, 0 when there is none now, or -errno: the other end has gone. */
-static int receive(int sock, struct prober_order *ret, int *ret_fd)
-{
-    union {
-        struct cmsghdr align;
-        char b[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec iov = {.iov_base = ret, .iov_len = sizeof(*ret)};
-    struct msghdr m = {.msg_iov = &iov,
-                       .msg_iovlen = 1,
-                       .msg_control = &control,
-                       .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    const struct cmsghdr *c;
-
-    if (n < 0)
-        return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-    if (n != sizeof(*ret))
-        return -ECONNRESET;
-    *ret_fd = -1;
-    c = CMSG_FIRSTHDR(&m);
-    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
-        memcpy(ret_fd, CMSG_DATA(c), sizeof(*ret_fd));
-    return 1;
-}
-
 static void on_order(struct loop_io *io, uint32_t events)
 {
     struct child *s = io->user;
 
     for (unsigned i = 0; i < ORDERS_MAX; i++) {
         struct prober_order o;
-        int fd = -1, rv = receive(io->fd, &o, &fd);
+        int fd = -1, rv = sock_receive_fd(io->fd, &o, sizeof(o), &fd, MSG_DONTWAIT);
 
-        if (rv < 0)
+        if (rv && rv != -EAGAIN)
             loop_stop(s->loop, 0);
-        if (rv <= 0)
+        if (rv)
             return;
         obey(s, &o, fd);
     }

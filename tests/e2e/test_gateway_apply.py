@@ -326,10 +326,12 @@ def test_taken_over_on_trial(site, gateway, foreign, runs):
 # ---- the session of the caller ----
 
 SESSION = """
-import os, socket, subprocess, sys
+import os, socket, struct, subprocess, sys
 s = socket.create_server(("172.16.1.1", 2222))
 print("ready", flush=True)
 c, peer = s.accept()
+# ends without a word: where the way back is cut nobody would answer, and the kernel goes on asking
+c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 said = f"{peer[0]} {peer[1]} 172.16.1.1 2222"
 clean = {k: v for k, v in os.environ.items() if k.startswith(("MPQUIC", "PATH"))}
 if sys.argv[1] == "environment":

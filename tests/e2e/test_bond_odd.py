@@ -166,6 +166,8 @@ def test_reloads_in_the_middle(lab):
         broken = [good.replace("multipath_policy", "multipath_polic"), good[:len(good) // 2], "",
                   good + "mtu: 1\n", good.replace("role: client", "role: server"), "\0" * 100,
                   good + "log_level: debug\n" * 2, good + "# " + "x" * 2000000 + "\n"]
+        wait_until(lambda: bond.edge.ask("reload", check=False).returncode == 0, 20,
+                   "it has read its file and takes requests")
         for n in range(60):
             bond.edge.config.write_text(broken[n // 2 % len(broken)] if n % 2 else good)
             bond.edge.ask("reload", check=False)

@@ -66,10 +66,15 @@ enum exit_code gatewaycli_realign(const struct cli_verb *verb, struct gateway *g
 enum exit_code gatewaycli_repair(const struct cli_verb *verb, const struct gatewaycli *v,
                                  struct gateway *g);
 
-/* Would the plan, with taken (NULL: nothing) taken away from others, cut the SSH session of the
- * caller? Says so: go_on: as a warning; else with the remedy, and returns EXIT_CODE_CONFIG. */
+/* What is taken away from others besides the plan, or given back to them; NULL: nothing. */
+struct gatewaycli_others {
+    const struct wan_objects *taken, *given;
+};
+
+/* Would the plan, with what others lose and get (NULL: nothing), cut the SSH session of the caller?
+ * Says so: go_on: as a warning; else with the remedy, and returns EXIT_CODE_CONFIG. */
 enum exit_code gatewaycli_check_ssh(const struct cli_verb *verb, struct gateway *g,
-                                    const struct wan_objects *taken, bool go_on,
+                                    const struct gatewaycli_others *others, bool go_on,
                                     const char *remedy);
 
 /* Print JSON, and free it; NULL is taken for the memory that was not there. */

@@ -318,6 +318,7 @@ static enum exit_code keep(struct apply *a)
 static enum exit_code check_all(struct apply *a)
 {
     enum exit_code code = end_old_trial(a);
+    struct gatewaycli_others others = {0};
 
     if (code == EXIT_CODE_OK)
         code = gatewaycli_look(a->verb, a->g);
@@ -327,9 +328,9 @@ static enum exit_code check_all(struct apply *a)
         code = check_conflicts(a);
     if (code != EXIT_CODE_OK)
         return code;
-    return gatewaycli_check_ssh(a->verb, a->g,
-                                a->v.take_over ? &gateway_mirror(a->g)->foreign : NULL,
-                                a->v.confirm_s || a->v.force,
+    if (a->v.take_over)
+        others.taken = &gateway_mirror(a->g)->foreign;
+    return gatewaycli_check_ssh(a->verb, a->g, &others, a->v.confirm_s || a->v.force,
                                 "--confirm SECONDS goes back by itself, --force does it for good");
 }
 

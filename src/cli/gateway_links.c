@@ -180,8 +180,8 @@ static enum exit_code change_locked(const struct cli_verb *verb, const struct ga
     enum exit_code code = EXIT_CODE_OK;
     int rv = 0;
 
-    if (off && (lock < 0 || here)) {
-        rv = gateway_plan_without(g, (unsigned)gateway_config_link(v->config, link));
+    if (lock < 0 || here) {
+        rv = gateway_plan_disabled(g, (unsigned)gateway_config_link(v->config, link), off);
         if (!rv)
             code = gatewaycli_check_ssh(verb, g, NULL, v->force, "--force does it all the same");
     }
@@ -244,7 +244,7 @@ static int run_enable(int argc, char **argv)
     return run_change(&cli_gateway_enable, argc, argv, false);
 }
 
-static const struct cli_option disable_options[] = {
+static const struct cli_option change_options[] = {
     GATEWAYCLI_FILE_OR_CONFIRMED,
     {.letter = 'f',
      .name = "force",
@@ -260,11 +260,9 @@ const struct cli_verb cli_gateway_disable = {
             "to tunnels over it. It stays so over restarts, until mpquic gateway enable. A gateway "
             "that runs follows at once, and the verb ends when it has; without one the verb does "
             "it itself, when the configuration is in force.",
-    .options = disable_options,
+    .options = change_options,
     .run = run_disable,
 };
-
-static const struct cli_option enable_options[] = {GATEWAYCLI_FILE_OR_CONFIRMED, {0}};
 
 const struct cli_verb cli_gateway_enable = {
     .name = "gateway enable",
@@ -272,6 +270,6 @@ const struct cli_verb cli_gateway_enable = {
     .args = "LINK",
     .text =
         "Ends what mpquic gateway disable has begun. Whether the link is up depends on it again.",
-    .options = enable_options,
+    .options = change_options,
     .run = run_enable,
 };

@@ -68,29 +68,65 @@ static int take_down(struct gateway *g, const char *dir)
     return MIN(rv, 0);
 }
 
+/* The ways of this machine itself may be ours, too: those to networks behind links. */
+static enum exit_code check_down(struct gateway *g, const char *dir, bool force)
+{
+    struct wan_objects given = {0};
+    struct gatewaycli_others others = {.given = &given};
+    struct takeover t = {0};
+    enum exit_code code = gatewaycli_look(&cli_gateway_down, g);
+    int rv = takeover_load(dir, &t);
+
+    if (!rv)
+        rv = takeover_objects(&t, &given);
+    if (rv)
+        fprintf(stderr, "mpquic gateway down: what was taken over from others is not known: %s\n",
+                strerror(-rv));
+    if (code == EXIT_CODE_OK)
+        code = gatewaycli_check_ssh(&cli_gateway_down, g, &others, force,
+                                    "--force does it all the same");
+    wan_objects_done(&given);
+    takeover_done(&t);
+    return code;
+}
+
+static enum exit_code down(struct gateway *g, bool force)
+{
+    char dir[PLACE_PATH_MAX];
+    int rv = gatewaycli_state_dir(dir, sizeof(dir));
+    enum exit_code code = rv ? EXIT_CODE_OK : check_down(g, dir, force);
+
+    if (code != EXIT_CODE_OK)
+        return code;
+    if (!rv)
+        rv = take_down(g, dir);
+    if (rv)
+        fprintf(stderr, "mpquic gateway down: not everything was removed: %s\n", strerror(-rv));
+    return rv ? EXIT_CODE_START : EXIT_CODE_OK;
+}
+
 static int run_down(int argc, char **argv)
 {
     struct gatewaycli v = {0};
     enum exit_code code = gatewaycli_options(&cli_gateway_down, argc, argv, &v);
-    char dir[PLACE_PATH_MAX];
     _cleanup_close_ int lock = -1;
     struct gateway *g;
-    int rv;
 
     if (code != EXIT_CODE_OK)
         return (int)code;
     lock = gatewaycli_lock_or_say(&cli_gateway_down);
     g = lock < 0 ? NULL : gatewaycli_open(&cli_gateway_down, NULL);
-    if (!g)
-        return EXIT_CODE_START;
-    rv = gatewaycli_state_dir(dir, sizeof(dir));
-    if (!rv)
-        rv = take_down(g, dir);
-    if (rv)
-        fprintf(stderr, "mpquic gateway down: not everything was removed: %s\n", strerror(-rv));
+    code = g ? down(g, v.force) : EXIT_CODE_START;
     gateway_close(g);
-    return rv ? EXIT_CODE_START : EXIT_CODE_OK;
+    return (int)code;
 }
+
+static const struct cli_option down_options[] = {
+    {.letter = 'f',
+     .name = "force",
+     .text = "Do it even if that cuts the SSH session that it is called from."},
+    {0},
+};
 
 const struct cli_verb cli_gateway_down = {
     .name = "gateway down",
@@ -101,6 +137,7 @@ const struct cli_verb cli_gateway_down = {
             "are from; what --take-over took away from others is given back. What others have made "
             "stays. The interfaces that had a policy are open then, and no configuration is "
             "confirmed. A gateway that runs has to be stopped first.",
+    .options = down_options,
     .run = run_down,
 };
 
@@ -184,7 +221,8 @@ const struct cli_verb cli_gateway_run = {
         "since is taken by mpquic gateway apply, or by SIGHUP. Follows the kernel's events about "
         "interfaces, addresses, routes, rules and nftables, and at each one, and every 30 seconds, "
         "makes what should be there of what is there. Neither hooks nor timers are needed. SIGHUP "
-        "has it read FILE again: one with errors changes nothing, another one is confirmed. When "
+        "has it read FILE again: one with errors changes nothing, nor does one that would cut an "
+        "SSH session with this machine; another one is confirmed. When "
         "it stops, by whatever cause, everything stays in force as it is; started again it goes on "
         "from there.",
     .options = gatewaycli_file_option,

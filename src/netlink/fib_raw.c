@@ -249,6 +249,22 @@ int fib_raw_del(struct netlink *nl, const struct fib_raw *r)
 
 /* --- telling --------------------------------------------------------------------------- */
 
+int fib_raw_parse(const struct fib_raw *r, fib_rule_cb *on_rule, fib_route_cb *on_route, void *user)
+{
+    struct fib_rule rule;
+    union request q;
+    int rv = message(r, r->rule ? RTM_NEWRULE : RTM_NEWROUTE, 0, &q);
+
+    if (rv)
+        return rv;
+    if (!r->rule)
+        return fib_parse_route(&q.h, on_route, user) ? -EINVAL : 0;
+    if (fib_parse_rule(&q.h, &rule))
+        return -EINVAL;
+    on_rule(user, &rule);
+    return 0;
+}
+
 struct teller {
     const struct fib_raw *r;
     char *buf;

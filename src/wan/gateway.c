@@ -190,11 +190,11 @@ int gateway_look(struct gateway *g)
     return rv ? rv : make_plan(g);
 }
 
-int gateway_plan_without(struct gateway *g, unsigned link)
+int gateway_plan_disabled(struct gateway *g, unsigned link, bool off)
 {
     wan_plan_done(&g->plan);
     wan_objects_done(&g->want);
-    g->mirror.facts.link[link].health.disabled = true;
+    g->mirror.facts.link[link].health.disabled = off;
     return make_plan(g);
 }
 

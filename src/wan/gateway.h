@@ -58,9 +58,9 @@ struct netlink *gateway_netlink(struct gateway *g);
 const struct disabled *gateway_disabled(const struct gateway *g);
 int gateway_disable(struct gateway *g, const char *link, bool off);
 
-/* After a look: have the plan be what would be done if that link was out of service, until the next
- * look. 0 or -errno. */
-int gateway_plan_without(struct gateway *g, unsigned link);
+/* After a look: have the plan be what would be done if that link was out of service, or in it,
+ * until the next look. 0 or -errno. */
+int gateway_plan_disabled(struct gateway *g, unsigned link, bool off);
 
 /* Have a gateway that runs look, as if something had changed. 0 or -errno. */
 int gateway_poke(struct gateway *g);

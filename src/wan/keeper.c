@@ -16,6 +16,7 @@
 #include "wan/healthfile.h"
 #include "wan/manager.h"
 #include "wan/prober.h"
+#include "wan/sshguard.h"
 #include "wan/trialwatch.h"
 
 /* Between two looks at the kernel at least (and as long as the last one took: where there are very
@@ -297,7 +298,7 @@ static void start_probes(struct keeper *s, const struct gateway_config *c)
 }
 
 /* What is known of links stays known in another configuration. */
-static void carry_health(struct keeper *s, const struct gateway_config *to)
+static struct wan_health carry_health(const struct keeper *s, const struct gateway_config *to)
 {
     const struct gateway_config *from = gateway_config(s->g);
     struct wan_health h = {0};
@@ -308,7 +309,7 @@ static void carry_health(struct keeper *s, const struct gateway_config *to)
         if (was >= 0)
             h.link[i] = s->health.link[was];
     }
-    s->health = h;
+    return h;
 }
 
 /* --- another configuration ------------------------------------------------------------- */
@@ -317,7 +318,7 @@ static void set_config(void *user, const struct gateway_config *c)
 {
     struct keeper *s = user;
 
-    carry_health(s, c);
+    s->health = carry_health(s, c);
     gateway_set_config(s->g, c);
     gateway_set_health(s->g, &s->health);
     open_events(s, c);
@@ -352,14 +353,49 @@ static void refuse_file(struct keeper *s, const struct config_report *report)
                    (long long)report->n_errors);
 }
 
+/* Would it cut whoever is connected by SSH, and how? The gateway looks at the kernel with it, and
+ * then with the one that holds again. */
+static bool cuts_ssh(struct keeper *s, const struct gateway_config *c,
+                     char text[static SSHGUARD_TEXT_MAX])
+{
+    _cleanup_free_ struct gateway_config *old = malloc(sizeof(*old));
+    struct wan_health health = carry_health(s, c);
+    bool harms;
+
+    if (!old) {
+        snprintf(text, SSHGUARD_TEXT_MAX, "there is no memory to look whether SSH would be cut");
+        return true;
+    }
+    *old = *gateway_config(s->g);
+    gateway_set_config(s->g, c);
+    gateway_set_health(s->g, &health);
+    harms = !gateway_look(s->g) && sshguard_harms_any(s->g, text);
+    gateway_set_config(s->g, old);
+    gateway_set_health(s->g, &s->health);
+    (void)gateway_look(s->g);
+    return harms;
+}
+
+static void refuse_cut(struct keeper *s, const char *text)
+{
+    log_error("gateway: reload: %s: everything stays as it is; mpquic gateway apply --confirm "
+              "SECONDS puts it on trial, --force does it for good",
+              text);
+    eventlog_write(&s->events, "reload", "{s:s, s:i, s:s}", "file", s->file, "errors", 1, "error",
+                   text);
+}
+
 /* Take the configuration of the file over, when it has no error. */
 static void take_file(struct keeper *s, struct gateway_config *c)
 {
     struct config_report report = {0};
-    char *text = NULL;
+    char *text = NULL, cut[SSHGUARD_TEXT_MAX];
 
     if (gateway_config_load_text(s->file, c, &report, &text)) {
         refuse_file(s, &report);
+        free(text);
+    } else if (cuts_ssh(s, c, cut)) {
+        refuse_cut(s, cut);
         free(text);
     } else {
         free(s->unconfirmed);

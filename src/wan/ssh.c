@@ -8,12 +8,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "base/readfile.h"
 #include "base/util.h"
 
-enum { ENVIRONMENT_MAX = 1 << 20, ANCESTORS_MAX = 64, SOCKETS_MAX = 64, ESTABLISHED = 1 };
+enum {
+    ENVIRONMENT_MAX = 1 << 20,
+    CONFIGURATION_MAX = 1 << 20,
+    ANCESTORS_MAX = 64,
+    SOCKETS_MAX = 64,
+    ESTABLISHED = 1
+};
 
 /* --- texts ----------------------------------------------------------------------------- */
 
@@ -200,6 +207,96 @@ int ssh_session_find(pid_t pid, struct ssh_session *ret)
     return 0;
 }
 
+/* --- all sessions ---------------------------------------------------------------------- */
+
+unsigned ssh_ports_parse(const char *text, uint16_t ports[SSH_PORTS_MAX], unsigned n)
+{
+    for (const char *line = text; line && *line; line = strchr(line, '\n')) {
+        unsigned port;
+        char key[5];
+
+        line += strspn(line, " \t\n");
+        if (n < SSH_PORTS_MAX && sscanf(line, "%4[a-zA-Z] %5u", key, &port) == 2 &&
+            !strcasecmp(key, "port") && port && port <= UINT16_MAX)
+            ports[n++] = (uint16_t)port;
+    }
+    return n;
+}
+
+static unsigned ports_of_file(const char *path, uint16_t ports[SSH_PORTS_MAX], unsigned n)
+{
+    _cleanup_close_ int fd = readfile_open(path);
+    _cleanup_free_ char *text = NULL;
+    size_t len;
+
+    if (fd < 0 || readfile_text(fd, CONFIGURATION_MAX, &text, &len))
+        return n;
+    return ssh_ports_parse(text, ports, n);
+}
+
+/* Port 22 whatever the files say: it may have been another one when sshd began. */
+static unsigned ports_of_sshd(uint16_t ports[SSH_PORTS_MAX])
+{
+    static const char directory[] = "/etc/ssh/sshd_config.d";
+    DIR *d = opendir(directory);
+    struct dirent *e;
+    unsigned n = 1;
+
+    ports[0] = 22;
+    n = ports_of_file("/etc/ssh/sshd_config", ports, n);
+    while (d && (e = readdir(d))) {
+        char path[sizeof(directory) + sizeof(e->d_name) + 1];
+
+        snprintf(path, sizeof(path), "%s/%s", directory, e->d_name);
+        if (*e->d_name != '.')
+            n = ports_of_file(path, ports, n);
+    }
+    if (d)
+        closedir(d);
+    return n;
+}
+
+static bool is_new(const struct ssh_session *s, const struct ssh_session *v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (ip_addr_equal(&v[i].peer, &s->peer) && ip_addr_equal(&v[i].local, &s->local))
+            return false;
+    return true;
+}
+
+static unsigned sessions_of_file(const char *path, uint8_t family, const uint16_t *ports,
+                                 unsigned n_ports, struct ssh_session ret[SSH_SESSIONS_MAX],
+                                 unsigned n)
+{
+    FILE *f = fopen(path, "re");
+    char line[512];
+
+    while (f && n < SSH_SESSIONS_MAX && fgets(line, sizeof(line), f)) {
+        struct ssh_session s;
+        unsigned long inode;
+        bool ours = false;
+
+        if (!ssh_socket_parse(line, family, &s, &inode))
+            continue;
+        for (unsigned i = 0; i < n_ports; i++)
+            ours |= ports[i] == s.local_port;
+        if (ours && is_new(&s, ret, n))
+            ret[n++] = s;
+    }
+    if (f)
+        fclose(f);
+    return n;
+}
+
+unsigned ssh_session_all(struct ssh_session ret[SSH_SESSIONS_MAX])
+{
+    uint16_t ports[SSH_PORTS_MAX];
+    unsigned n_ports = ports_of_sshd(ports);
+    unsigned n = sessions_of_file("/proc/net/tcp", 4, ports, n_ports, ret, 0);
+
+    return sessions_of_file("/proc/net/tcp6", 6, ports, n_ports, ret, n);
+}
+
 /* --- the way back ---------------------------------------------------------------------- */
 
 static bool rule_matches(const struct fib_rule *r, const struct ssh_session *s)
@@ -355,21 +452,36 @@ int ssh_world_apply(struct wan_objects *world, const struct wan_op *op)
     }
 }
 
-int ssh_is_cut(struct netlink *nl, const struct ssh_session *s, const struct wan_plan *plan,
-               const struct wan_objects *taken, struct ssh_way *ret_before,
-               struct ssh_way *ret_after)
+/* What is given back comes first, what is taken away goes last. */
+static int change_world(struct wan_objects *world, const struct ssh_session *s,
+                        const struct ssh_change *c)
+{
+    int rv = 0;
+
+    for (unsigned i = 0; c->given && i < c->given->n_rules && !rv; i++)
+        if (c->given->rules[i].family == s->peer.family)
+            rv = insert_rule(world, &c->given->rules[i]);
+    for (unsigned i = 0; c->given && i < c->given->n_routes && !rv; i++)
+        rv = insert_route(world, &c->given->routes[i]);
+    for (unsigned i = 0; i < c->plan->n && !rv; i++)
+        rv = ssh_world_apply(world, &c->plan->ops[i]);
+    for (unsigned i = 0; c->taken && i < c->taken->n_rules; i++)
+        remove_rule(world, &c->taken->rules[i]);
+    for (unsigned i = 0; c->taken && i < c->taken->n_routes; i++)
+        remove_route(world, &c->taken->routes[i]);
+    return rv;
+}
+
+int ssh_is_cut(struct netlink *nl, const struct ssh_session *s, const struct ssh_change *change,
+               struct ssh_way *ret_before, struct ssh_way *ret_after)
 {
     struct wan_objects world;
     int rv = ssh_world_read(nl, s, &world);
 
     if (!rv)
         ssh_way_of(&world, s, ret_before);
-    for (unsigned i = 0; i < plan->n && !rv; i++)
-        rv = ssh_world_apply(&world, &plan->ops[i]);
-    for (unsigned i = 0; taken && i < taken->n_rules; i++)
-        remove_rule(&world, &taken->rules[i]);
-    for (unsigned i = 0; taken && i < taken->n_routes; i++)
-        remove_route(&world, &taken->routes[i]);
+    if (!rv)
+        rv = change_world(&world, s, change);
     if (!rv)
         ssh_way_of(&world, s, ret_after);
     wan_objects_done(&world);

@@ -26,6 +26,16 @@ bool ssh_socket_parse(const char *line, uint8_t family, struct ssh_session *ret,
  * connection that one of them called sshd has. Returns 1, or 0: it belongs to none. */
 int ssh_session_find(pid_t pid, struct ssh_session *ret);
 
+/* Ports that sshd listens on, by a file of its configuration: those that the text names are added
+ * to ports, of which there are n. Returns how many there are then. Pure. */
+enum { SSH_PORTS_MAX = 16, SSH_SESSIONS_MAX = 32 };
+unsigned ssh_ports_parse(const char *text, uint16_t ports[SSH_PORTS_MAX], unsigned n);
+
+/* Whoever is connected to this machine by SSH: to port 22, or one that /etc/ssh says. Of sessions
+ * between the same addresses there is one, and of more than SSH_SESSIONS_MAX only so many. Returns
+ * how many. */
+unsigned ssh_session_all(struct ssh_session ret[SSH_SESSIONS_MAX]);
+
 /* How a packet gets back to the peer. */
 struct ssh_way {
     bool found;
@@ -45,11 +55,16 @@ int ssh_world_read(struct netlink *nl, const struct ssh_session *s, struct wan_o
 /* Do to the world what the operation does to the kernel. Pure. 0 or -ENOMEM. */
 int ssh_world_apply(struct wan_objects *world, const struct wan_op *op);
 
-/* Does the plan, with taken (NULL: nothing) taken away from others, lead packets to the peer
- * elsewhere, or nowhere? 1: yes; 0: no; -errno. */
-int ssh_is_cut(struct netlink *nl, const struct ssh_session *s, const struct wan_plan *plan,
-               const struct wan_objects *taken, struct ssh_way *ret_before,
-               struct ssh_way *ret_after);
+/* What is about to be done: a plan, and what others have that is taken away, or given back to them
+ * (NULL: nothing). */
+struct ssh_change {
+    const struct wan_plan *plan;
+    const struct wan_objects *taken, *given;
+};
+
+/* Does it lead packets to the peer elsewhere, or nowhere? 1: yes; 0: no; -errno. */
+int ssh_is_cut(struct netlink *nl, const struct ssh_session *s, const struct ssh_change *change,
+               struct ssh_way *ret_before, struct ssh_way *ret_after);
 
 /* Does the plan begin to close the services of this machine to what comes in by that interface?
  * A connection that is there stays, but nobody gets in again. Pure. */

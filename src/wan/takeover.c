@@ -247,6 +247,38 @@ int takeover_confirm(const char *dir, const char *id)
     return rv;
 }
 
+/* --- what they are --------------------------------------------------------------------- */
+
+struct collector {
+    struct wan_objects *to;
+    int err;
+};
+
+static void collect_rule(void *user, const struct fib_rule *rule)
+{
+    struct collector *c = user;
+    int rv = wan_objects_add_rule(c->to, rule);
+
+    c->err = rv ? rv : c->err;
+}
+
+static void collect_route(void *user, const struct fib_route *route)
+{
+    struct collector *c = user;
+    int rv = wan_objects_add_route(c->to, route);
+
+    c->err = rv ? rv : c->err;
+}
+
+int takeover_objects(const struct takeover *t, struct wan_objects *ret)
+{
+    struct collector c = {.to = ret};
+
+    for (unsigned i = 0; i < t->n; i++)
+        (void)fib_raw_parse(&t->items[i].raw, collect_rule, collect_route, &c);
+    return c.err;
+}
+
 /* --- the kernel ------------------------------------------------------------------------ */
 
 int takeover_remove(struct netlink *nl, const struct takeover *t, takeover_note *note, void *user)

@@ -39,6 +39,9 @@ int takeover_find(struct netlink *nl, const struct wan_objects *foreign, const c
  * understood; other -errno. */
 int takeover_load(const char *dir, struct takeover *t);
 
+/* What they are, appended to *ret; of routes those whose interface is there. 0 or -ENOMEM. */
+int takeover_objects(const struct takeover *t, struct wan_objects *ret);
+
 /* Add to the file. 0 or -errno: nothing was added. */
 int takeover_keep(const char *dir, const struct takeover *t);
 

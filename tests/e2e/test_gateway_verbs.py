@@ -350,49 +350,113 @@ def test_repair_puts_nothing_in_force_that_is_not_confirmed(site, gateway):
 
 SESSION = """
 import os, socket, subprocess, sys, time
-s = socket.create_server(("172.16.1.1", 2222))
+s = socket.create_server(("172.16.1.1", int(sys.argv[1])))
 print("ready", flush=True)
 c, peer = s.accept()
 print("there", flush=True)
-while not os.path.exists(sys.argv[1]):
+while not os.path.exists(sys.argv[2]):
     time.sleep(0.02)
-said = f"{peer[0]} {peer[1]} 172.16.1.1 2222"
-r = subprocess.run(sys.argv[2:], env={**os.environ, "SSH_CONNECTION": said}, capture_output=True,
+said = f"{peer[0]} {peer[1]} 172.16.1.1 {sys.argv[1]}"
+r = subprocess.run(sys.argv[3:], env={**os.environ, "SSH_CONNECTION": said}, capture_output=True,
                    text=True)
 print(f"exit {r.returncode}\\n{r.stdout}{r.stderr}", flush=True)
 """
 CALL = """
-import socket
-s = socket.create_connection(("172.16.1.1", 2222))
+import socket, sys
+s = socket.create_connection(("172.16.1.1", int(sys.argv[1])))
 s.recv(1)
 """
 
 
+class Session:
+    """A session of LAN 1 with the edge, from which a verb of the gateway is called: go()."""
+
+    def __init__(self, site, gateway, *words, port=2222):
+        self.site, self.log = site, site.state / "session.log"
+        self.gate = site.state / "go"
+        for old in (self.gate, self.log):
+            old.unlink(missing_ok=True)
+        self.server = site.popen("edge", "/usr/bin/python3", "-c", SESSION, port, self.gate,
+                                 gateway.program, "gateway", *words, log=self.log)
+        wait_until(lambda: "ready" in self.log.read_text(), 10, "the listener")
+        self.client = site.popen("lan1", "/usr/bin/python3", "-c", CALL, port,
+                                 log=site.state / "call.log")
+        wait_until(lambda: "there" in self.log.read_text(), 10, "the session")
+
+    def go(self):
+        """The exit status of the verb, and what it says."""
+        self.gate.touch()
+        self.server.wait(60)
+        text = self.log.read_text()
+        return int(re.search(r"^exit (\d+)$", text, re.M)[1]), text
+
+    def end(self):
+        self.site.stop(self.server, signal.SIGKILL)
+        self.site.stop(self.client, signal.SIGKILL)
+
+
+def behind_wan3(site, prefix):
+    """The configuration with a network of LAN 1 behind WAN 3."""
+    file = site.state / "behind-wan3.yaml"
+    file.write_text(EDGE.read_text().replace(
+        "    device: enp7s5\n", f"    device: enp7s5\n    prefixes: [{prefix}]\n", 1))
+    return file
+
+
 @pytest.mark.parametrize("running", [True, False])
 @pytest.mark.parametrize("force", [True, False])
-def test_disabling_keeps_the_way_back_to_the_caller(site, gateway, running, force):
-    """Answers to the session leave by a WAN, which is to be disabled."""
-    file, go, log = site.state / "by-wan3.yaml", site.state / "go", site.state / "session.log"
-    file.write_text(EDGE.read_text().replace(
-        "    device: enp7s5\n", "    device: enp7s5\n    prefixes: [172.16.1.2/32]\n", 1))
-    for old in (go, log):
-        old.unlink(missing_ok=True)
-    session = site.popen("edge", "/usr/bin/python3", "-c", SESSION, go, gateway.program, "gateway",
-                         "disable", "wan3", *(["--force"] if force else []), log=log)
-    wait_until(lambda: "ready" in log.read_text(), 10, "the listener")
-    client = site.popen("lan1", "/usr/bin/python3", "-c", CALL, log=site.state / "call.log")
-    wait_until(lambda: "there" in log.read_text(), 10, "the session")
-    gateway.verb("apply", "-c", file, file=False)
-    if running:
-        gateway.start()
-    before = gateway.kernel(counters=False)
-    go.touch()
-    session.wait(60)
-    site.stop(client)
+@pytest.mark.parametrize("verb", ["disable", "enable", "down"])
+def test_the_way_back_to_the_caller_is_kept(site, gateway, verb, running, force):
+    """Answers to the session leave by a WAN that is to be disabled; or would leave by one that is to
+    be enabled; or leave by what is to be taken down."""
+    if verb == "down" and running:
+        pytest.skip("down is refused while a gateway runs")
+    # a route to the host itself is before that of its network, one to its network only while it
+    # is there
+    file = behind_wan3(site, "172.16.1.0/30" if verb == "enable" else "172.16.1.2/32")
+    session = Session(site, gateway, verb, *([] if verb == "down" else ["wan3"]),
+                      *(["--force"] if force else []))
     try:
-        said = "session from 172.16.1.2 would be cut: answers leave by enp7s5"
-        assert said in log.read_text(), log.read_text()
-        assert ("exit 0" if force else "exit 1") in log.read_text(), log.read_text()
+        if verb == "enable":
+            gateway.verb("disable", "wan3", "-c", file, file=False)
+        gateway.verb("apply", "-c", file, file=False)
+        if running:
+            gateway.start()
+        before = gateway.kernel(counters=False)
+        status, text = session.go()
+        there, gone = ("enp6s20", "enp7s5") if verb == "enable" else ("enp7s5", "nothing")
+        gone = "enp6s20" if verb == "down" else gone
+        assert f"session from 172.16.1.2 would be cut: answers leave by {there}, and would by " \
+               f"{gone}" in text, text
+        assert status == (0 if force else 1), text
         assert (gateway.kernel(counters=False) == before) == (not force)
     finally:
-        gateway.verb("enable", "wan3", file=False)
+        session.end()
+        gateway.verb("enable", "wan3", "--force", file=False, check=False)
+
+
+def test_a_reload_keeps_the_way_back_of_whoever_is_connected(site, gateway):
+    """The gateway does not know who has sent the signal: anybody who is there by SSH counts."""
+    copy = site.state / "reloaded.yaml"
+    copy.write_text(EDGE.read_text())
+    gateway.file = copy
+    gateway.start()
+    before = gateway.kernel(counters=False)
+    session = Session(site, gateway, "links", port=22)
+    try:
+        copy.write_text(behind_wan3(site, "172.16.1.2/32").read_text())
+        gateway.process.send_signal(signal.SIGHUP)
+        gateway.wait_log("reload: the SSH session from 172.16.1.2 would be cut: answers leave by "
+                         "enp6s20, and would by enp7s5: everything stays as it is")
+        assert gateway.kernel(counters=False) == before
+        assert "prefixes" not in (site.directories("edge")["MPQUIC_STATE_DIR"] /
+                                  "gateway.confirmed").read_text()
+        copy.write_text(EDGE.read_text().replace("pin: mpq2\n", "pin: mpq3\n"))
+        gateway.process.send_signal(signal.SIGHUP)  # what does not concern it is taken
+        gateway.wait_log("gateway: reloaded")
+        assert "iif enp6s21 lookup 102" in site.exec("edge", "ip", "rule").stdout
+    finally:
+        session.end()
+    copy.write_text(behind_wan3(site, "172.16.1.2/32").read_text())
+    gateway.process.send_signal(signal.SIGHUP)  # nobody is there any more
+    wait_until(lambda: "172.16.1.2 " in gateway.routes("main"), 10, "it is taken")

@@ -70,6 +70,24 @@ static void what_the_kernel_says(void **state)
     assert_int_equal(inode, 7);
 }
 
+/* Ports as in sshd_config(5): names in any case, comments not. */
+static void what_sshd_listens_on(void **state)
+{
+    static const char text[] = "# Port 21\nPort 2222\n  port\t22022 # more\nPortx 23\nPort 0\n"
+                               "Port 70000\nListenAddress 192.0.2.1:24\nPORT 443";
+    uint16_t ports[SSH_PORTS_MAX] = {22};
+    unsigned n = ssh_ports_parse(text, ports, 1);
+
+    assert_int_equal(n, 4);
+    assert_int_equal(ports[1], 2222);
+    assert_int_equal(ports[2], 22022);
+    assert_int_equal(ports[3], 443);
+    assert_int_equal(ssh_ports_parse("", ports, 4), 4);
+    for (unsigned i = 0; i < 20; i++)
+        n = ssh_ports_parse(text, ports, n);
+    assert_int_equal(n, SSH_PORTS_MAX);
+}
+
 /* --- ways ------------------------------------------------------------------------------ */
 
 static struct ssh_session session;
@@ -216,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_ssh_says),
         cmocka_unit_test(what_the_kernel_says),
+        cmocka_unit_test(what_sshd_listens_on),
         cmocka_unit_test_setup_teardown(rules_in_their_order, setup, teardown),
         cmocka_unit_test_setup_teardown(routes_by_length_and_metric, setup, teardown),
         cmocka_unit_test_setup_teardown(what_is_not_known_is_told, setup, teardown),

@@ -103,7 +103,7 @@ static void clean(void)
 
 static void taken_and_given_back(void **state)
 {
-    struct wan_objects foreign = {0};
+    struct wan_objects foreign = {0}, again = {0};
     struct takeover t = {0}, kept = {0};
     struct notes n = {0};
     char *before, *without, *after;
@@ -125,6 +125,12 @@ static void taken_and_given_back(void **state)
 
     assert_int_equal(takeover_load(dir, &kept), 0);
     assert_int_equal(kept.n, t.n);
+    assert_int_equal(takeover_objects(&kept, &again), 0);
+    assert_int_equal(again.n_rules, foreign.n_rules);
+    assert_int_equal(again.n_routes, foreign.n_routes);
+    for (unsigned i = 0; i < again.n_routes; i++)
+        assert_true(wan_objects_has_route(&foreign, &again.routes[i]));
+    wan_objects_done(&again);
     assert_int_equal(takeover_restore(dir, nl, "bb", note, &n), 0);
     assert_int_equal(n.given, 0);
     assert_int_equal(takeover_restore(dir, nl, "aa", note, &n), 0);

@@ -20,14 +20,14 @@ struct netlink {
     } answer;
 };
 
-int netlink_open(struct netlink **ret)
+int request_open(int bus, struct netlink **ret)
 {
     struct netlink *nl = calloc(1, sizeof(*nl));
     int on = 1;
 
     if (!nl)
         return -ENOMEM;
-    nl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    nl->sock = mnl_socket_open2(bus, SOCK_CLOEXEC);
     if (!nl->sock || mnl_socket_bind(nl->sock, 0, MNL_SOCKET_AUTOPID) < 0) {
         int err = errno;
 
@@ -38,6 +38,11 @@ int netlink_open(struct netlink **ret)
     mnl_socket_setsockopt(nl->sock, NETLINK_GET_STRICT_CHK, &on, sizeof(on));
     *ret = nl;
     return 0;
+}
+
+int netlink_open(struct netlink **ret)
+{
+    return request_open(NETLINK_ROUTE, ret);
 }
 
 void netlink_close(struct netlink *nl)

@@ -1,4 +1,4 @@
-/* How a request is built and answered; shared by link.c, addr.c and route.c. */
+/* How a request is built and answered; shared by the files of this folder. */
 #ifndef NETLINK_REQUEST_H
 #define NETLINK_REQUEST_H
 
@@ -14,6 +14,9 @@ union request {
     struct nlmsghdr h;
     uint8_t b[REQUEST_MAX];
 };
+
+/* netlink_open() for any bus: NETLINK_ROUTE, NETLINK_NETFILTER. */
+int request_open(int bus, struct netlink **ret);
 
 /* Start a message with a zeroed family header of size bytes, which is returned. */
 void *request_start(union request *q, uint16_t type, uint16_t flags, size_t size);

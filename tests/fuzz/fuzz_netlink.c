@@ -1,7 +1,9 @@
-/* Kernel messages: any bytes, as links, addresses and routes. What is accepted is in its bounds. */
+/* Kernel messages: any bytes, as links, addresses, routes and connections. What is accepted is in
+ * its bounds. */
 #include <stdlib.h>
 
 #include "base/util.h"
+#include "netlink/conntrack.h"
 #include "netlink/fib.h"
 #include "netlink/parse.h"
 
@@ -40,6 +42,18 @@ static void parse_fib(const struct nlmsghdr *h)
     fib_rule_str(&r, text);
 }
 
+static void parse_connection(const struct nlmsghdr *h)
+{
+    static const struct conntrack_filter all;
+    struct conntrack_entry e;
+
+    if (conntrack_parse(h, &e))
+        return;
+    check(ip_addr_bits(&e.orig.src) && ip_addr_bits(&e.reply.dst));
+    check(e.orig.src.family == e.orig.dst.family && e.orig.src.family == e.reply.src.family);
+    check(conntrack_matches(&all, &e));
+}
+
 static void parse(const struct nlmsghdr *h)
 {
     struct netlink_link link;
@@ -50,6 +64,7 @@ static void parse(const struct nlmsghdr *h)
     struct ip_addr source;
 
     parse_fib(h);
+    parse_connection(h);
     if (parse_link(h, &link) == 0) {
         check(link.index > 0);
         check(memchr(link.name, 0, sizeof(link.name)));

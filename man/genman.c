@@ -228,6 +228,13 @@ static int write_page_gateway(const char *edge_example, const char *hub_example)
     write_keys(&gateway_probe_schema);
     printf(".Ss Keys of a policy\nEach entry of\n.Ic policies\nis a mapping of these keys.\n");
     write_keys(&gateway_policy_schema);
+    printf(".Ss Keys of a translation\nEach entry of\n.Ic nat\nis a mapping of these keys.\n");
+    write_keys(&gateway_map_schema);
+    printf(".Ss Keys of a forwarded port\nEach entry of\n.Ic port_forwards\nis a mapping of these "
+           "keys.\n");
+    write_keys(&gateway_port_forward_schema);
+    printf(".Ss Keys of a route\nEach entry of\n.Ic routes\nis a mapping of these keys.\n");
+    write_keys(&gateway_route_schema);
     printf(".Sh EXAMPLES\n");
     if (write_example(edge_example, "An edge"))
         return 1;

@@ -16,6 +16,9 @@ enum {
     GATEWAY_PROBES_MAX = 16,
     GATEWAY_TARGETS_MAX = 8,  /* of a probe */
     GATEWAY_WINDOW_MAX = 120, /* rounds that loss and latency are reckoned over */
+    GATEWAY_MAPS_MAX = 128,
+    GATEWAY_PORT_FORWARDS_MAX = 32,
+    GATEWAY_ROUTES_MAX = 64,
 };
 
 enum gateway_link_type { GATEWAY_LINK_WAN, GATEWAY_LINK_TUNNEL };
@@ -62,6 +65,35 @@ struct gateway_policy {
     unsigned n_reach;
 };
 
+/* Translation 1:1 on a link, both ways; host bits are kept. */
+struct gateway_map {
+    char link[CONFIG_PATH_NAME_MAX];
+    struct ip_prefix inside;
+    struct ip_prefix outside; /* as long as inside; family 0: a part of the delegated prefix */
+    bool delegated;
+    uint32_t subnet; /* which part, counted in prefixes as long as inside */
+    bool inbound;    /* only for flows that come from outside */
+};
+
+enum gateway_protocol { GATEWAY_PROTOCOL_TCP, GATEWAY_PROTOCOL_UDP };
+
+/* What comes from outside to a port of this machine goes to another one instead. */
+struct gateway_port_forward {
+    char link[CONFIG_PATH_NAME_MAX]; /* "": every wan */
+    enum gateway_protocol protocol;
+    struct config_range ports;
+    struct ip_addr address; /* family 0: any of this machine that no map has */
+    struct ip_addr to;
+    uint16_t to_port; /* 0: the same */
+};
+
+/* A network behind an inner router, in the table main and in those of all links. */
+struct gateway_route {
+    struct ip_prefix prefix;
+    struct ip_addr via; /* family 0: straight to the interface */
+    char device[16];
+};
+
 struct gateway_config {
     uint32_t first_priority, last_priority; /* every rule is within */
     uint32_t mark, mark_mask;               /* of what may leave by a link that masquerades */
@@ -76,6 +108,12 @@ struct gateway_config {
     unsigned n_probes;
     struct gateway_policy policies[GATEWAY_POLICIES_MAX];
     unsigned n_policies;
+    struct gateway_map nat[GATEWAY_MAPS_MAX];
+    unsigned n_nat;
+    struct gateway_port_forward port_forwards[GATEWAY_PORT_FORWARDS_MAX];
+    unsigned n_port_forwards;
+    struct gateway_route routes[GATEWAY_ROUTES_MAX];
+    unsigned n_routes;
     struct config_range open_udp[GATEWAY_PORTS_MAX];
     unsigned n_open_udp;
 };
@@ -104,6 +142,6 @@ const struct gateway_probe *gateway_config_probe_of(const struct gateway_config 
 /* Sections of the schema, for the manual page. */
 struct config_section;
 extern const struct config_section gateway_schema, gateway_link_schema, gateway_policy_schema,
-    gateway_probe_schema;
+    gateway_probe_schema, gateway_map_schema, gateway_port_forward_schema, gateway_route_schema;
 
 #endif

@@ -335,4 +335,5 @@ void gateway_check_rules(const struct gateway_input *in, struct config_report *r
         check_probe(&k, i);
     for (unsigned i = 0; i < k.c->n_policies; i++)
         check_policy(&k, i);
+    gateway_check_nat(in, report);
 }

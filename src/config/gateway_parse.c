@@ -22,7 +22,9 @@ static void report_unknown_key(struct reader *r, const struct config_section *s,
                                const struct yaml_value *key)
 {
     static const struct config_section *const all[] = {
-        &gateway_schema, &gateway_link_schema, &gateway_probe_schema, &gateway_policy_schema};
+        &gateway_schema,        &gateway_link_schema, &gateway_probe_schema,
+        &gateway_policy_schema, &gateway_map_schema,  &gateway_port_forward_schema,
+        &gateway_route_schema};
     char quote[REPORT_QUOTE_MAX], hint[128] = "the keys are listed in mpquic-gateway.yaml(5)";
     struct nearest near = {.word = key->text};
 
@@ -122,15 +124,27 @@ static void report_missing(struct reader *r, const struct config_section *s,
     }
 }
 
+/* Where the places go of the i-th entry of a list. */
+static struct gateway_places *places_of(struct reader *r, const struct config_section *s,
+                                        unsigned i)
+{
+    struct gateway_places *first = s == &gateway_link_schema           ? r->in.link
+                                   : s == &gateway_probe_schema        ? r->in.probe
+                                   : s == &gateway_map_schema          ? r->in.map
+                                   : s == &gateway_port_forward_schema ? r->in.port_forward
+                                   : s == &gateway_route_schema        ? r->in.route
+                                                                       : r->in.policy;
+
+    return &first[i];
+}
+
 /* One link, probe or policy. It takes its place even when some of its values are bad, so that the
  * rules can look at the others. */
 static bool read_entry(struct reader *r, const struct config_key *list, const struct yaml_value *v,
                        unsigned i, void *entry)
 {
     const struct config_section *s = list->section;
-    struct gateway_places *p = s == &gateway_link_schema    ? &r->in.link[i]
-                               : s == &gateway_probe_schema ? &r->in.probe[i]
-                                                            : &r->in.policy[i];
+    struct gateway_places *p = places_of(r, s, i);
 
     if (v->bad)
         return false;

@@ -350,6 +350,36 @@ static const struct config_key keys[] = {
             .example = "",
             .help = "what comes from where leaves by which link",
         },
+    [GATEWAY_KEY_NAT] =
+        {
+            .name = "nat",
+            .type = CONFIG_TYPE_SECTION,
+            .section = &gateway_map_schema,
+            LIST(gateway_config, nat, GATEWAY_MAPS_MAX),
+            .unset = "none",
+            .example = "",
+            .help = "addresses and prefixes that are translated 1:1 on a link",
+        },
+    [GATEWAY_KEY_PORT_FORWARDS] =
+        {
+            .name = "port_forwards",
+            .type = CONFIG_TYPE_SECTION,
+            .section = &gateway_port_forward_schema,
+            LIST(gateway_config, port_forwards, GATEWAY_PORT_FORWARDS_MAX),
+            .unset = "none",
+            .example = "",
+            .help = "ports of this machine that lead to a host behind it",
+        },
+    [GATEWAY_KEY_ROUTES] =
+        {
+            .name = "routes",
+            .type = CONFIG_TYPE_SECTION,
+            .section = &gateway_route_schema,
+            LIST(gateway_config, routes, GATEWAY_ROUTES_MAX),
+            .unset = "none",
+            .example = "",
+            .help = "networks behind inner routers, in the table main and in those of all links",
+        },
     [GATEWAY_KEY_OPEN_UDP] =
         {
             .name = "open_udp",

@@ -9,6 +9,9 @@ enum gateway_key_id {
     GATEWAY_KEY_LINKS,
     GATEWAY_KEY_PROBES,
     GATEWAY_KEY_POLICIES,
+    GATEWAY_KEY_NAT,
+    GATEWAY_KEY_PORT_FORWARDS,
+    GATEWAY_KEY_ROUTES,
     GATEWAY_KEY_OPEN_UDP,
     GATEWAY_KEY_FORWARD,
     GATEWAY_KEY_CLOSED,
@@ -59,6 +62,33 @@ enum gateway_policy_key_id {
     GATEWAY_POLICY_KEY_COUNT
 };
 
+enum gateway_map_key_id {
+    GATEWAY_MAP_KEY_LINK,
+    GATEWAY_MAP_KEY_INSIDE,
+    GATEWAY_MAP_KEY_OUTSIDE,
+    GATEWAY_MAP_KEY_DELEGATED,
+    GATEWAY_MAP_KEY_SUBNET,
+    GATEWAY_MAP_KEY_INBOUND,
+    GATEWAY_MAP_KEY_COUNT
+};
+
+enum gateway_port_forward_key_id {
+    GATEWAY_PORT_FORWARD_KEY_LINK,
+    GATEWAY_PORT_FORWARD_KEY_PROTOCOL,
+    GATEWAY_PORT_FORWARD_KEY_PORTS,
+    GATEWAY_PORT_FORWARD_KEY_ADDRESS,
+    GATEWAY_PORT_FORWARD_KEY_TO,
+    GATEWAY_PORT_FORWARD_KEY_TO_PORT,
+    GATEWAY_PORT_FORWARD_KEY_COUNT
+};
+
+enum gateway_route_key_id {
+    GATEWAY_ROUTE_KEY_PREFIX,
+    GATEWAY_ROUTE_KEY_VIA,
+    GATEWAY_ROUTE_KEY_DEVICE,
+    GATEWAY_ROUTE_KEY_COUNT
+};
+
 /* Where the values of one entry stand: line 0 when the key is not there. */
 struct gateway_places {
     struct config_where at;                            /* the entry */
@@ -68,6 +98,9 @@ struct gateway_places {
 };
 _Static_assert((int)GATEWAY_POLICY_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
                    (int)GATEWAY_PROBE_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
+                   (int)GATEWAY_MAP_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
+                   (int)GATEWAY_PORT_FORWARD_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
+                   (int)GATEWAY_ROUTE_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
                    (int)GATEWAY_TARGETS_MAX <= (int)GATEWAY_PREFIXES_MAX,
                "key[] or element[] is too small");
 
@@ -76,9 +109,14 @@ struct gateway_input {
     struct config_where key[GATEWAY_KEY_COUNT];
     struct gateway_places link[GATEWAY_LINKS_MAX], policy[GATEWAY_POLICIES_MAX];
     struct gateway_places probe[GATEWAY_PROBES_MAX];
+    struct gateway_places map[GATEWAY_MAPS_MAX], route[GATEWAY_ROUTES_MAX];
+    struct gateway_places port_forward[GATEWAY_PORT_FORWARDS_MAX];
 };
 
 /* The rules between keys; each violation is reported. */
 void gateway_check_rules(const struct gateway_input *in, struct config_report *report);
+
+/* Those of nat, port_forwards and routes. */
+void gateway_check_nat(const struct gateway_input *in, struct config_report *report);
 
 #endif

@@ -849,6 +849,8 @@ const char *config_key_values(const struct config_key *k, char *buf, size_t size
         [CONFIG_TYPE_ADDR] = "address",
         [CONFIG_TYPE_IFADDR] = "ADDRESS/LENGTH",
         [CONFIG_TYPE_PREFIX] = "NETWORK/LENGTH",
+        [CONFIG_TYPE_NET] = "ADDRESS or NETWORK/LENGTH",
+        [CONFIG_TYPE_ROUTER] = "ADDRESS",
         [CONFIG_TYPE_SECTION] = "mapping",
     };
     size_t n = 0;

@@ -86,6 +86,8 @@ enum config_type {
     CONFIG_TYPE_ADDR,    /* the address of a host in the tunnel */
     CONFIG_TYPE_IFADDR,  /* ADDR/LEN, a host inside its network */
     CONFIG_TYPE_PREFIX,  /* ADDR/LEN without host bits */
+    CONFIG_TYPE_NET,     /* the same, or ADDR, which is one address (struct ip_prefix) */
+    CONFIG_TYPE_ROUTER,  /* the address of a router, which may be link-local */
     CONFIG_TYPE_SECTION, /* a mapping with keys of its own */
     CONFIG_TYPE_COUNT
 };

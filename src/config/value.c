@@ -479,6 +479,28 @@ static bool read_prefix(const struct config_key *k, const char *s, void *field,
     return true;
 }
 
+static bool read_net(const struct config_key *k, const char *s, void *field,
+                     struct value_error *err)
+{
+    struct ip_prefix p;
+    char text[IP_PREFIX_STR_MAX];
+
+    if (strchr(s, '/') || ip_prefix_parse(s, &p))
+        return read_prefix(k, s, field, err);
+    return read_prefix(k, ip_prefix_str(&p, text), field, err);
+}
+
+static bool read_router(const struct config_key *k, const char *s, void *field,
+                        struct value_error *err)
+{
+    struct ip_addr a;
+
+    if (ip_addr_parse(s, &a) || a.family != 6 || !ip_addr_is_linklocal(&a))
+        return read_addr(k, s, field, err);
+    memcpy(field, &a, sizeof(a));
+    return true;
+}
+
 /* ---- both ways ---- */
 
 static const struct {
@@ -490,7 +512,8 @@ static const struct {
     [CONFIG_TYPE_NAME] = {read_name},     [CONFIG_TYPE_LABEL] = {read_label},
     [CONFIG_TYPE_BIND] = {read_bind},     [CONFIG_TYPE_IFADDR] = {read_ifaddr},
     [CONFIG_TYPE_PREFIX] = {read_prefix}, [CONFIG_TYPE_ADDR] = {read_addr},
-    [CONFIG_TYPE_RANGE] = {read_range},
+    [CONFIG_TYPE_RANGE] = {read_range},   [CONFIG_TYPE_NET] = {read_net},
+    [CONFIG_TYPE_ROUTER] = {read_router},
 };
 
 bool value_read(const struct config_key *k, const char *s, void *field, struct value_error *err)
@@ -551,6 +574,7 @@ const char *value_print(const struct config_key *k, const void *field,
         break;
     case CONFIG_TYPE_IFADDR:
     case CONFIG_TYPE_PREFIX:
+    case CONFIG_TYPE_NET:
         memcpy(&prefix, field, sizeof(prefix));
         ip_prefix_str(&prefix, buf);
         break;

@@ -197,11 +197,111 @@ static void probes_and_their_mistakes(void **state)
     }
 }
 
+#define TWO                                              \
+    "ipv6: true\n"                                       \
+    "links:\n"                                           \
+    "  - {name: att, device: enatt0.3242, table: 100}\n" \
+    "  - {name: webpass, device: enwebpass0, table: 200}\n"
+
+static void translations_and_routes(void **state)
+{
+    struct gateway_config c;
+
+    accepts(TWO "nat:\n"
+                "  - {link: att, inside: 10.250.250.2, outside: 104.57.226.193}\n"
+                "  - {link: webpass, inside: 3d06:bad:b01::/60, delegated: true, subnet: 3}\n"
+                "  - {link: att, inside: 3d06:bad:b01::/60, outside: 2600:1700:2f71:c80::/60}\n"
+                "  - {link: att, inside: 3d06:bad:b01:fe::2, outside: 2600:1700:2f71:c80::1}\n"
+                "  - {link: att, inside: 3d06:bad:b01:fe::2, outside: 2001:db8::1, inbound: true}\n"
+                "port_forwards:\n"
+                "  - {ports: 8080, to: 10.250.250.3, to_port: 80}\n"
+                "  - {link: att, protocol: udp, ports: 60000..60010, to: 3d06:bad:b01:1::5}\n"
+                "routes:\n"
+                "  - {prefix: 3d06:bad:b01::/60, via: fe80::2, device: enmwanbr0}\n"
+                "  - {prefix: 3d06:bad:b01:fe::2, device: enmwanbr0}\n",
+            &c);
+    assert_int_equal(c.n_nat, 5);
+    assert_int_equal(c.nat[0].inside.len, 32);
+    assert_int_equal(c.nat[0].outside.addr.family, 4);
+    assert_true(c.nat[1].delegated);
+    assert_int_equal(c.nat[1].subnet, 3);
+    assert_int_equal(c.nat[1].outside.addr.family, 0);
+    assert_int_equal(c.nat[3].outside.len, 128);
+    assert_true(c.nat[4].inbound);
+    assert_int_equal(c.n_port_forwards, 2);
+    assert_string_equal(c.port_forwards[0].link, "");
+    assert_int_equal(c.port_forwards[0].to_port, 80);
+    assert_int_equal(c.port_forwards[1].protocol, GATEWAY_PROTOCOL_UDP);
+    assert_int_equal(c.n_routes, 2);
+    assert_true(ip_addr_is_linklocal(&c.routes[0].via));
+    assert_int_equal(c.routes[1].via.family, 0);
+}
+
+/* Each with its only error, in its last line where the word stands. */
+static void translations_that_cannot_be(void **state)
+{
+    static const struct {
+        const char *text, *at, *words;
+    } bad[] = {
+        {"nat:\n  - {link: at, inside: 10.0.0.1, outside: 1.0.0.1}\n", "at,", "no link 'at'"},
+        {"nat:\n  - {link: att, inside: 10.0.0.1}\n", "{", "outside is missing"},
+        {"nat:\n  - {link: att, inside: 10.0.0.0/29, outside: 1.0.0.0/28}\n", "1.0.0.0/28",
+         "not of the same length"},
+        {"nat:\n  - {link: att, inside: 10.0.0.1, outside: 2001:db8::1}\n", "2001:", "one family"},
+        {"nat:\n  - {link: att, inside: 10.0.0.1, delegated: true}\n", "true", "only IPv6"},
+        {"nat:\n  - {link: att, inside: fd00::1, outside: 2001:db8::1, delegated: true}\n",
+         "2001:", "and a delegated one"},
+        {"nat:\n  - {link: att, inside: 10.0.0.1, outside: 1.0.0.1, subnet: 7}\n", "7",
+         "subnet is for"},
+        {"nat:\n  - {link: att, inside: 10.0.0.0/29, outside: 1.0.0.0/29}\n"
+         "  - {link: att, inside: 10.0.0.2, outside: 2.0.0.1}\n",
+         "10.0.0.2", "overlaps"},
+        {"nat:\n  - {link: att, inside: 10.0.0.1, outside: 1.0.0.1}\n"
+         "  - {link: att, inside: 10.0.0.2, outside: 1.0.0.1}\n",
+         "1.0.0.1", "another translation, too"},
+        {"nat:\n  - {link: att, inside: 10.0.0.1, outside: 1.0.0.1}\n"
+         "  - {link: webpass, inside: 10.0.0.1, outside: 1.0.0.1}\n",
+         "1.0.0.1", "another translation, too"},
+        {"nat:\n  - {link: att, inside: fd00::1, delegated: true, subnet: 1}\n"
+         "  - {link: att, inside: fd00::2, delegated: true, subnet: 1}\n",
+         "{", "another translation, too"},
+        {"port_forwards:\n  - {ports: 1..9, to: 10.0.0.1, to_port: 80}\n", "80", "to one"},
+        {"port_forwards:\n  - {ports: 1, to: 10.0.0.1, address: 2001:db8::1}\n",
+         "2001:", "one family"},
+        {"routes:\n  - {prefix: fd00::/60, device: lan0}\n", "{", "cannot be on the interface"},
+        {"routes:\n  - {prefix: fd00::/60, via: 10.0.0.1, device: lan0}\n", "10.0.0.1",
+         "one family"},
+        {"routes:\n  - {prefix: 10.1.0.0/16, device: lan0}\n"
+         "  - {prefix: 10.1.0.0/16, device: lan1}\n",
+         "10.1", "twice"},
+    };
+    char text[1024];
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        const char *last = text;
+        unsigned lines = 0;
+
+        snprintf(text, sizeof(text), TWO "%s", bad[i].text);
+        for (const char *s = text; *s; s++)
+            if (*s == '\n' && ++lines && s[1])
+                last = s + 1;
+        refuses(text, lines, (unsigned)(strstr(last, bad[i].at) - last) + 1, bad[i].words);
+    }
+    refuses("links:\n  - {name: att, device: a0, table: 100}\n"
+            "nat:\n  - {link: att, inside: fd00::1, outside: 2001:db8::1}\n",
+            4, 25, "of IPv6");
+    refuses("links:\n  - {name: att, device: a0}\n"
+            "nat:\n  - {link: att, inside: 10.0.0.1, outside: 1.0.0.1}\n",
+            4, 12, "without a table");
+}
+
 /* Every default and example is a value that the reader takes. */
 static void the_schema_is_sound(void **state)
 {
     static const struct config_section *const all[] = {
-        &gateway_schema, &gateway_link_schema, &gateway_probe_schema, &gateway_policy_schema};
+        &gateway_schema,        &gateway_link_schema, &gateway_probe_schema,
+        &gateway_policy_schema, &gateway_map_schema,  &gateway_port_forward_schema,
+        &gateway_route_schema};
     struct value_error err;
     char field[512];
 
@@ -271,6 +371,8 @@ int main(void)
         cmocka_unit_test(networks_must_fit),
         cmocka_unit_test(all_problems_are_told),
         cmocka_unit_test(probes_and_their_mistakes),
+        cmocka_unit_test(translations_and_routes),
+        cmocka_unit_test(translations_that_cannot_be),
         cmocka_unit_test(the_schema_is_sound),
         cmocka_unit_test(the_examples_hold_the_values_of_the_site),
     };

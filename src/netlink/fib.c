@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "netlink/fib_dump.h"
 #include "netlink/parse.h"
 #include "netlink/request.h"
 
@@ -214,43 +215,36 @@ static void filter_route(void *user, const struct fib_route *r)
         w->on_route(w->user, r);
 }
 
-static int on_route(const struct nlmsghdr *h, void *user)
+static void on_route(void *user, const void *message)
 {
     struct walk *w = user;
 
-    if (h->nlmsg_type == RTM_NEWROUTE)
-        w->bad |= fib_parse_route(h, filter_route, w) == -EBADMSG;
-    return MNL_CB_OK;
+    if (!message)
+        w->on_route(w->user, NULL);
+    else
+        w->bad |= fib_parse_route(message, filter_route, w) == -EBADMSG;
 }
 
-static int on_rule(const struct nlmsghdr *h, void *user)
+static void on_rule(void *user, const void *message)
 {
     struct walk *w = user;
     struct fib_rule r;
-    int rv;
+    int rv = message ? fib_parse_rule(message, &r) : 0;
 
-    if (h->nlmsg_type != RTM_NEWRULE)
-        return MNL_CB_OK;
-    rv = fib_parse_rule(h, &r);
     w->bad |= rv == -EBADMSG;
     if (!rv)
-        w->on_rule(w->user, &r);
-    return MNL_CB_OK;
+        w->on_rule(w->user, message ? &r : NULL);
 }
 
-static int on_link(const struct nlmsghdr *h, void *user)
+static void on_link(void *user, const void *message)
 {
     struct walk *w = user;
     struct netlink_link l;
-    int rv;
+    int rv = message ? parse_link(message, &l) : 0;
 
-    if (h->nlmsg_type != RTM_NEWLINK)
-        return MNL_CB_OK;
-    rv = parse_link(h, &l);
     w->bad |= rv == -EBADMSG;
     if (!rv)
-        w->on_link(w->user, &l);
-    return MNL_CB_OK;
+        w->on_link(w->user, message ? &l : NULL);
 }
 
 static int done(const struct walk *w, int rv)
@@ -263,64 +257,23 @@ int fib_route_each(struct netlink *nl, uint8_t family, uint32_t table, uint8_t p
 {
     struct walk w = {
         .family = family, .table = table, .protocol = protocol, .on_route = cb, .user = user};
-    int rv = -EINTR;
+    int rv = fib_dump_routes(nl, family, table, protocol, on_route, &w);
 
-    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && rv == -EINTR; i++) {
-        union request q;
-        struct rtmsg *rt = request_start(&q, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt));
-
-        rt->rtm_family = family == 4 ? AF_INET : AF_INET6;
-        rt->rtm_protocol = protocol;
-        if (table)
-            mnl_attr_put_u32(&q.h, RTA_TABLE, table);
-        if (i)
-            cb(user, NULL);
-        rv = request_exchange(nl, &q, on_route, &w);
-    }
-    /* no such table yet; a kernel without IPv6 */
-    if (rv == -ENOENT || rv == -EAFNOSUPPORT || rv == -EOPNOTSUPP)
-        rv = 0;
     return done(&w, rv);
-}
-
-static int rules_of(struct netlink *nl, uint8_t family, struct walk *w)
-{
-    union request q;
-    struct fib_rule_hdr *rule = request_start(&q, RTM_GETRULE, NLM_F_DUMP, sizeof(*rule));
-    int rv;
-
-    rule->family = family;
-    rv = request_exchange(nl, &q, on_rule, w);
-    return rv == -EAFNOSUPPORT || rv == -EOPNOTSUPP ? 0 : rv;
 }
 
 int fib_rule_each(struct netlink *nl, fib_rule_cb *cb, void *user)
 {
     struct walk w = {.on_rule = cb, .user = user};
-    int rv = -EINTR;
+    int rv = fib_dump_rules(nl, on_rule, &w);
 
-    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && rv == -EINTR; i++) {
-        if (i)
-            cb(user, NULL);
-        rv = rules_of(nl, AF_INET, &w);
-        if (!rv)
-            rv = rules_of(nl, AF_INET6, &w);
-    }
     return done(&w, rv);
 }
 
 int fib_link_each(struct netlink *nl, fib_link_cb *cb, void *user)
 {
     struct walk w = {.on_link = cb, .user = user};
-    int rv = -EINTR;
+    int rv = fib_dump_links(nl, on_link, &w);
 
-    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && rv == -EINTR; i++) {
-        union request q;
-
-        request_start(&q, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
-        if (i)
-            cb(user, NULL);
-        rv = request_exchange(nl, &q, on_link, &w);
-    }
     return done(&w, rv);
 }

@@ -12,67 +12,6 @@
 /* What a request may say of a route; the rest of the flags is the kernel's. */
 enum { FLAGS_OF_REQUESTS = RTNH_F_ONLINK | RTNH_F_PERVASIVE };
 
-/* --- reading --------------------------------------------------------------------------- */
-
-struct walk {
-    uint16_t type;
-    fib_raw_cb *cb;
-    void *user;
-};
-
-static int on_message(const struct nlmsghdr *h, void *user)
-{
-    struct walk *w = user;
-
-    if (h->nlmsg_type == w->type)
-        w->cb(w->user, h);
-    return MNL_CB_OK;
-}
-
-static int rules_of(struct netlink *nl, uint8_t family, struct walk *w)
-{
-    union request q;
-    struct fib_rule_hdr *rule = request_start(&q, RTM_GETRULE, NLM_F_DUMP, sizeof(*rule));
-    int rv;
-
-    rule->family = family;
-    rv = request_exchange(nl, &q, on_message, w);
-    return rv == -EAFNOSUPPORT || rv == -EOPNOTSUPP ? 0 : rv;
-}
-
-int fib_raw_rules(struct netlink *nl, fib_raw_cb *cb, void *user)
-{
-    struct walk w = {RTM_NEWRULE, cb, user};
-    int rv = -EINTR;
-
-    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && rv == -EINTR; i++) {
-        if (i)
-            cb(user, NULL);
-        rv = rules_of(nl, AF_INET, &w);
-        if (!rv)
-            rv = rules_of(nl, AF_INET6, &w);
-    }
-    return rv;
-}
-
-int fib_raw_routes(struct netlink *nl, uint8_t family, uint32_t table, fib_raw_cb *cb, void *user)
-{
-    struct walk w = {RTM_NEWROUTE, cb, user};
-    int rv = -EINTR;
-
-    for (unsigned i = 0; i < REQUEST_DUMP_TRIES && rv == -EINTR; i++) {
-        union request q;
-        struct rtmsg *rt = request_start(&q, RTM_GETROUTE, NLM_F_DUMP, sizeof(*rt));
-
-        rt->rtm_family = family == 4 ? AF_INET : AF_INET6;
-        mnl_attr_put_u32(&q.h, RTA_TABLE, table);
-        if (i)
-            cb(user, NULL);
-        rv = request_exchange(nl, &q, on_message, &w);
-    }
-    return rv == -ENOENT || rv == -EAFNOSUPPORT || rv == -EOPNOTSUPP ? 0 : rv;
-}
-
 /* --- keeping --------------------------------------------------------------------------- */
 
 /* The flags of the next hops are the kernel's as well. */

@@ -15,15 +15,8 @@ struct fib_raw {
     uint8_t data[FIB_RAW_MAX]; /* the family's header and the attributes, as in a request */
 };
 
-/* What a dump hands out: a message that fib_parse_route() or fib_parse_rule() understand and
- * fib_raw_take() keeps. It must not use nl. NULL: the dump begins anew. */
-typedef void fib_raw_cb(void *user, const void *message);
-
-/* All rules of both families; all routes of a family in the table. As fib_rule_each(). */
-int fib_raw_rules(struct netlink *nl, fib_raw_cb *cb, void *user);
-int fib_raw_routes(struct netlink *nl, uint8_t family, uint32_t table, fib_raw_cb *cb, void *user);
-
-/* Keep a message. 0; -E2BIG: it is too large; -EBADMSG: it is neither a route nor a rule. */
+/* Keep a message of fib_dump_rules() or fib_dump_routes(). 0; -E2BIG: it is too large; -EBADMSG: it
+ * is neither a route nor a rule. */
 int fib_raw_take(const void *message, struct fib_raw *ret);
 
 /* Add it, or delete exactly it. -EEXIST: it is there; -ESRCH, -ENOENT: it is not there; -ENODEV:

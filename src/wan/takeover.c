@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "netlink/fib_dump.h"
 #include "wan/statefile.h"
 
 #define FILE_NAME "gateway.foreign"
@@ -152,8 +153,8 @@ static int find_routes(struct netlink *nl, const struct wan_objects *foreign, st
     for (unsigned i = 0; i < foreign->n_routes && !rv; i++) {
         f->from = f->t->n;
         if (is_first_of_table(foreign, i))
-            rv = fib_raw_routes(nl, foreign->routes[i].dst.addr.family, foreign->routes[i].table,
-                                on_message, f);
+            rv = fib_dump_routes(nl, foreign->routes[i].dst.addr.family, foreign->routes[i].table,
+                                 0, on_message, f);
     }
     return rv;
 }
@@ -162,7 +163,7 @@ int takeover_find(struct netlink *nl, const struct wan_objects *foreign, const c
                   struct takeover *t)
 {
     struct finder f = {.foreign = foreign, .t = t, .id = id, .rules = true, .from = t->n};
-    int rv = foreign->n_rules ? fib_raw_rules(nl, on_message, &f) : 0;
+    int rv = foreign->n_rules ? fib_dump_rules(nl, on_message, &f) : 0;
 
     f.rules = false;
     if (!rv)

@@ -11,29 +11,6 @@
 #include "wan_site.h"
 
 /* All that has to do with one table or interface, as text, in any order. */
-static bool has_rule(const struct wan_objects *o, const char *text)
-{
-    char buf[FIB_TEXT_MAX];
-
-    for (unsigned i = 0; i < o->n_rules; i++)
-        if (!strcmp(fib_rule_str(&o->rules[i], buf), text))
-            return true;
-    return false;
-}
-
-/* With the interface's number in the place of its name. */
-static bool has_route(const struct wan_objects *o, const char *text)
-{
-    char buf[FIB_TEXT_MAX], name[16];
-
-    for (unsigned i = 0; i < o->n_routes; i++) {
-        snprintf(name, sizeof(name), "%d", o->routes[i].index);
-        if (!strcmp(fib_route_str(&o->routes[i], name, buf), text))
-            return true;
-    }
-    return false;
-}
-
 static enum wan_reason reason(const struct gateway_config *c, const struct wan_facts *f,
                               const char *link)
 {
@@ -52,16 +29,16 @@ static void the_site_as_it_is(void **state)
     site_edge(&c, "");
     site_facts(&f);
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_true(has_rule(&o, "-4 priority 1004 iif enp6s23 lookup 103"));
-    assert_true(has_rule(&o, "-4 priority 1000 to 203.0.113.10/32 iif enp6s23 blackhole"));
-    assert_true(has_rule(&o, "-4 priority 1000 to 203.0.113.10/32 oif enp7s6 lookup 103"));
-    assert_true(has_rule(&o, "-4 priority 1099 iif enp6s23 blackhole"));
-    assert_true(has_rule(&o, "-6 priority 1099 iif enp6s23 blackhole"));
+    assert_true(site_has_rule(&o, "-4 priority 1004 iif enp6s23 lookup 103"));
+    assert_true(site_has_rule(&o, "-4 priority 1000 to 203.0.113.10/32 iif enp6s23 blackhole"));
+    assert_true(site_has_rule(&o, "-4 priority 1000 to 203.0.113.10/32 oif enp7s6 lookup 103"));
+    assert_true(site_has_rule(&o, "-4 priority 1099 iif enp6s23 blackhole"));
+    assert_true(site_has_rule(&o, "-6 priority 1099 iif enp6s23 blackhole"));
     assert_int_equal(o.n_rules, 6 * 5);
-    assert_true(has_route(&o, "-4 default dev 14 table 103"));
-    assert_true(has_route(&o, "-4 blackhole default table 103 metric 4294967295"));
-    assert_true(has_route(&o, "-4 203.0.113.10/32 via 10.150.4.1 dev 4 table 103"));
-    assert_true(has_route(&o, "-4 unreachable 203.0.113.10/32 table 103 metric 4294967295"));
+    assert_true(site_has_route(&o, "-4 default dev 14 table 103"));
+    assert_true(site_has_route(&o, "-4 blackhole default table 103 metric 4294967295"));
+    assert_true(site_has_route(&o, "-4 203.0.113.10/32 via 10.150.4.1 dev 4 table 103"));
+    assert_true(site_has_route(&o, "-4 unreachable 203.0.113.10/32 table 103 metric 4294967295"));
     assert_int_equal(o.n_routes, 6 * 4);
     assert_int_equal(o.n_settings, 1);
     assert_int_equal(wan_objects_setting(&o, "net/ipv4/ip_forward"), 1);
@@ -94,13 +71,13 @@ static void a_link_that_is_down_has_no_way(void **state)
                          how == 5 ? WAN_REASON_NO_CARRIER : WAN_REASON_WAN_DOWN);
         assert_int_equal(reason(&c, &f, "mpq2"), WAN_REASON_UP);
         assert_int_equal(wan_desired(&c, &f, &o), 0);
-        assert_false(has_route(&o, "-4 default dev 11 table 100"));
-        assert_true(has_route(&o, "-4 203.0.113.10/32 via 10.150.1.1 dev 1 table 100") ==
+        assert_false(site_has_route(&o, "-4 default dev 11 table 100"));
+        assert_true(site_has_route(&o, "-4 203.0.113.10/32 via 10.150.1.1 dev 1 table 100") ==
                     (how == 5));
         assert_int_equal(o.n_rules, 6 * 5);
         assert_int_equal(o.n_routes, 6 * 4 - 2 + (how == 5));
-        assert_true(has_rule(&o, "-4 priority 1001 iif enp6s20 lookup 100"));
-        assert_true(has_route(&o, "-4 blackhole default table 100 metric 4294967295"));
+        assert_true(site_has_rule(&o, "-4 priority 1001 iif enp6s20 lookup 100"));
+        assert_true(site_has_route(&o, "-4 blackhole default table 100 metric 4294967295"));
         wan_objects_done(&o);
     }
 }
@@ -121,11 +98,11 @@ static void gateways(void **state)
     f.link[3].hop[WAN_V4].known = false;
     f.link[3].net[0] = site_prefix("203.0.113.99/24");
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_true(has_route(&o, "-4 203.0.113.10/32 via 10.150.1.1 dev 1 table 100"));
-    assert_true(has_route(&o, "-4 203.0.113.10/32 via 10.150.2.77 dev 2 table 101"));
-    assert_true(has_route(&o, "-4 203.0.113.10/32 dev 3 table 102"));
-    assert_true(has_route(&o, "-4 203.0.113.10/32 dev 4 table 103"));
-    assert_true(has_route(&o, "-4 default dev 14 table 103"));
+    assert_true(site_has_route(&o, "-4 203.0.113.10/32 via 10.150.1.1 dev 1 table 100"));
+    assert_true(site_has_route(&o, "-4 203.0.113.10/32 via 10.150.2.77 dev 2 table 101"));
+    assert_true(site_has_route(&o, "-4 203.0.113.10/32 dev 3 table 102"));
+    assert_true(site_has_route(&o, "-4 203.0.113.10/32 dev 4 table 103"));
+    assert_true(site_has_route(&o, "-4 default dev 14 table 103"));
     wan_objects_done(&o);
 }
 
@@ -142,10 +119,10 @@ static void what_others_put_into_a_table_closes_it(void **state)
     f.link[7].carrier = false;
     f.link[8].foreign[WAN_V4] = WAN_FOREIGN_BEFORE;
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_true(has_rule(&o, "-4 priority 1001 iif enp6s20 lookup 100"));
-    assert_false(has_rule(&o, "-4 priority 1002 iif enp6s21 lookup 101"));
-    assert_false(has_rule(&o, "-4 priority 1003 iif enp6s22 lookup 102"));
-    assert_true(has_rule(&o, "-4 priority 1099 iif enp6s22 blackhole"));
+    assert_true(site_has_rule(&o, "-4 priority 1001 iif enp6s20 lookup 100"));
+    assert_false(site_has_rule(&o, "-4 priority 1002 iif enp6s21 lookup 101"));
+    assert_false(site_has_rule(&o, "-4 priority 1003 iif enp6s22 lookup 102"));
+    assert_true(site_has_rule(&o, "-4 priority 1099 iif enp6s22 blackhole"));
     assert_int_equal(reason(&c, &f, "mpq3"), WAN_REASON_FOREIGN);
     wan_objects_done(&o);
 }
@@ -165,14 +142,14 @@ static void ipv6_and_reach(void **state)
     f.link[0].accept_ra = 1;
     f.link[1].accept_ra = 0;
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_true(has_rule(&o, "-6 priority 1001 iif enp6s20 lookup 100"));
-    assert_true(has_rule(&o, "-6 priority 1000 to fd16:0:0:2::/64 iif enp6s20 lookup 254 "
-                             "suppress_prefixlength 0"));
-    assert_true(has_rule(&o, "-4 priority 1000 to 172.16.2.0/30 iif enp6s20 lookup 254 "
-                             "suppress_prefixlength 0"));
-    assert_true(has_route(&o, "-6 default dev 11 table 100 metric 1"));
-    assert_true(has_route(&o, "-6 unreachable default table 101 metric 4294967295"));
-    assert_false(has_route(&o, "-6 default dev 12 table 101 metric 1")); /* no address */
+    assert_true(site_has_rule(&o, "-6 priority 1001 iif enp6s20 lookup 100"));
+    assert_true(site_has_rule(&o, "-6 priority 1000 to fd16:0:0:2::/64 iif enp6s20 lookup 254 "
+                                  "suppress_prefixlength 0"));
+    assert_true(site_has_rule(&o, "-4 priority 1000 to 172.16.2.0/30 iif enp6s20 lookup 254 "
+                                  "suppress_prefixlength 0"));
+    assert_true(site_has_route(&o, "-6 default dev 11 table 100 metric 1"));
+    assert_true(site_has_route(&o, "-6 unreachable default table 101 metric 4294967295"));
+    assert_false(site_has_route(&o, "-6 default dev 12 table 101 metric 1")); /* no address */
     assert_int_equal(wan_objects_setting(&o, "net/ipv6/conf/all/forwarding"), 1);
     assert_int_equal(wan_objects_setting(&o, "net/ipv6/conf/enp7s3/accept_ra"), 2);
     assert_int_equal(wan_objects_setting(&o, "net/ipv6/conf/enp7s4/accept_ra"), -1);
@@ -191,13 +168,13 @@ static void the_hub(void **state)
     f.link[0].hop[WAN_V4] = (struct wan_hop){.known = true, .via = site_addr("203.0.113.1")};
     f.link[4] = site_link(14, "10.200.4.2/30"); /* mpq4; the others are not there */
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_true(has_rule(&o, "-4 priority 1004 iif mpq4 fwmark 0x1/0xff lookup 110"));
-    assert_true(has_rule(&o, "-4 priority 1000 to 172.16.2.0/30 iif mpq4 blackhole"));
-    assert_true(has_rule(&o, "-4 priority 1099 iif mpq4 blackhole"));
-    assert_true(has_route(&o, "-4 default via 203.0.113.1 dev 1 table 110"));
-    assert_true(has_route(&o, "-4 172.16.4.0/30 dev 14 table 254"));
-    assert_true(has_route(&o, "-4 unreachable 172.16.4.0/30 table 254 metric 4294967295"));
-    assert_true(has_route(&o, "-4 unreachable 172.16.1.0/30 table 254 metric 4294967295"));
+    assert_true(site_has_rule(&o, "-4 priority 1004 iif mpq4 fwmark 0x1/0xff lookup 110"));
+    assert_true(site_has_rule(&o, "-4 priority 1000 to 172.16.2.0/30 iif mpq4 blackhole"));
+    assert_true(site_has_rule(&o, "-4 priority 1099 iif mpq4 blackhole"));
+    assert_true(site_has_route(&o, "-4 default via 203.0.113.1 dev 1 table 110"));
+    assert_true(site_has_route(&o, "-4 172.16.4.0/30 dev 14 table 254"));
+    assert_true(site_has_route(&o, "-4 unreachable 172.16.4.0/30 table 254 metric 4294967295"));
+    assert_true(site_has_route(&o, "-4 unreachable 172.16.1.0/30 table 254 metric 4294967295"));
     assert_int_equal(o.n_routes, 2 + 6 + 1);
     assert_int_equal(wan_objects_setting(&o, "net/ipv4/conf/eth0/src_valid_mark"), 1);
     assert_non_null(strstr(o.nft, "udp dport { 45001-45006, 45010 } counter accept"));

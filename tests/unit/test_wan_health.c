@@ -58,28 +58,6 @@ static enum wan_state state_of(const struct gateway_config *c, const struct wan_
     return s.state[family];
 }
 
-static bool has_route(const struct wan_objects *o, const char *text)
-{
-    char buf[FIB_TEXT_MAX], name[16];
-
-    for (unsigned i = 0; i < o->n_routes; i++) {
-        snprintf(name, sizeof(name), "%d", o->routes[i].index);
-        if (!strcmp(fib_route_str(&o->routes[i], name, buf), text))
-            return true;
-    }
-    return false;
-}
-
-static bool has_rule(const struct wan_objects *o, const char *text)
-{
-    char buf[FIB_TEXT_MAX];
-
-    for (unsigned i = 0; i < o->n_rules; i++)
-        if (!strcmp(fib_rule_str(&o->rules[i], buf), text))
-            return true;
-    return false;
-}
-
 static void families_are_apart(void **state)
 {
     struct gateway_config c;
@@ -127,15 +105,16 @@ static void a_silent_wan_closes_what_goes_over_it(void **state)
                                                              : WAN_STATE_UNHEALTHY;
         f.link[WAN1].health.disabled = how == 2;
         assert_int_equal(wan_desired(&c, &f, &o), 0);
-        assert_true(has_route(&o, "-4 default dev 3 table 100") == (how == 0 || how == 3));
-        assert_true(has_route(&o, "-4 default dev 4 table 101") == (how != 2));
-        assert_true(has_route(&o, "-4 203.0.113.10/32 via 10.0.0.1 dev 1 table 100") == (how != 2));
-        assert_true(has_route(&o, "-4 blackhole default table 100 metric 4294967295"));
+        assert_true(site_has_route(&o, "-4 default dev 3 table 100") == (how == 0 || how == 3));
+        assert_true(site_has_route(&o, "-4 default dev 4 table 101") == (how != 2));
+        assert_true(site_has_route(&o, "-4 203.0.113.10/32 via 10.0.0.1 dev 1 table 100") ==
+                    (how != 2));
+        assert_true(site_has_route(&o, "-4 blackhole default table 100 metric 4294967295"));
         wan_objects_done(&o);
     }
     f.link[T2].health.probe[WAN_V4].state = WAN_STATE_UNHEALTHY;
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_false(has_route(&o, "-4 default dev 4 table 101"));
+    assert_false(site_has_route(&o, "-4 default dev 4 table 101"));
     wan_objects_done(&o);
 }
 
@@ -151,19 +130,19 @@ static void requests_find_their_way(void **state)
     f.link[WAN2].health.probe[WAN_V4].state = WAN_STATE_UNHEALTHY;
     f.link[T3].health.probe[WAN_V4].state = WAN_STATE_UNHEALTHY;
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_false(has_route(&o, "-4 default via 192.0.2.1 dev 2 table 200"));
-    assert_true(has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif w2 lookup 200"));
-    assert_true(has_route(&o, "-4 10.99.0.1/32 via 192.0.2.1 dev 2 table 200"));
-    assert_true(has_route(&o, "-4 unreachable 10.99.0.1/32 table 200 metric 4294967295"));
-    assert_true(has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif t3 lookup 102"));
-    assert_true(has_route(&o, "-4 10.99.0.1/32 dev 5 table 102"));
-    assert_false(has_rule(&o, "-4 priority 1000 to 198.51.100.1/32 oif w1 lookup 0"));
+    assert_false(site_has_route(&o, "-4 default via 192.0.2.1 dev 2 table 200"));
+    assert_true(site_has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif w2 lookup 200"));
+    assert_true(site_has_route(&o, "-4 10.99.0.1/32 via 192.0.2.1 dev 2 table 200"));
+    assert_true(site_has_route(&o, "-4 unreachable 10.99.0.1/32 table 200 metric 4294967295"));
+    assert_true(site_has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif t3 lookup 102"));
+    assert_true(site_has_route(&o, "-4 10.99.0.1/32 dev 5 table 102"));
+    assert_false(site_has_rule(&o, "-4 priority 1000 to 198.51.100.1/32 oif w1 lookup 0"));
     wan_objects_done(&o);
     f.link[WAN2].hop[WAN_V4] = (struct wan_hop){.known = true, .via = site_addr("10.1.0.1")};
     f.link[T3].net[0] = site_prefix("10.99.0.2/30");
     assert_int_equal(wan_desired(&c, &f, &o), 0);
-    assert_false(has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif w2 lookup 200"));
-    assert_false(has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif t3 lookup 102"));
+    assert_false(site_has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif w2 lookup 200"));
+    assert_false(site_has_rule(&o, "-4 priority 1000 to 10.99.0.1/32 oif t3 lookup 102"));
     wan_objects_done(&o);
 }
 

@@ -83,4 +83,27 @@ static inline void site_facts(struct wan_facts *ret)
     }
 }
 
+static inline bool site_has_rule(const struct wan_objects *o, const char *text)
+{
+    char buf[FIB_TEXT_MAX];
+
+    for (unsigned i = 0; i < o->n_rules; i++)
+        if (!strcmp(fib_rule_str(&o->rules[i], buf), text))
+            return true;
+    return false;
+}
+
+/* With the interface's number in the place of its name. */
+static inline bool site_has_route(const struct wan_objects *o, const char *text)
+{
+    char buf[FIB_TEXT_MAX], name[16];
+
+    for (unsigned i = 0; i < o->n_routes; i++) {
+        snprintf(name, sizeof(name), "%d", o->routes[i].index);
+        if (!strcmp(fib_route_str(&o->routes[i], name, buf), text))
+            return true;
+    }
+    return false;
+}
+
 #endif

@@ -131,27 +131,36 @@ static bool carries_sockets(enum wan_reason r)
     return r == WAN_REASON_UP || r == WAN_REASON_NO_GATEWAY || r == WAN_REASON_PROBE;
 }
 
-/* How sockets bound to the WAN of a tunnel reach its hub. A socket is told when it cannot, by an
- * error that says so; a blackhole would say EINVAL. */
+/* Sockets bound to the device look into the table of a link for dst, and nowhere else: what they
+ * find there besides is added by the caller. A socket is told when it cannot, by an error that says
+ * so; a blackhole would say EINVAL. */
+static void add_socket_rule(struct builder *b, uint32_t table, const struct ip_prefix *dst,
+                            const char *device)
+{
+    struct fib_rule r = {.family = version(wan_family_of(&dst->addr)),
+                         .priority = b->c->first_priority,
+                         .to = *dst,
+                         .action = FIB_ACTION_TABLE,
+                         .table = table,
+                         .protocol = FIB_PROTOCOL};
+
+    snprintf(r.oif, sizeof(r.oif), "%s", device);
+    add_rule(b, &r);
+    add_floor(b, dst, table, FIB_TYPE_UNREACHABLE);
+}
+
+/* How sockets bound to the WAN of a tunnel reach its hub. */
 static void add_hub(struct builder *b, unsigned i)
 {
     const struct gateway_link *l = &b->c->links[i];
     enum wan_family family = wan_family_of(&l->hub);
     int wan = gateway_config_link(b->c, l->over);
     struct ip_prefix dst = host(&l->hub);
-    struct fib_rule r = {.family = version(family),
-                         .priority = b->c->first_priority,
-                         .to = dst,
-                         .action = FIB_ACTION_TABLE,
-                         .table = l->table,
-                         .protocol = FIB_PROTOCOL};
     static const struct wan_hop straight;
 
     if (!l->hub.family || wan < 0 || (family == WAN_V6 && !b->c->ipv6))
         return;
-    snprintf(r.oif, sizeof(r.oif), "%s", b->c->links[wan].device);
-    add_rule(b, &r);
-    add_floor(b, &dst, l->table, FIB_TYPE_UNREACHABLE);
+    add_socket_rule(b, l->table, &dst, b->c->links[wan].device);
     if (!carries_sockets(b->state[wan].reason[family]))
         return;
     if (wan_link_is_near(&b->f->link[wan], &l->hub))
@@ -168,19 +177,11 @@ static void add_target(struct builder *b, unsigned i, const struct ip_addr *targ
     const struct gateway_link *l = &b->c->links[i];
     enum wan_family family = wan_family_of(target);
     struct ip_prefix dst = host(target);
-    struct fib_rule r = {.family = version(family),
-                         .priority = b->c->first_priority,
-                         .to = dst,
-                         .action = FIB_ACTION_TABLE,
-                         .table = l->table,
-                         .protocol = FIB_PROTOCOL};
 
     if (!l->table || (family == WAN_V6 && !b->c->ipv6) || b->f->link[i].hop[family].known ||
         wan_link_is_near(&b->f->link[i], target) || ip_addr_equal(target, &l->hub))
         return;
-    snprintf(r.oif, sizeof(r.oif), "%s", l->device);
-    add_rule(b, &r);
-    add_floor(b, &dst, l->table, FIB_TYPE_UNREACHABLE);
+    add_socket_rule(b, l->table, &dst, l->device);
     if (carries_sockets(b->state[i].reason[family]) &&
         (l->type == GATEWAY_LINK_TUNNEL || b->state[i].hop[family].known))
         add_way(b, &dst, l->table, i, &b->state[i].hop[family]);

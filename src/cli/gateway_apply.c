@@ -279,7 +279,7 @@ static enum exit_code prepare(struct apply *a)
     if (trial)
         rv = confirm_trial_begin(a->dir, a->v.text,
                                  a->v.confirm_s ? a->v.confirm_s : HAND_OVER_SECONDS,
-                                 a->v.confirm_s != 0, &a->trial);
+                                 a->v.confirm_s != 0, NULL, &a->trial);
     if (!rv && trial)
         memcpy(a->id, a->trial.id, sizeof(a->id));
     for (unsigned i = 0; i < a->taken.n; i++)

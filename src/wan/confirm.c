@@ -31,9 +31,11 @@ void confirm_trial_done(struct confirm_trial *t)
 
 int confirm_trial_format(const struct confirm_trial *t, char **ret, size_t *ret_len)
 {
-    char head[sizeof(HEAD) + CONFIRM_ID_MAX + CONFIRM_BOOT_MAX + 64];
-    int n = snprintf(head, sizeof(head), HEAD "id %s\nboot %s\nuntil %" PRIu64 "\nasks %d\n\n",
-                     t->id, t->boot, t->deadline_ns, t->asks);
+    char head[sizeof(HEAD) + CONFIRM_ID_MAX + CONFIRM_BOOT_MAX + CONFIG_PATH_NAME_MAX + 64];
+    int n =
+        snprintf(head, sizeof(head), HEAD "id %s\nboot %s\nuntil %" PRIu64 "\nasks %d\n%s%s%s\n",
+                 t->id, t->boot, t->deadline_ns, t->asks, *t->link ? "disables " : "", t->link,
+                 *t->link ? "\n" : "");
     char *file = malloc((size_t)n + t->len + 1);
 
     if (!file)
@@ -44,6 +46,14 @@ int confirm_trial_format(const struct confirm_trial *t, char **ret, size_t *ret_
     *ret = file;
     *ret_len = (size_t)n + t->len;
     return 0;
+}
+
+/* What may follow the rest of the head. */
+static bool parse_link(const char *line, char ret[static CONFIG_PATH_NAME_MAX])
+{
+    int end = 0;
+
+    return !*line || (sscanf(line, "disables %15[^ \n]\n%n", ret, &end) == 1 && end && !line[end]);
 }
 
 int confirm_trial_parse(const char *file, size_t len, struct confirm_trial *ret)
@@ -60,7 +70,7 @@ int confirm_trial_parse(const char *file, size_t len, struct confirm_trial *ret)
         sscanf(head + strlen(HEAD),
                "id %16[0-9a-f]\nboot %47[0-9a-zA-Z-]\nuntil %" SCNu64 "\nasks %d\n%n", t.id, t.boot,
                &t.deadline_ns, &asks, &end) != 4 ||
-        !end || head[strlen(HEAD) + (size_t)end])
+        !end || !parse_link(head + strlen(HEAD) + (size_t)end, t.link))
         return -EBADMSG;
     body += 2;
     t.asks = asks;
@@ -153,10 +163,13 @@ int confirm_new_id(char ret[static CONFIRM_ID_MAX])
     return 0;
 }
 
-static int make_trial(const char *text, unsigned seconds, bool asks, struct confirm_trial *ret)
+static int make_trial(const char *text, unsigned seconds, bool asks, const char *link,
+                      struct confirm_trial *ret)
 {
     int rv = read_boot(ret->boot);
 
+    if (!rv && link && snprintf(ret->link, sizeof(ret->link), "%s", link) >= (int)sizeof(ret->link))
+        rv = -ENAMETOOLONG;
     if (!rv)
         rv = confirm_new_id(ret->id);
     if (rv)
@@ -169,7 +182,7 @@ static int make_trial(const char *text, unsigned seconds, bool asks, struct conf
 }
 
 int confirm_trial_begin(const char *dir, const char *text, unsigned seconds, bool asks,
-                        struct confirm_trial *ret)
+                        const char *link, struct confirm_trial *ret)
 {
     _cleanup_close_ int lock = lock_files(dir);
     struct confirm_trial t = {0};
@@ -178,7 +191,7 @@ int confirm_trial_begin(const char *dir, const char *text, unsigned seconds, boo
     confirm_trial_done(&t);
     if (rv != -ENOENT)
         return !rv || rv == -EBADMSG ? -EBUSY : rv;
-    rv = make_trial(text, seconds, asks, &t);
+    rv = make_trial(text, seconds, asks, link, &t);
     if (!rv)
         rv = save_trial(dir, &t);
     if (rv) {

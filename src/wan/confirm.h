@@ -26,11 +26,13 @@ enum {
 };
 
 struct confirm_trial {
-    char id[CONFIRM_ID_MAX];     /* differs from that of every other trial */
-    char boot[CONFIRM_BOOT_MAX]; /* of the kernel (boot_id) */
-    uint64_t deadline_ns;        /* as of clock_mono_ns(), in that boot */
-    bool asks;                   /* for a confirmation; else being in force confirms it */
-    char *text;                  /* the configuration, of len bytes, with a zero behind; owned */
+    char id[CONFIRM_ID_MAX];         /* differs from that of every other trial */
+    char boot[CONFIRM_BOOT_MAX];     /* of the kernel (boot_id) */
+    uint64_t deadline_ns;            /* as of clock_mono_ns(), in that boot */
+    bool asks;                       /* for a confirmation; else being in force confirms it */
+    char link[CONFIG_PATH_NAME_MAX]; /* that is disabled for it, and enabled when it ends; "": none
+                                      */
+    char *text; /* the configuration, of len bytes, with a zero behind; owned */
     size_t len;
 };
 
@@ -51,10 +53,10 @@ bool confirm_is_over_now(const struct confirm_trial *t);
  * it cannot be understood, and counts as one that is over; other -errno. */
 int confirm_trial_load(const char *dir, struct confirm_trial *ret);
 
-/* Begin one that lasts so many seconds. *ret as above. 0; -EBUSY: another one is on disk; -errno.
- */
+/* Begin one that lasts so many seconds; link: as above, NULL: none. *ret as above. 0; -EBUSY:
+ * another one is on disk; -errno. */
 int confirm_trial_begin(const char *dir, const char *text, unsigned seconds, bool asks,
-                        struct confirm_trial *ret);
+                        const char *link, struct confirm_trial *ret);
 
 /* An id as trials have one. 0 or -EIO. */
 int confirm_new_id(char ret[static CONFIRM_ID_MAX]);

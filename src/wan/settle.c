@@ -58,6 +58,8 @@ int settle_return(const struct settle *s)
 
     if (rv == -ENOENT)
         return 0;
+    if (!rv && *t.link)
+        rv = MIN(gateway_disable(s->g, t.link, false), 0);
     if (!rv || rv == -EBADMSG)
         rv = put_confirmed(s);
     if (!rv && id)

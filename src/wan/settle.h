@@ -20,8 +20,9 @@ struct settle {
  * configuration is that of the gateway again. */
 int settle_try(const struct settle *s, const struct gateway_config *c);
 
-/* Take back what is on trial, or was: the confirmed configuration is in force then, or nothing, and
- * what was taken away from others for the trial is back. No trial is left on disk. Nothing is done
+/* Take back what is on trial, or was: the confirmed configuration is in force then, or nothing,
+ * what was taken away from others for the trial is back, and a link that was disabled for it is in
+ * service. No trial is left on disk. Nothing is done
  * when there is none. It may be done again after it was cut anywhere. Returns 0; -EBADMSG: the
  * confirmed configuration cannot be understood, and everything stays; other -errno: not all of it
  * is done, and the trial is still there. */

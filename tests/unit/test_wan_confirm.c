@@ -54,7 +54,7 @@ static void begin(const char *text, unsigned seconds)
 {
     struct confirm_trial t = {0};
 
-    assert_int_equal(confirm_trial_begin(dir, text, seconds, true, &t), 0);
+    assert_int_equal(confirm_trial_begin(dir, text, seconds, true, NULL, &t), 0);
     assert_int_equal(strlen(t.id), CONFIRM_ID_MAX - 1);
     confirm_trial_done(&t);
 }
@@ -78,10 +78,21 @@ static void a_trial_is_read_as_it_was_written(void **state)
     assert_int_equal(back.len, t.len);
     assert_string_equal(back.text, t.text);
     confirm_trial_done(&back);
+    assert_string_equal(back.link, "");
     for (size_t cut = 0; cut < len - t.len; cut++)
         assert_int_equal(confirm_trial_parse(file, cut, &back), -EBADMSG);
     file[0] = 'x';
     assert_int_equal(confirm_trial_parse(file, len, &back), -EBADMSG);
+    free(file);
+
+    snprintf(t.link, sizeof(t.link), "a-name-that-is-");
+    assert_int_equal(confirm_trial_format(&t, &file, &len), 0);
+    assert_int_equal(confirm_trial_parse(file, len, &back), 0);
+    assert_string_equal(back.link, t.link);
+    assert_string_equal(back.text, t.text);
+    confirm_trial_done(&back);
+    for (size_t cut = 0; cut < len - t.len; cut++)
+        assert_int_equal(confirm_trial_parse(file, cut, &back), -EBADMSG);
     free(file);
 }
 
@@ -119,7 +130,7 @@ static void too_late(void **state)
     assert_int_equal(confirm_trial_accept(dir), -ETIME);
     assert_chosen(true, CONFIRM_SOURCE_CONFIRMED, "wan1");
     /* it is there until somebody has taken back what it did */
-    assert_int_equal(confirm_trial_begin(dir, two, 100, true, &t), -EBUSY);
+    assert_int_equal(confirm_trial_begin(dir, two, 100, true, NULL, &t), -EBUSY);
     assert_int_equal(confirm_trial_load(dir, &t), 0);
     assert_true(confirm_is_over_now(&t));
     assert_int_equal(confirm_trial_end(dir, "another"), 0);
@@ -138,7 +149,7 @@ static void a_trial_that_cannot_be_read(void **state)
     assert_int_equal(statefile_write(dir, "gateway.trial", "nonsense", 8), 0);
     assert_int_equal(confirm_trial_load(dir, &t), -EBADMSG);
     assert_int_equal(confirm_trial_accept(dir), -ETIME);
-    assert_int_equal(confirm_trial_begin(dir, two, 100, true, &t), -EBUSY);
+    assert_int_equal(confirm_trial_begin(dir, two, 100, true, NULL, &t), -EBUSY);
     assert_chosen(true, CONFIRM_SOURCE_CONFIRMED, "wan1");
     assert_int_equal(confirm_trial_end(dir, NULL), 0);
     begin(two, 100);

@@ -11,7 +11,6 @@
 #include "base/place.h"
 #include "base/util.h"
 #include "wan/confirm.h"
-#include "wan/eventlog.h"
 #include "wan/healthfile.h"
 #include "wan/networkd.h"
 
@@ -135,27 +134,6 @@ static void take_health(struct gateway *g)
         gateway_set_health(g, &h);
 }
 
-/* What a verb does goes into the log of events, which it opens when it does something. */
-static void watch(void *user, const struct wan_op *op, int error)
-{
-    static struct eventlog events;
-    const struct gateway *g = user;
-    const char *why = op->kind == WAN_OP_NFT ? gateway_nft_error(g) : strerror(-error);
-    char text[GATEWAY_TEXT_MAX];
-
-    if (error && wan_op_may_fail(op, error))
-        return;
-    if (!*events.run) {
-        eventlog_init(&events, EVENTLOG_APPLY);
-        if (eventlog_open(&events, gateway_config(g)->event_log))
-            fprintf(stderr, "mpquic gateway: %s: events are not written\n",
-                    gateway_config(g)->event_log);
-    }
-    gateway_op_str(op, text);
-    eventlog_write(&events, "change", "{s:s, s:b, s:s*}", "operation", text, "repair", 0, "error",
-                   error ? why : NULL);
-}
-
 struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c)
 {
     char state[PLACE_PATH_MAX + 32];
@@ -166,7 +144,7 @@ struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gatewa
         rv = gateway_open(c, state, &g);
     if (!rv) {
         take_health(g);
-        gateway_set_watch(g, watch, g);
+        gatewaycli_watch_events(g, EVENTLOG_APPLY);
     }
     if (rv)
         fprintf(stderr, "mpquic %s: %s\n", verb->name, strerror(-rv));
@@ -243,6 +221,7 @@ enum exit_code gatewaycli_look(const struct cli_verb *verb, struct gateway *g)
 unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const char *file)
 {
     const struct wan_mirror *m = gateway_mirror(g);
+    char text[NETWORKD_TEXT_MAX];
     struct networkd n;
 
     for (unsigned i = 0; i < MIN(m->n_conflicts, (unsigned)WAN_CONFLICTS_MAX); i++)
@@ -250,11 +229,9 @@ unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const ch
     if (networkd_read("", &n) || !networkd_is_in_the_way(&n))
         return m->n_conflicts;
     fprintf(out,
-            "%s: error: this machine: systemd-networkd deletes %s%s%s of others%s%s; "
-            "ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no keep it from that\n",
-            file, n.deletes_routes ? "routes" : "",
-            n.deletes_routes && n.deletes_rules ? " and " : "", n.deletes_rules ? "rules" : "",
-            *n.said ? ": " : "", n.said);
+            "%s: error: this machine: %s; ManageForeignRoutes=no and "
+            "ManageForeignRoutingPolicyRules=no keep it from that\n",
+            file, networkd_str(&n, text));
     return m->n_conflicts + 1;
 }
 
@@ -275,6 +252,8 @@ void gatewaycli_note_foreign(void *told, bool taken, const char *text, int error
 {
     const struct gatewaycli_told *t = told;
 
+    gatewaycli_write_event("foreign", "{s:s, s:b, s:s*}", "object", text, "taken", taken, "error",
+                           error ? strerror(-error) : NULL);
     if (error)
         fprintf(stderr, "mpquic %s: %s: %s\n", t->verb->name, text, strerror(-error));
     else

@@ -5,6 +5,7 @@
 #include "base/exitcode.h"
 #include "cli/cli.h"
 #include "config/gateway.h"
+#include "wan/eventlog.h"
 #include "wan/gateway.h"
 
 extern const struct cli_verb cli_gateway_check, cli_gateway_plan, cli_gateway_apply,
@@ -99,6 +100,15 @@ unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const ch
 
 /* A gateway for a verb, NULL after having said why. c NULL: as in gateway_open(). */
 struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c);
+
+/* Whatever is done with the gateway from now on is written to the log of events, as following from
+ * that cause: gatewaycli_open() says APPLY. gatewaycli_write_event(): one event, as of
+ * eventlog_write(). */
+void gatewaycli_watch_events(struct gateway *g, enum eventlog_cause cause);
+void gatewaycli_write_event(const char *event, const char *fmt, ...);
+
+/* In a new process, whose descriptors are closed: it writes events of its own. */
+void gatewaycli_forget_events(void);
 
 /* The directory of the state, which is made when it is not there; and, in it, where the values are
  * that settings had before. Return 0 or -errno. */

@@ -58,7 +58,11 @@ static int take_back(const char *dir)
 
     s.g = gatewaycli_open(&cli_gateway_confirm, NULL);
     told.g = s.g;
+    if (s.g)
+        gatewaycli_watch_events(s.g, EVENTLOG_TRIAL);
     rv = s.g ? settle_return(&s) : -EIO;
+    if (!rv)
+        gatewaycli_write_event("trial", "{s:s}", "is", "taken back");
     gateway_close(s.g);
     return rv;
 }

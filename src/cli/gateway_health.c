@@ -148,6 +148,7 @@ static int check_all(const struct gateway *g, bool hub, struct findings *ret)
     if (!rv) {
         check_daemon(ret);
         gateway_look_differences(g, NULL, ret);
+        gateway_look_networkd(ret);
         gateway_look_filter(c, ret);
         for (unsigned i = 0; i < c->n_links; i++) {
             gateway_look_link(g, i, ret);

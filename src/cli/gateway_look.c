@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "wan/networkd.h"
 #include "wan/settings.h"
 
 #define REPAIR "mpquic gateway health --repair, or mpquic gateway lan fix"
@@ -81,6 +82,25 @@ void gateway_look_differences(const struct gateway *g, const struct gateway_poli
     for (unsigned i = 0; i < MIN(m->n_conflicts, (unsigned)WAN_CONFLICTS_MAX); i++)
         findings_add(ret, FINDING_FAILED, "others", "", "remove it, or have it changed", "%.300s",
                      m->conflict[i]);
+}
+
+void gateway_look_networkd(struct findings *ret)
+{
+    char text[NETWORKD_TEXT_MAX];
+    struct networkd n;
+    int rv = networkd_read("", &n);
+
+    if (rv)
+        findings_add(ret, FINDING_WARNING, "networkd", "", NULL, "its files cannot be read: %s",
+                     strerror(-rv));
+    else if (networkd_is_in_the_way(&n))
+        findings_add(ret, FINDING_FAILED, "networkd", "",
+                     "ManageForeignRoutes=no and ManageForeignRoutingPolicyRules=no, or mpquic "
+                     "gateway apply --take-over; then systemctl restart systemd-networkd",
+                     "%s", networkd_str(&n, text));
+    else
+        findings_add(ret, FINDING_OK, "networkd", "", NULL,
+                     n.runs ? "leaves alone what is not its own" : "does not run");
 }
 
 /* --- interfaces ------------------------------------------------------------------------ */

@@ -22,6 +22,9 @@ void gateway_look_link(const struct gateway *g, unsigned i, struct findings *ret
 void gateway_look_way(const struct gateway_world *w, const struct gateway_policy *p,
                       struct findings *ret);
 
+/* What systemd-networkd would delete of ours. */
+void gateway_look_networkd(struct findings *ret);
+
 /* The settings of the kernel that drop packets without a word. */
 void gateway_look_filter(const struct gateway_config *c, struct findings *ret);
 

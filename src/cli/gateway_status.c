@@ -1,10 +1,14 @@
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/place.h"
 #include "base/util.h"
 #include "cli/gateway.h"
+#include "wan/confirm.h"
 
 /* The state of the link that a policy leads to. */
 static struct wan_link_state state_of_pin(const struct gateway *g, const struct gateway_policy *p)
@@ -12,7 +16,45 @@ static struct wan_link_state state_of_pin(const struct gateway *g, const struct 
     return gatewaycli_state(g, (unsigned)gateway_config_link(gateway_config(g), p->pin));
 }
 
+/* What is on trial. */
+struct trial {
+    bool on, over; /* over: it is being taken back, or waits for that */
+    uint64_t left_s;
+    char link[CONFIG_PATH_NAME_MAX]; /* that is disabled for it */
+};
+
+static struct trial read_trial(void)
+{
+    struct confirm_trial t = {0};
+    struct trial ret = {0};
+    char dir[PLACE_PATH_MAX];
+    int rv = gatewaycli_state_dir(dir, sizeof(dir));
+
+    if (!rv)
+        rv = confirm_trial_load(dir, &t);
+    ret.on = !rv || rv == -EBADMSG;
+    ret.over = rv || confirm_is_over_now(&t);
+    if (!ret.over)
+        ret.left_s = (t.deadline_ns - MIN(t.deadline_ns, clock_mono_ns())) / NS_PER_S;
+    memcpy(ret.link, t.link, sizeof(ret.link));
+    confirm_trial_done(&t);
+    return ret;
+}
+
 /* --- text ------------------------------------------------------------------------------ */
+
+static void print_trial(void)
+{
+    struct trial t = read_trial();
+
+    if (t.on && t.over)
+        printf("on trial: it is over, and being taken back\n");
+    else if (t.on)
+        printf("on trial for %llu s more%s%s%s: mpquic gateway confirm keeps it, mpquic gateway "
+               "confirm --reject goes back\n",
+               (unsigned long long)t.left_s, *t.link ? ", with " : "", t.link,
+               *t.link ? " disabled" : "");
+}
 
 static void print_links(const struct gateway *g)
 {
@@ -58,6 +100,7 @@ static void print_text(const struct gateway *g, const char *file, pid_t pid)
         printf("not in force: %u differences; mpquic gateway plan -c %s tells them\n", n, file);
     else
         printf("in force\n");
+    print_trial();
     print_links(g);
     print_policies(g);
     gatewaycli_write_conflicts(g, stdout, file);
@@ -99,6 +142,17 @@ static json_t *policies_json(const struct gateway *g)
     return all;
 }
 
+/* {"seconds_left": 42, "disables": "wan4"}; null: nothing is on trial. */
+static json_t *trial_json(void)
+{
+    struct trial t = read_trial();
+
+    if (!t.on)
+        return json_null();
+    return json_pack("{s:I, s:s?}", "seconds_left", (json_int_t)t.left_s, "disables",
+                     *t.link ? t.link : NULL);
+}
+
 static json_t *conflicts_json(const struct gateway *g)
 {
     const struct wan_mirror *m = gateway_mirror(g);
@@ -112,10 +166,10 @@ static json_t *conflicts_json(const struct gateway *g)
 static enum exit_code print_json(const struct gateway *g, pid_t pid)
 {
     unsigned n = gateway_plan(g)->n;
-    json_t *all =
-        json_pack("{s:b, s:i, s:b, s:i, s:o, s:o, s:o}", "running", pid > 0, "process",
-                  (int)MAX(pid, 0), "in_force", !n, "differences", (int)n, "links", links_json(g),
-                  "policies", policies_json(g), "conflicts", conflicts_json(g));
+    json_t *all = json_pack("{s:b, s:i, s:b, s:i, s:o, s:o, s:o, s:o}", "running", pid > 0,
+                            "process", (int)MAX(pid, 0), "in_force", !n, "differences", (int)n,
+                            "trial", trial_json(), "links", links_json(g), "policies",
+                            policies_json(g), "conflicts", conflicts_json(g));
 
     return gatewaycli_print_json(all);
 }
@@ -155,7 +209,7 @@ static int run(int argc, char **argv)
 }
 
 static const struct cli_option options[] = {
-    {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
+    GATEWAYCLI_FILE_OR_CONFIRMED,
     {.letter = 'j', .name = "json", .text = "Print JSON instead of text."},
     {0},
 };
@@ -164,10 +218,12 @@ const struct cli_verb cli_gateway_status = {
     .name = "gateway status",
     .summary = "tell whether a configuration is in force",
     .args = "",
-    .text = "Looks at the kernel itself, so it is right whether the gateway runs or not. Prints "
-            "whether it runs, whether everything that FILE wants is there, and the state of each "
-            "link and policy. Exits with 4 when something differs, otherwise with 3 when the "
-            "gateway does not run.",
+    .text =
+        "Looks at the kernel itself, so it is right whether the gateway runs or not. Prints "
+        "whether it runs, whether everything that FILE wants is there, what is on trial and how "
+        "long yet, and the state of each link and policy. Exits with 4 when something differs, "
+        "otherwise with 3 when the "
+        "gateway does not run.",
     .options = options,
     .run = run,
 };

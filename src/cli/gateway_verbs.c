@@ -98,6 +98,8 @@ static enum exit_code down(struct gateway *g, bool force)
 
     if (code != EXIT_CODE_OK)
         return code;
+    gatewaycli_watch_events(g, EVENTLOG_DOWN);
+    gatewaycli_write_event("down", "{}");
     if (!rv)
         rv = take_down(g, dir);
     if (rv)

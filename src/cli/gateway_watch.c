@@ -63,8 +63,12 @@ static int take_back(const char *dir)
 
     if (!rv)
         rv = gateway_open(NULL, state, &s.g);
-    if (!rv)
+    if (!rv) {
+        gatewaycli_watch_events(s.g, EVENTLOG_TRIAL);
         rv = settle_return(&s);
+    }
+    if (!rv)
+        gatewaycli_write_event("trial", "{s:s}", "is", "taken back");
     gateway_close(s.g);
     return rv;
 }
@@ -112,6 +116,7 @@ static void leave_session(const char *dir)
     for (int i = 0; null >= 0 && i < 3; i++)
         dup2(null, i);
     close_range(3, ~0u, 0); /* the lock, too */
+    gatewaycli_forget_events();
 }
 
 int gatewaywatch_start(const char *dir, const struct confirm_trial *t)

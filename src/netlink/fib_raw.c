@@ -186,6 +186,15 @@ int fib_raw_del(struct netlink *nl, const struct fib_raw *r)
     return rv ? rv : request_command(nl, &q);
 }
 
+bool fib_raw_same(const struct fib_raw *a, const struct fib_raw *b)
+{
+    union request qa, qb;
+
+    return a->rule == b->rule && a->len == b->len && !strcmp(a->name, b->name) &&
+           !message(a, RTM_NEWRULE, 0, &qa) && !message(b, RTM_NEWRULE, 0, &qb) &&
+           !memcmp(qa.b + NLMSG_HDRLEN, qb.b + NLMSG_HDRLEN, a->len);
+}
+
 /* --- telling --------------------------------------------------------------------------- */
 
 int fib_raw_parse(const struct fib_raw *r, fib_rule_cb *on_rule, fib_route_cb *on_route, void *user)

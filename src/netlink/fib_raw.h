@@ -24,6 +24,9 @@ int fib_raw_take(const void *message, struct fib_raw *ret);
 int fib_raw_add(struct netlink *nl, const struct fib_raw *r);
 int fib_raw_del(struct netlink *nl, const struct fib_raw *r);
 
+/* Do both say the same of an interface of the same name? */
+bool fib_raw_same(const struct fib_raw *a, const struct fib_raw *b);
+
 /* What it says, to one of these; of a route with several next hops each, and nothing of one whose
  * interface is gone. 0; -EINVAL: these are not the bytes of one; -ENODEV. */
 int fib_raw_parse(const struct fib_raw *r, fib_rule_cb *on_rule, fib_route_cb *on_route,

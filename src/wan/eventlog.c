@@ -167,18 +167,24 @@ static void now_str(char *buf, size_t size)
 
 void eventlog_write(struct eventlog *e, const char *event, const char *fmt, ...)
 {
+    va_list ap;
+
+    va_start(ap, fmt);
+    eventlog_vwrite(e, event, fmt, ap);
+    va_end(ap);
+}
+
+void eventlog_vwrite(struct eventlog *e, const char *event, const char *fmt, va_list ap)
+{
     _cleanup_free_ char *text = NULL;
     char now[40], *line = NULL;
     int len;
     json_t *all, *more;
-    va_list ap;
 
     if (e->fd < 0)
         return;
     now_str(now, sizeof(now));
-    va_start(ap, fmt);
     more = json_vpack_ex(NULL, 0, fmt, ap);
-    va_end(ap);
     all = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "time", now, "event", event, "boot", e->boot,
                     "run", e->run, "trace", e->trace, "cause", eventlog_cause_name(e->cause));
     if (all && more)

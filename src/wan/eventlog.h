@@ -8,6 +8,7 @@
 #ifndef WAN_EVENTLOG_H
 #define WAN_EVENTLOG_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,8 @@ enum { EVENTLOG_ID_MAX = 65, EVENTLOG_BOOT_MAX = 37, EVENTLOG_BYTES_MAX = 8 << 2
     X(EVENTLOG_KERNEL, "kernel") /* an interface, route, rule ... changed */ \
     X(EVENTLOG_PROBE, "probe")   /* a link works, or does not, any more */   \
     X(EVENTLOG_PERIOD, "period") /* looked without any of those */           \
+    X(EVENTLOG_TRIAL, "trial")   /* its time is over, or it was rejected */  \
+    X(EVENTLOG_DOWN, "down")                                                 \
     X(EVENTLOG_STOP, "stop")
 
 enum eventlog_cause {
@@ -59,5 +62,6 @@ void eventlog_begin(struct eventlog *e, enum eventlog_cause cause);
 /* One event, with members as json_pack() makes them of an object: "{s:s, s:b}", ... . A text is to
  * be ASCII. What cannot be written is lost, which is logged once. */
 void eventlog_write(struct eventlog *e, const char *event, const char *fmt, ...);
+void eventlog_vwrite(struct eventlog *e, const char *event, const char *fmt, va_list ap);
 
 #endif

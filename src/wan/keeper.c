@@ -44,6 +44,7 @@ struct keeper {
     struct wan_health health;
     char health_file[PLACE_PATH_MAX + 16];
     uint64_t written_ns;
+    uint64_t taken_ns; /* when something of others was taken away again */
     struct eventlog events;
     struct wan_link_state state[GATEWAY_LINKS_MAX]; /* as logged last */
     bool told[GATEWAY_LINKS_MAX];
@@ -203,9 +204,44 @@ static void confirm(struct keeper *s)
     s->unconfirmed = NULL;
 }
 
+static void note_foreign(void *user, bool taken, const char *text, int error)
+{
+    struct keeper *s = user;
+
+    if (error)
+        log_error("gateway: %s: %s", text, strerror(-error));
+    else
+        log_info("gateway: %s: %s", taken ? "taken away from others" : "given back", text);
+    eventlog_write(&s->events, "foreign", "{s:s, s:b, s:s*}", "object", text, "taken", taken,
+                   "error", error ? strerror(-error) : NULL);
+}
+
+/* What was taken over and is there again, because somebody has made it anew, goes again, at most
+ * once a second: he may be no less patient than we are. Returns when to look for it again, or 0. */
+static uint64_t take_again(struct keeper *s)
+{
+    const struct wan_mirror *m = gateway_mirror(s->g);
+    uint64_t now = clock_mono_ns();
+    struct takeover t = {0};
+    int rv = m->n_conflicts
+                 ? takeover_find_again(s->state_dir, gateway_netlink(s->g), &m->foreign, &t)
+                 : 0;
+    bool there = t.n && !rv, early = s->taken_ns && now - s->taken_ns < RETRY_NS;
+
+    if (rv)
+        log_error("gateway: what was taken over from others cannot be looked for: %s",
+                  strerror(-rv));
+    if (there && !early) {
+        takeover_remove(gateway_netlink(s->g), &t, note_foreign, s);
+        s->taken_ns = now;
+    }
+    takeover_done(&t);
+    return there ? s->taken_ns + RETRY_NS : 0;
+}
+
 static int work(struct keeper *s)
 {
-    uint64_t began = clock_mono_ns(), now;
+    uint64_t began = clock_mono_ns(), now, again_ns;
     int rv;
 
     gateway_set_health(s->g, &s->health);
@@ -218,13 +254,15 @@ static int work(struct keeper *s)
     }
     write_health(s, log_links(s));
     log_conflicts(s);
+    again_ns = take_again(s);
     prober_on_facts(s->prober, &gateway_mirror(s->g)->facts);
     tell_status(s, rv);
     now = clock_mono_ns();
     s->last_ns = now;
     s->pause_ns = MAX(PAUSE_NS, now - began);
     s->cause = EVENTLOG_PERIOD;
-    loop_timer_set(s->loop, &s->timer, now + (rv ? RETRY_NS : PERIOD_NS));
+    loop_timer_set(s->loop, &s->timer,
+                   again_ns ? MAX(again_ns, now) : now + (rv ? RETRY_NS : PERIOD_NS));
     return rv;
 }
 
@@ -335,12 +373,14 @@ static void on_changed(void *user)
     s->settled = !work(s);
 }
 
-static void note_foreign(void *user, bool taken, const char *text, int error)
+/* What becomes of a trial; that it ends follows from nothing else. */
+static void on_trial_event(void *user, const char *what)
 {
-    if (error)
-        log_error("gateway: %s: %s", text, strerror(-error));
-    else
-        log_info("gateway: %s: %s", taken ? "taken away from others" : "given back", text);
+    struct keeper *s = user;
+
+    if (!strcmp(what, "taken back"))
+        eventlog_begin(&s->events, EVENTLOG_TRIAL);
+    eventlog_write(&s->events, "trial", "{s:s}", "is", what);
 }
 
 static void refuse_file(struct keeper *s, const struct config_report *report)
@@ -425,8 +465,9 @@ static void on_signal(struct loop_signal *sig, int signo)
 {
     struct keeper *s = sig->user;
 
-    eventlog_begin(&s->events,
-                   signo == SIGHUP || signo == SIGUSR1 ? EVENTLOG_RELOAD : EVENTLOG_STOP);
+    eventlog_begin(&s->events, signo == SIGHUP    ? EVENTLOG_RELOAD
+                               : signo == SIGUSR1 ? EVENTLOG_APPLY
+                                                  : EVENTLOG_STOP);
     if (signo == SIGHUP) {
         manager_reloading();
         reload(s);
@@ -476,6 +517,7 @@ static int begin(struct keeper *s, const struct gateway_config *c)
         .settle = {s->g, s->state_dir, set_config, note, note_foreign, s},
         .loop = s->loop,
         .changed = on_changed,
+        .event = on_trial_event,
     };
     open_events(s, c);
     eventlog_write(&s->events, "start", "{s:s, s:i, s:i, s:i}", "version", MPQUIC_VERSION,

@@ -179,6 +179,15 @@ int networkd_read(const char *root, struct networkd *ret)
     return 0;
 }
 
+const char *networkd_str(const struct networkd *n, char buf[static NETWORKD_TEXT_MAX])
+{
+    snprintf(buf, NETWORKD_TEXT_MAX, "systemd-networkd deletes %s%s%s of others%s%s",
+             n->deletes_routes ? "routes" : "",
+             n->deletes_routes && n->deletes_rules ? " and " : "", n->deletes_rules ? "rules" : "",
+             *n->said ? ": " : "", n->said);
+    return buf;
+}
+
 /* --- the drop-in ----------------------------------------------------------------------- */
 
 int networkd_hold(const char *root)

@@ -27,6 +27,11 @@ static inline bool networkd_is_in_the_way(const struct networkd *n)
     return n->runs && (n->deletes_routes || n->deletes_rules);
 }
 
+/* What it would delete, "systemd-networkd deletes routes of others: /etc/systemd/networkd.conf".
+ * Returns buf. */
+enum { NETWORKD_TEXT_MAX = NETWORKD_PATH_MAX + 64 };
+const char *networkd_str(const struct networkd *n, char buf[static NETWORKD_TEXT_MAX]);
+
 /* The drop-in of the gateway, which comes behind the others; networkd reads it when it starts.
  * networkd_release() removes it, 1 when it was there. 0 or -errno. */
 #define NETWORKD_DROP_IN "/etc/systemd/networkd.conf.d/zz-mpquic-gateway.conf"

@@ -282,6 +282,30 @@ int takeover_objects(const struct takeover *t, struct wan_objects *ret)
 
 /* --- the kernel ------------------------------------------------------------------------ */
 
+static bool has(const struct takeover *t, const struct fib_raw *r)
+{
+    for (unsigned i = 0; i < t->n; i++)
+        if (fib_raw_same(&t->items[i].raw, r))
+            return true;
+    return false;
+}
+
+int takeover_find_again(const char *dir, struct netlink *nl, const struct wan_objects *foreign,
+                        struct takeover *t)
+{
+    struct takeover known = {0}, there = {0};
+    int rv = takeover_load(dir, &known);
+
+    if (!rv && known.n)
+        rv = takeover_find(nl, foreign, "", &there);
+    for (unsigned i = 0; i < there.n && !rv; i++)
+        if (has(&known, &there.items[i].raw))
+            rv = add(t, &there.items[i]);
+    takeover_done(&known);
+    takeover_done(&there);
+    return rv;
+}
+
 int takeover_remove(struct netlink *nl, const struct takeover *t, takeover_note *note, void *user)
 {
     char text[FIB_TEXT_MAX];

@@ -45,6 +45,11 @@ int takeover_objects(const struct takeover *t, struct wan_objects *ret);
 /* Add to the file. 0 or -errno: nothing was added. */
 int takeover_keep(const char *dir, const struct takeover *t);
 
+/* The objects of a list, of rules and routes of others, that the file has, too: they were taken
+ * away, and are there again. Appended to *t. As of takeover_find(). */
+int takeover_find_again(const char *dir, struct netlink *nl, const struct wan_objects *foreign,
+                        struct takeover *t);
+
 /* What happens to each: its text, and 0 or -errno. */
 typedef void takeover_note(void *user, bool taken, const char *text, int error);
 

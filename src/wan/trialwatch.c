@@ -14,13 +14,18 @@
 static void forget(struct trialwatch *w)
 {
     *w->id = 0;
+    w->goes_back = false;
     loop_timer_cancel(w->loop, &w->timer);
 }
 
 static void go_back(struct trialwatch *w)
 {
-    int rv = settle_return(&w->settle);
+    int rv;
 
+    if (!w->goes_back)
+        w->event(w->settle.user, "taken back");
+    w->goes_back = true;
+    rv = settle_return(&w->settle);
     if (rv) {
         log_error("gateway: what was on trial cannot be taken back: %s", strerror(-rv));
         loop_timer_set(w->loop, &w->timer, clock_mono_ns() + RETRY_NS);
@@ -80,6 +85,8 @@ static void take(struct trialwatch *w, const struct confirm_trial *t)
         loop_timer_set(w->loop, &w->timer, t->deadline_ns);
         return;
     }
+    if (t->asks)
+        w->event(w->settle.user, "begun");
     rv = try_it(w, t);
     if (rv) {
         log_error("gateway: another configuration cannot be put in force: %s", strerror(-rv));
@@ -97,8 +104,10 @@ void trialwatch_look(struct trialwatch *w)
     struct confirm_trial t = {0};
     int rv = confirm_trial_load(w->settle.dir, &t);
 
-    if (rv == -ENOENT && *w->id)
+    if (rv == -ENOENT && *w->id) {
+        w->event(w->settle.user, "confirmed");
         log_info("gateway: the configuration is confirmed");
+    }
     if (rv == -ENOENT)
         forget(w);
     else if (rv == -EBADMSG || (!rv && confirm_is_over_now(&t)))

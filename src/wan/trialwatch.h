@@ -11,12 +11,15 @@ struct trialwatch {
     struct settle settle;
     struct loop *loop;
     void (*changed)(void *user); /* another configuration holds; user as of settle */
+    /* What is going to happen with a trial: "begun", "confirmed", "taken back". */
+    void (*event)(void *user, const char *what);
     /* its own */
     struct loop_timer timer;
     char id[CONFIRM_ID_MAX]; /* of what is on trial; "": nothing is */
+    bool goes_back;          /* it is over, and being taken back */
 };
 
-/* Set settle, loop and changed before. */
+/* Set settle, loop, changed and event before. */
 void trialwatch_start(struct trialwatch *w);
 
 /* Look at the disk: at the start, and whenever somebody says so. */

@@ -3,6 +3,7 @@ confirmed, what is taken over from others and given back, the SSH session of the
 
 The laboratory is that of test_gateway.py: tunnels are cables.
 """
+import json
 import os
 import random
 import re
@@ -221,6 +222,98 @@ def test_the_session_of_the_caller_ends(site, gateway):
     assert gateway.settled()
 
 
+# ---- a link that is disabled on trial ----
+
+def status(gateway):
+    """As what is confirmed, or on trial."""
+    return json.loads(gateway.verb("status", "--json", file=False, check=False).stdout)
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_a_link_is_disabled_on_trial(site, gateway, runs):
+    apply(gateway, EDGE)
+    if runs:
+        gateway.start()
+    told = gateway.verb("disable", "wan4", "--confirm", "1", file=False).stdout
+    assert told == ("link wan4 is disabled\nfor 1 s on trial; to keep it: mpquic gateway confirm\n")
+    wait_until(lambda: state(site, "trial") is None, 20, "the trial is taken back")
+    gateway.wait_route(103, "default dev mpq4", True)
+    assert gateway.settled() and reaches(site, 4)
+    gateway.verb("disable", "wan4", "--confirm", "600", file=False)
+    assert not reaches(site, 4)
+    assert gateway.verb("disable", "wan3", "--confirm", "600", file=False,
+                        check=False).returncode == 10
+    trial = status(gateway)["trial"]
+    assert trial["disables"] == "wan4" and 500 < trial["seconds_left"] <= 600
+    assert re.search(r"^on trial for 5\d\d s more, with wan4 disabled: mpquic gateway confirm",
+                     gateway.verb("status", file=False, check=False).stdout, re.M)
+    assert gateway.verb("confirm", file=False).stdout == "confirmed\n"
+    assert status(gateway)["trial"] is None
+    assert "default dev mpq4" not in gateway.routes(103)
+    # there is nothing to go back to: it is no trial
+    assert gateway.verb("disable", "wan4", "--confirm", "600", file=False).stdout == \
+        "link wan4 is already disabled\n"
+    assert state(site, "trial") is None
+    gateway.verb("enable", "wan4", file=False)
+    assert "default dev mpq4" in gateway.routes(103)
+
+
+def test_disabled_on_trial_is_of_what_is_confirmed(site, gateway):
+    apply(gateway, EDGE)
+    refused = gateway.verb("disable", "wan4", "-c", other(site), "--confirm", "600", file=False,
+                           check=False)
+    assert refused.returncode == 1 and "is not the confirmed one" in refused.stderr
+    assert state(site, "trial") is None and reaches(site, 4)
+
+
+# ---- events ----
+
+@pytest.fixture
+def logged(site, gateway):
+    """The configuration with a log of events, in force, and what the log says after that."""
+    log, file = site.state / "events.jsonl", site.state / "logged.yaml"
+    file.write_text(f"event_log: {log}\n" + EDGE.read_text())
+    apply(gateway, file)
+    log.unlink()
+
+    def events():
+        return [json.loads(x) for x in log.read_text().splitlines()] if log.exists() else []
+
+    gateway.file = file
+    yield events
+    gateway.file = EDGE
+
+
+def test_down_is_one_cause(site, gateway, logged, foreign):
+    apply(gateway, gateway.file, "--take-over")
+    taken = [x["object"] for x in logged() if x["event"] == "foreign" and x["taken"]]
+    assert len(taken) == 2
+    before = len(logged())
+    gateway.verb("down", file=False)
+    events = logged()[before:]
+    assert {x["cause"] for x in events} == {"down"} and len({x["trace"] for x in events}) == 1
+    assert events[0]["event"] == "down"
+    assert [x["object"] for x in events if x["event"] == "foreign" and not x["taken"]] == taken
+    assert "- rule -4 priority 1001 iif enp6s20 lookup 100" in [x.get("operation") for x in events]
+
+
+@pytest.mark.parametrize("runs", [False, True])
+def test_a_trial_that_ends_is_one_cause(site, gateway, logged, runs):
+    if runs:
+        gateway.start()
+    apply(gateway, gateway.file, "--confirm", "600")
+    gateway.verb("confirm", "--reject", file=False)
+    changed = site.state / "changed.yaml"
+    changed.write_text(gateway.file.read_text().replace("pin: mpq2\n", "pin: mpq3\n"))
+    apply(gateway, changed, "--confirm", "1")
+    wait_back(site)
+    events = [x for x in logged() if x["cause"] == "trial"]
+    assert "taken back" in [x.get("is") for x in events]
+    change = next(x for x in events if x.get("operation") ==
+                  "- rule -4 priority 1002 iif enp6s21 lookup 102")
+    assert {x["event"] for x in events if x["trace"] == change["trace"]} >= {"trial", "change"}
+
+
 # ---- what is confirmed ----
 
 
@@ -321,6 +414,27 @@ def test_taken_over_on_trial(site, gateway, foreign, runs):
     wait_until(lambda: state(site, "trial") is None, 20, "the trial is taken back")
     assert gateway.kernel(ours=False, counters=False) == before
     assert state(site, "foreign") is None
+
+
+def test_what_was_taken_over_goes_again_when_it_is_made_again(site, gateway, foreign):
+    """Somebody puts his rule back: as long as it is taken over it goes, and another one of his does
+    not."""
+    before = gateway.kernel()
+    gateway.start()
+    apply(gateway, EDGE, "--take-over")
+    gateway.wait_settled()
+    rule = ["rule", "add", "priority", "1003", "iif", "enp6s20", "ipproto", "tcp", "dport", "8080",
+            "lookup", "main", "protocol", "static"]
+    for _ in range(2):
+        site.exec("edge", "ip", *rule)
+        wait_until(lambda: "8080" not in gateway.kernel(), 10, "it is taken away again")
+    site.exec("edge", "ip", *(w.replace("8080", "8081") for w in rule))
+    gateway.wait_log("a rule of somebody else comes before ours: -4 priority 1003")
+    assert "8081" in gateway.kernel()
+    site.exec("edge", "ip", "rule", "del", "priority", "1003", "iif", "enp6s20")
+    gateway.stop()
+    gateway.verb("down", file=False)
+    assert gateway.kernel() == before
 
 
 # ---- the session of the caller ----

@@ -291,6 +291,14 @@ def test_health(site, gateway):
     assert re.search(r"^edge: failed: \d+ ok, 0 warnings, 6 failed$", text, re.M), text
 
 
+def test_health_looks_at_networkd(site, gateway):
+    """What it says of this machine is what check says."""
+    gateway.verb("apply")
+    in_the_way = "systemd-networkd deletes" in gateway.verb("check", check=False).stdout
+    health = told(gateway, "health", status=4)
+    assert found(health, "networkd") == {"": "failed" if in_the_way else "ok"}
+
+
 def test_health_finds_what_is_wrong(site, gateway):
     gateway.verb("apply")
     site.exec("edge", "sh", "-ec", """

@@ -9,38 +9,8 @@
 #include <sys/socket.h>
 
 #include "base/util.h"
+#include "netlink/attrs.h"
 #include "netlink/conntrack.h"
-
-/* Attributes by type; those above the table are of newer kernels. */
-struct attrs {
-    const struct nlattr **v;
-    unsigned max;
-    const char *end; /* of the bytes that they are in */
-};
-
-static int collect(const struct nlattr *a, void *data)
-{
-    struct attrs *t = data;
-    ptrdiff_t room = t->end - (const char *)a;
-
-    /* libmnl lets the last attribute of a message reach, or begin, in the padding after its length.
-     */
-    if (room < (ptrdiff_t)sizeof(*a) || a->nla_len > room)
-        return MNL_CB_ERROR;
-    if (mnl_attr_get_type(a) <= t->max)
-        t->v[mnl_attr_get_type(a)] = a;
-    return MNL_CB_OK;
-}
-
-static bool collect_nested(const struct nlattr *a, const struct nlattr **v, unsigned max)
-{
-    struct attrs t = {v, max, NULL};
-
-    if (!a)
-        return false;
-    t.end = (const char *)a + a->nla_len;
-    return mnl_attr_parse_nested(a, collect, &t) >= 0;
-}
 
 /* The value of an attribute of exactly that many bytes. */
 static const uint8_t *value(const struct nlattr *a, unsigned bytes)
@@ -107,9 +77,9 @@ static bool parse_tuple(const struct nlattr *a, uint8_t family, struct conntrack
     const struct nlattr *proto[CTA_PROTO_ICMPV6_CODE + 1] = {0};
     bool v4 = family == AF_INET;
 
-    if (!collect_nested(a, v, CTA_TUPLE_ZONE) ||
-        !collect_nested(v[CTA_TUPLE_IP], ip, CTA_IP_V6_DST) ||
-        !collect_nested(v[CTA_TUPLE_PROTO], proto, CTA_PROTO_ICMPV6_CODE) ||
+    if (!attrs_parse_nested(a, v, CTA_TUPLE_ZONE) ||
+        !attrs_parse_nested(v[CTA_TUPLE_IP], ip, CTA_IP_V6_DST) ||
+        !attrs_parse_nested(v[CTA_TUPLE_PROTO], proto, CTA_PROTO_ICMPV6_CODE) ||
         !get_addr(ip[v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC], family, &ret->src) ||
         !get_addr(ip[v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST], family, &ret->dst) ||
         !value(proto[CTA_PROTO_NUM], 1))
@@ -125,7 +95,7 @@ static bool parse_counts(const struct nlattr *a, struct conntrack_count *ret)
 {
     const struct nlattr *v[CTA_COUNTERS_BYTES + 1] = {0};
 
-    if (!collect_nested(a, v, CTA_COUNTERS_BYTES))
+    if (!attrs_parse_nested(a, v, CTA_COUNTERS_BYTES))
         return false;
     ret->packets = get_be64(v[CTA_COUNTERS_PACKETS]);
     ret->bytes = get_be64(v[CTA_COUNTERS_BYTES]);
@@ -136,15 +106,15 @@ static uint64_t parse_began(const struct nlattr *a)
 {
     const struct nlattr *v[CTA_TIMESTAMP_START + 1] = {0};
 
-    return collect_nested(a, v, CTA_TIMESTAMP_START) ? get_be64(v[CTA_TIMESTAMP_START]) : 0;
+    return attrs_parse_nested(a, v, CTA_TIMESTAMP_START) ? get_be64(v[CTA_TIMESTAMP_START]) : 0;
 }
 
 static uint8_t parse_tcp_state(const struct nlattr *a)
 {
     const struct nlattr *v[CTA_PROTOINFO_TCP + 1] = {0}, *tcp[CTA_PROTOINFO_TCP_STATE + 1] = {0};
 
-    if (!collect_nested(a, v, CTA_PROTOINFO_TCP) ||
-        !collect_nested(v[CTA_PROTOINFO_TCP], tcp, CTA_PROTOINFO_TCP_STATE))
+    if (!attrs_parse_nested(a, v, CTA_PROTOINFO_TCP) ||
+        !attrs_parse_nested(v[CTA_PROTOINFO_TCP], tcp, CTA_PROTOINFO_TCP_STATE))
         return 0;
     return get_u8(tcp[CTA_PROTOINFO_TCP_STATE]);
 }
@@ -161,7 +131,6 @@ int conntrack_parse(const void *message, struct conntrack_entry *ret)
     const struct nlmsghdr *h = message;
     const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[CTA_TIMESTAMP + 1] = {0}, *zone = NULL, *reply_zone = NULL;
-    struct attrs t = {v, CTA_TIMESTAMP, (const char *)h + h->nlmsg_len};
     struct conntrack_entry e = {0};
 
     if (h->nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW))
@@ -170,7 +139,7 @@ int conntrack_parse(const void *message, struct conntrack_entry *ret)
         return -EBADMSG;
     if (nfg->nfgen_family != AF_INET && nfg->nfgen_family != AF_INET6)
         return -ENOMSG;
-    if (mnl_attr_parse(h, sizeof(*nfg), collect, &t) < 0 ||
+    if (!attrs_parse(h, sizeof(*nfg), v, CTA_TIMESTAMP, NULL) ||
         !parse_tuple(v[CTA_TUPLE_ORIG], nfg->nfgen_family, &e.orig, &zone) ||
         !parse_tuple(v[CTA_TUPLE_REPLY], nfg->nfgen_family, &e.reply, &reply_zone))
         return -EBADMSG;

@@ -5,32 +5,9 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "netlink/attrs.h"
 #include "netlink/fib.h"
 #include "netlink/parse.h"
-
-/* Attributes by type. Those above the table are of newer kernels: any says that there are some. */
-struct attrs {
-    const struct nlattr **v;
-    unsigned max;
-    const char *end; /* of the bytes that they are in */
-    bool newer;
-};
-
-static int collect(const struct nlattr *a, void *data)
-{
-    struct attrs *t = data;
-    ptrdiff_t room = t->end - (const char *)a;
-
-    /* libmnl lets the last attribute of a message reach, or begin, in the padding after its length.
-     */
-    if (room < (ptrdiff_t)sizeof(*a) || a->nla_len > room)
-        return MNL_CB_ERROR;
-    if (mnl_attr_get_type(a) <= t->max)
-        t->v[mnl_attr_get_type(a)] = a;
-    else
-        t->newer = true;
-    return MNL_CB_OK;
-}
 
 static bool get_u32(const struct nlattr *a, uint32_t *ret)
 {
@@ -133,7 +110,6 @@ int fib_parse_route(const void *message, fib_route_cb *cb, void *user)
     const struct nlmsghdr *h = message;
     const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[RTA_VIA + 1] = {0};
-    struct attrs t = {v, RTA_VIA, (const char *)h + h->nlmsg_len, false};
     struct fib_route r = {0};
     uint32_t n;
 
@@ -141,7 +117,7 @@ int fib_parse_route(const void *message, fib_route_cb *cb, void *user)
         return -EBADMSG;
     if ((rt->rtm_family != AF_INET && rt->rtm_family != AF_INET6) || rt->rtm_flags & RTM_F_CLONED)
         return -ENOMSG;
-    if (mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0 ||
+    if (!attrs_parse(h, sizeof(*rt), v, RTA_VIA, NULL) ||
         !get_prefix(v[RTA_DST], rt->rtm_family, rt->rtm_dst_len, &r.dst))
         return -EBADMSG;
     r.type = type_of(rt);
@@ -173,7 +149,7 @@ static bool get_name(const struct nlattr *a, char ret[static IFNAMSIZ])
 }
 
 /* A condition or consequence that struct fib_rule cannot say. */
-static bool has_more(const struct fib_rule_hdr *rule, const struct attrs *t)
+static bool has_more(const struct fib_rule_hdr *rule, const struct nlattr *const *v)
 {
     static const uint8_t told[] = {FRA_TUN_ID,      FRA_GOTO,        FRA_FLOW,
                                    FRA_L3MDEV,      FRA_UID_RANGE,   FRA_IP_PROTO,
@@ -184,7 +160,7 @@ static bool has_more(const struct fib_rule_hdr *rule, const struct attrs *t)
     if (rule->tos || rule->flags & FIB_RULE_INVERT)
         return true;
     for (size_t i = 0; i < ARRAY_LEN(told); i++) {
-        const struct nlattr *a = t->v[told[i]];
+        const struct nlattr *a = v[told[i]];
 
         if (!a)
             continue;
@@ -217,16 +193,16 @@ int fib_parse_rule(const void *message, struct fib_rule *ret)
     const struct nlmsghdr *h = message;
     const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[FRA_DPORT_RANGE + 1] = {0};
-    struct attrs t = {v, FRA_DPORT_RANGE, (const char *)h + h->nlmsg_len, false};
     uint32_t shortest = UINT32_MAX, n;
     struct fib_rule r = {0};
+    bool newer;
 
     if (mnl_nlmsg_get_payload_len(h) < sizeof(*rule))
         return -EBADMSG;
     if (rule->family != AF_INET && rule->family != AF_INET6)
         return -ENOMSG;
-    if (mnl_attr_parse(h, sizeof(*rule), collect, &t) < 0 || !get_name(v[FRA_IIFNAME], r.iif) ||
-        !get_name(v[FRA_OIFNAME], r.oif) ||
+    if (!attrs_parse(h, sizeof(*rule), v, FRA_DPORT_RANGE, &newer) ||
+        !get_name(v[FRA_IIFNAME], r.iif) || !get_name(v[FRA_OIFNAME], r.oif) ||
         (rule->src_len && !get_prefix(v[FRA_SRC], rule->family, rule->src_len, &r.from)) ||
         (rule->dst_len && !get_prefix(v[FRA_DST], rule->family, rule->dst_len, &r.to)))
         return -EBADMSG;
@@ -245,9 +221,8 @@ int fib_parse_rule(const void *message, struct fib_rule *ret)
     r.near_only = !shortest;
     if (v[FRA_PROTOCOL] && mnl_attr_get_payload_len(v[FRA_PROTOCOL]) == 1)
         r.protocol = mnl_attr_get_u8(v[FRA_PROTOCOL]);
-    r.more =
-        has_more(rule, &t) || (shortest && shortest != UINT32_MAX) ||
-        (t.newer && r.protocol != FIB_PROTOCOL); /* what newer kernels tell of ours is theirs */
+    r.more = has_more(rule, v) || (shortest && shortest != UINT32_MAX) ||
+             (newer && r.protocol != FIB_PROTOCOL); /* what newer kernels tell of ours is theirs */
     *ret = r;
     return 0;
 }

@@ -9,32 +9,7 @@
 #include <string.h>
 
 #include "base/util.h"
-
-/* Attributes of one level, by type; those with a type above the table are of newer kernels. */
-struct attr_table {
-    const struct nlattr **v;
-    unsigned max;
-    const char *end; /* of the bytes they are in */
-};
-
-static const char *message_end(const struct nlmsghdr *h)
-{
-    return (const char *)h + h->nlmsg_len;
-}
-
-static int collect(const struct nlattr *a, void *data)
-{
-    struct attr_table *t = data;
-    ptrdiff_t room = t->end - (const char *)a;
-
-    /* libmnl lets the last attribute of a message reach, or begin, in the padding after its length.
-     */
-    if (room < (ptrdiff_t)sizeof(*a) || a->nla_len > room)
-        return MNL_CB_ERROR;
-    if (mnl_attr_get_type(a) <= t->max)
-        t->v[mnl_attr_get_type(a)] = a;
-    return MNL_CB_OK;
-}
+#include "netlink/attrs.h"
 
 static bool valid(const struct nlattr *a, enum mnl_attr_data_type type)
 {
@@ -53,12 +28,10 @@ static bool copy_string(const struct nlattr *a, char *dst, size_t size)
 static void parse_kind(const struct nlattr *linkinfo, char kind[NETLINK_KIND_MAX])
 {
     const struct nlattr *v[IFLA_INFO_KIND + 1] = {0};
-    struct attr_table t = {v, IFLA_INFO_KIND, NULL};
 
     if (!valid(linkinfo, MNL_TYPE_NESTED))
         return;
-    t.end = (const char *)linkinfo + linkinfo->nla_len;
-    if (mnl_attr_parse_nested(linkinfo, collect, &t) >= 0)
+    if (attrs_parse_nested(linkinfo, v, IFLA_INFO_KIND))
         copy_string(v[IFLA_INFO_KIND], kind, NETLINK_KIND_MAX);
 }
 
@@ -82,14 +55,13 @@ int parse_link(const struct nlmsghdr *h, struct netlink_link *ret)
 {
     const struct ifinfomsg *ifi = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[IFLA_CARRIER + 1] = {0};
-    struct attr_table t = {v, IFLA_CARRIER, message_end(h)};
     struct netlink_link l = {0};
 
     if (mnl_nlmsg_get_payload_len(h) < sizeof(*ifi))
         return -EBADMSG;
     if (ifi->ifi_family != AF_UNSPEC)
         return -ENOMSG;
-    if (mnl_attr_parse(h, sizeof(*ifi), collect, &t) < 0 || ifi->ifi_index <= 0 ||
+    if (!attrs_parse(h, sizeof(*ifi), v, IFLA_CARRIER, NULL) || ifi->ifi_index <= 0 ||
         !copy_string(v[IFLA_IFNAME], l.name, sizeof(l.name)))
         return -EBADMSG;
     l.index = ifi->ifi_index;
@@ -111,7 +83,6 @@ int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
 {
     const struct ifaddrmsg *ifa = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[IFA_PROTO + 1] = {0}, *own;
-    struct attr_table t = {v, IFA_PROTO, message_end(h)};
     struct netlink_addr a = {0};
     unsigned bytes;
 
@@ -120,7 +91,7 @@ int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
     if (ifa->ifa_family != AF_INET && ifa->ifa_family != AF_INET6)
         return -ENOMSG;
     bytes = ifa->ifa_family == AF_INET ? 4 : 16;
-    if (mnl_attr_parse(h, sizeof(*ifa), collect, &t) < 0 || ifa->ifa_prefixlen > bytes * 8)
+    if (!attrs_parse(h, sizeof(*ifa), v, IFA_PROTO, NULL) || ifa->ifa_prefixlen > bytes * 8)
         return -EBADMSG;
     /* With a peer address IFA_ADDRESS is the peer's; IFA_LOCAL is always ours. */
     own = v[IFA_LOCAL] ? v[IFA_LOCAL] : v[IFA_ADDRESS];
@@ -151,11 +122,10 @@ static int parse_fields(const struct nlmsghdr *h, struct netlink_route *ret, boo
 {
     const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[RTA_TABLE + 1] = {0};
-    struct attr_table t = {v, RTA_TABLE, message_end(h)};
     unsigned bytes = rt->rtm_family == AF_INET ? 4 : 16;
     struct netlink_route r = {.dst.len = rt->rtm_dst_len};
 
-    if (mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0 || rt->rtm_dst_len > bytes * 8)
+    if (!attrs_parse(h, sizeof(*rt), v, RTA_TABLE, NULL) || rt->rtm_dst_len > bytes * 8)
         return -EBADMSG;
     if (rt->rtm_dst_len && (!v[RTA_DST] || mnl_attr_get_payload_len(v[RTA_DST]) != bytes))
         return -EBADMSG;
@@ -180,12 +150,11 @@ int parse_route_source(const struct nlmsghdr *h, struct ip_addr *ret)
 {
     const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[RTA_PREFSRC + 1] = {0};
-    struct attr_table t = {v, RTA_PREFSRC, message_end(h)};
     struct ip_addr a = {0};
 
     if (mnl_nlmsg_get_payload_len(h) < sizeof(*rt) ||
         (rt->rtm_family != AF_INET && rt->rtm_family != AF_INET6) ||
-        mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0)
+        !attrs_parse(h, sizeof(*rt), v, RTA_PREFSRC, NULL))
         return -EBADMSG;
     a.family = rt->rtm_family == AF_INET ? 4 : 6;
     if (!v[RTA_PREFSRC] || mnl_attr_get_payload_len(v[RTA_PREFSRC]) != ip_addr_bits(&a) / 8)
@@ -257,14 +226,13 @@ int parse_rule(const struct nlmsghdr *h, struct netlink_rule *ret)
 {
     const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[FRA_PROTOCOL + 1] = {0};
-    struct attr_table t = {v, FRA_PROTOCOL, message_end(h)};
     struct netlink_rule r = {.kind = NETLINK_RULE_OTHER};
 
     if (mnl_nlmsg_get_payload_len(h) < sizeof(*rule))
         return -EBADMSG;
     if (rule->family != AF_INET && rule->family != AF_INET6)
         return -ENOMSG;
-    if (mnl_attr_parse(h, sizeof(*rule), collect, &t) < 0)
+    if (!attrs_parse(h, sizeof(*rule), v, FRA_PROTOCOL, NULL))
         return -EBADMSG;
     if (!valid(v[FRA_PROTOCOL], MNL_TYPE_U8) || mnl_attr_get_u8(v[FRA_PROTOCOL]) != NETLINK_RTPROT)
         return -ENOMSG;
@@ -347,10 +315,9 @@ bool parse_goes_by(const struct nlmsghdr *h, const struct ip_addr *a, int but_in
 {
     const struct rtmsg *rt = mnl_nlmsg_get_payload(h);
     const struct nlattr *v[RTA_VIA + 1] = {0};
-    struct attr_table t = {v, RTA_VIA, message_end(h)};
 
     if (!ip_addr_bits(a) || mnl_nlmsg_get_payload_len(h) < sizeof(*rt) ||
-        mnl_attr_parse(h, sizeof(*rt), collect, &t) < 0)
+        !attrs_parse(h, sizeof(*rt), v, RTA_VIA, NULL))
         return false;
     if (v[RTA_MULTIPATH] && any_hop_is_by(v[RTA_MULTIPATH], rt->rtm_family, a, but_index))
         return true;

@@ -133,6 +133,7 @@ static void on_ours(void *user, const struct fib_route *route)
         if (r->m->ours.routes[i].dst.addr.family != version)
             r->m->ours.routes[kept++] = r->m->ours.routes[i];
     r->m->ours.n_routes = kept;
+    wan_objects_moved(&r->m->ours);
 }
 
 static const char *device_of(const struct reader *r, int index)

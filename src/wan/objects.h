@@ -13,6 +13,12 @@ struct wan_setting {
     int value;                       /* of what is there: -1 when it cannot be read */
 };
 
+/* Where elements of an array are, by their hash: places in it, from 1; 0: free. */
+struct wan_index {
+    uint32_t *slot;
+    unsigned room, used;
+};
+
 struct wan_objects {
     struct fib_rule *rules;
     unsigned n_rules;
@@ -23,6 +29,7 @@ struct wan_objects {
     struct wan_setting settings[WAN_SETTINGS_MAX];
     unsigned n_settings;
     unsigned room_rules, room_routes;
+    struct wan_index rule_index, route_index;
 };
 
 /* Append a copy; what is there already is not added again. 0 or -ENOMEM. */
@@ -31,6 +38,10 @@ int wan_objects_add_route(struct wan_objects *o, const struct fib_route *r);
 
 /* -ENOSPC: there are WAN_SETTINGS_MAX. */
 int wan_objects_add_setting(struct wan_objects *o, const char *name, int value);
+
+/* Elements were moved, or removed, by other hands than these: they are searched for anew. Removing
+ * from the end needs no call. */
+void wan_objects_moved(struct wan_objects *o);
 
 bool wan_objects_has_rule(const struct wan_objects *o, const struct fib_rule *r);
 bool wan_objects_has_route(const struct wan_objects *o, const struct fib_route *r);

@@ -360,7 +360,7 @@ static void on_rule(void *user, const struct fib_rule *rule)
 
     if (!rule)
         r->world->n_rules = 0;
-    else if (rule->family == r->s->peer.family && !r->err)
+    else if (rule_matches(rule, r->s) && !r->err)
         r->err = wan_objects_add_rule(r->world, rule);
 }
 
@@ -387,10 +387,11 @@ int ssh_world_read(struct netlink *nl, const struct ssh_session *s, struct wan_o
 }
 
 /* Behind those of the same priority, as the kernel does it. */
-static int insert_rule(struct wan_objects *world, const struct fib_rule *rule)
+static int insert_rule(struct wan_objects *world, const struct ssh_session *s,
+                       const struct fib_rule *rule)
 {
     unsigned n = world->n_rules, at = 0;
-    int rv = wan_objects_add_rule(world, rule);
+    int rv = rule_matches(rule, s) ? wan_objects_add_rule(world, rule) : 0;
 
     if (rv || world->n_rules == n)
         return rv;
@@ -398,19 +399,22 @@ static int insert_rule(struct wan_objects *world, const struct fib_rule *rule)
         at++;
     memmove(&world->rules[at + 1], &world->rules[at], (n - at) * sizeof(world->rules[0]));
     world->rules[at] = *rule;
+    wan_objects_moved(world);
     return 0;
 }
 
 /* IPv4 puts a route in front of one with the same metric, IPv6 behind it. */
-static int insert_route(struct wan_objects *world, const struct fib_route *route)
+static int insert_route(struct wan_objects *world, const struct ssh_session *s,
+                        const struct fib_route *route)
 {
     unsigned n = world->n_routes;
-    int rv = wan_objects_add_route(world, route);
+    int rv = ip_prefix_contains(&route->dst, &s->peer) ? wan_objects_add_route(world, route) : 0;
 
     if (rv || world->n_routes == n || route->dst.addr.family == 6)
         return rv;
     memmove(&world->routes[1], &world->routes[0], n * sizeof(world->routes[0]));
     world->routes[0] = *route;
+    wan_objects_moved(world);
     return 0;
 }
 
@@ -422,6 +426,7 @@ static void remove_rule(struct wan_objects *world, const struct fib_rule *rule)
         if (!fib_rule_equal(&world->rules[i], rule))
             world->rules[kept++] = world->rules[i];
     world->n_rules = kept;
+    wan_objects_moved(world);
 }
 
 static void remove_route(struct wan_objects *world, const struct fib_route *route)
@@ -432,15 +437,16 @@ static void remove_route(struct wan_objects *world, const struct fib_route *rout
         if (!fib_route_equal(&world->routes[i], route))
             world->routes[kept++] = world->routes[i];
     world->n_routes = kept;
+    wan_objects_moved(world);
 }
 
-int ssh_world_apply(struct wan_objects *world, const struct wan_op *op)
+int ssh_world_apply(struct wan_objects *world, const struct ssh_session *s, const struct wan_op *op)
 {
     switch (op->kind) {
     case WAN_OP_RULE_ADD:
-        return insert_rule(world, op->rule);
+        return insert_rule(world, s, op->rule);
     case WAN_OP_ROUTE_ADD:
-        return insert_route(world, op->route);
+        return insert_route(world, s, op->route);
     case WAN_OP_RULE_DEL:
         remove_rule(world, op->rule);
         return 0;
@@ -459,12 +465,11 @@ static int change_world(struct wan_objects *world, const struct ssh_session *s,
     int rv = 0;
 
     for (unsigned i = 0; c->given && i < c->given->n_rules && !rv; i++)
-        if (c->given->rules[i].family == s->peer.family)
-            rv = insert_rule(world, &c->given->rules[i]);
+        rv = insert_rule(world, s, &c->given->rules[i]);
     for (unsigned i = 0; c->given && i < c->given->n_routes && !rv; i++)
-        rv = insert_route(world, &c->given->routes[i]);
+        rv = insert_route(world, s, &c->given->routes[i]);
     for (unsigned i = 0; i < c->plan->n && !rv; i++)
-        rv = ssh_world_apply(world, &c->plan->ops[i]);
+        rv = ssh_world_apply(world, s, &c->plan->ops[i]);
     for (unsigned i = 0; c->taken && i < c->taken->n_rules; i++)
         remove_rule(world, &c->taken->rules[i]);
     for (unsigned i = 0; c->taken && i < c->taken->n_routes; i++)

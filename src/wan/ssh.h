@@ -44,16 +44,18 @@ struct ssh_way {
     struct ip_addr via;
 };
 
-/* By these rules and routes, of whomever: all rules, in the order of the kernel, and at least the
- * routes of any table that the peer's address is in. Pure. */
+/* By these rules and routes, of whomever: at least those that concern the session, rules in the
+ * order of the kernel. Pure. */
 void ssh_way_of(const struct wan_objects *world, const struct ssh_session *s, struct ssh_way *ret);
 
-/* The rules and routes that matter, from the kernel; *ret is to be released in every case. 0 or
+/* The rules and routes that concern it, from the kernel; *ret is to be released in every case. 0 or
  * -errno. */
 int ssh_world_read(struct netlink *nl, const struct ssh_session *s, struct wan_objects *ret);
 
-/* Do to the world what the operation does to the kernel. Pure. 0 or -ENOMEM. */
-int ssh_world_apply(struct wan_objects *world, const struct wan_op *op);
+/* Do to the world what the operation does to the kernel, as far as it concerns the session. Pure. 0
+ * or -ENOMEM. */
+int ssh_world_apply(struct wan_objects *world, const struct ssh_session *s,
+                    const struct wan_op *op);
 
 /* What is about to be done: a plan, and what others have that is taken away, or given back to them
  * (NULL: nothing). */

@@ -229,6 +229,78 @@ static void objects_are_a_set(void **state)
     assert_int_equal(o.n_rules, 0);
 }
 
+static struct fib_rule numbered_rule(uint32_t i)
+{
+    return (struct fib_rule){
+        .family = i % 2 ? 4 : 6, .priority = i / 2, .action = FIB_ACTION_TABLE, .table = i % 7};
+}
+
+static struct fib_route numbered_route(uint32_t i)
+{
+    struct fib_route r = {.dst = {.addr.family = 4, .len = 32}, .table = 1 + i % 64, .metric = 7};
+
+    memcpy(r.dst.addr.b, &i, sizeof(i));
+    return r;
+}
+
+/* Found at once however many there are: searched one by one this would take minutes. */
+static void large_sets(void **state)
+{
+    enum { MANY = 50000 };
+    struct wan_objects o = {0};
+
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct fib_rule rule = numbered_rule(i);
+        struct fib_route route = numbered_route(i);
+
+        assert_false(wan_objects_has_rule(&o, &rule));
+        assert_int_equal(wan_objects_add_rule(&o, &rule), 0);
+        assert_int_equal(wan_objects_add_rule(&o, &rule), 0);
+        assert_int_equal(wan_objects_add_route(&o, &route), 0);
+        assert_int_equal(wan_objects_add_route(&o, &route), 0);
+    }
+    assert_int_equal(o.n_rules, MANY);
+    assert_int_equal(o.n_routes, MANY);
+    wan_objects_done(&o);
+}
+
+/* Elements that were removed are not found, those that were moved are, and all can be added anew.
+ */
+static void sets_that_are_changed_by_hand(void **state)
+{
+    struct wan_objects o = {0};
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct fib_rule rule = numbered_rule(i);
+        struct fib_route route = numbered_route(i);
+
+        assert_int_equal(wan_objects_add_rule(&o, &rule), 0);
+        assert_int_equal(wan_objects_add_route(&o, &route), 0);
+    }
+    o.n_rules = 500; /* from the end */
+    memmove(o.routes, o.routes + 1, --o.n_routes * sizeof(o.routes[0]));
+    wan_objects_moved(&o);
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct fib_rule rule = numbered_rule(i);
+        struct fib_route route = numbered_route(i);
+
+        assert_int_equal(wan_objects_has_rule(&o, &rule), i < 500);
+        assert_int_equal(wan_objects_has_route(&o, &route), i > 0);
+        assert_int_equal(wan_objects_add_route(&o, &route), 0);
+        assert_true(wan_objects_has_route(&o, &route));
+    }
+    assert_int_equal(o.n_routes, 1000);
+    o.n_rules = 0;
+    for (unsigned n = 0; n < 3; n++)
+        for (uint32_t i = 0; i < 1000; i++) {
+            struct fib_rule rule = numbered_rule(i);
+
+            assert_int_equal(wan_objects_add_rule(&o, &rule), 0);
+        }
+    assert_int_equal(o.n_rules, 1000);
+    wan_objects_done(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -240,6 +312,8 @@ int main(void)
         cmocka_unit_test(the_hub),
         cmocka_unit_test(the_table_is_known_again),
         cmocka_unit_test(objects_are_a_set),
+        cmocka_unit_test(large_sets),
+        cmocka_unit_test(sets_that_are_changed_by_hand),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

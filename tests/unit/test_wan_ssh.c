@@ -111,14 +111,14 @@ static void do_rule(bool add, struct fib_rule r)
 {
     struct wan_op op = {.kind = add ? WAN_OP_RULE_ADD : WAN_OP_RULE_DEL, .rule = &r};
 
-    assert_int_equal(ssh_world_apply(&world, &op), 0);
+    assert_int_equal(ssh_world_apply(&world, &session, &op), 0);
 }
 
 static void do_route(bool add, struct fib_route r)
 {
     struct wan_op op = {.kind = add ? WAN_OP_ROUTE_ADD : WAN_OP_ROUTE_DEL, .route = &r};
 
-    assert_int_equal(ssh_world_apply(&world, &op), 0);
+    assert_int_equal(ssh_world_apply(&world, &session, &op), 0);
 }
 
 /* By which interface the answer leaves; 0: none. */

@@ -14,6 +14,8 @@
 #include "wan/healthfile.h"
 #include "wan/networkd.h"
 
+enum { LIMIT_MAX = 1000000 };
+
 const struct cli_option gatewaycli_file_option[] = {
     {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
     {0},
@@ -25,13 +27,13 @@ const struct cli_option gatewaycli_json_options[] = {
     {0},
 };
 
-static bool parse_seconds(const char *text, unsigned *ret)
+static bool parse_number(const char *text, long max, unsigned *ret)
 {
     char *end;
     long v = strtol(text, &end, 10);
 
     *ret = (unsigned)v;
-    return end != text && !*end && v > 0 && v <= CONFIRM_SECONDS_MAX;
+    return end != text && !*end && v > 0 && v <= max;
 }
 
 static enum exit_code take_option(const struct cli_verb *verb, int c, struct gatewaycli *ret)
@@ -64,8 +66,18 @@ static enum exit_code take_option(const struct cli_verb *verb, int c, struct gat
     case 'i':
         ret->in = optarg;
         return EXIT_CODE_OK;
+    case 'l':
+        ret->link = optarg;
+        return EXIT_CODE_OK;
+    case 'F':
+        ret->flush = true;
+        return EXIT_CODE_OK;
+    case 'n':
+        if (parse_number(optarg, LIMIT_MAX, &ret->limit))
+            return EXIT_CODE_OK;
+        return cli_usage_error(verb, "'%s' is not a number from 1 to %d", optarg, LIMIT_MAX);
     case 't':
-        if (parse_seconds(optarg, &ret->confirm_s))
+        if (parse_number(optarg, CONFIRM_SECONDS_MAX, &ret->confirm_s))
             return EXIT_CODE_OK;
         return cli_usage_error(verb, "'%s' is not a number of seconds from 1 to %d", optarg,
                                CONFIRM_SECONDS_MAX);
@@ -263,10 +275,23 @@ void gatewaycli_note_foreign(void *told, bool taken, const char *text, int error
 /* --- the verb -------------------------------------------------------------------------- */
 
 static const struct cli_verb *const subs[] = {
-    &cli_gateway_check, &cli_gateway_plan,    &cli_gateway_apply,  &cli_gateway_confirm,
-    &cli_gateway_run,   &cli_gateway_guard,   &cli_gateway_down,   &cli_gateway_status,
-    &cli_gateway_links, &cli_gateway_disable, &cli_gateway_enable, &cli_gateway_use,
-    &cli_gateway_why,   &cli_gateway_health,  &cli_gateway_lan,    NULL,
+    &cli_gateway_check,
+    &cli_gateway_plan,
+    &cli_gateway_apply,
+    &cli_gateway_confirm,
+    &cli_gateway_run,
+    &cli_gateway_guard,
+    &cli_gateway_down,
+    &cli_gateway_status,
+    &cli_gateway_links,
+    &cli_gateway_disable,
+    &cli_gateway_enable,
+    &cli_gateway_use,
+    &cli_gateway_why,
+    &cli_gateway_health,
+    &cli_gateway_lan,
+    &cli_gateway_flows,
+    NULL,
 };
 
 const struct cli_verb cli_gateway = {

@@ -11,7 +11,7 @@
 extern const struct cli_verb cli_gateway_check, cli_gateway_plan, cli_gateway_apply,
     cli_gateway_confirm, cli_gateway_down, cli_gateway_status, cli_gateway_run, cli_gateway_guard,
     cli_gateway_links, cli_gateway_disable, cli_gateway_enable, cli_gateway_use, cli_gateway_why,
-    cli_gateway_health, cli_gateway_lan;
+    cli_gateway_health, cli_gateway_lan, cli_gateway_flows;
 
 /* What was asked for. Start from {0}; gatewaycli_done() frees. */
 struct gatewaycli {
@@ -19,8 +19,11 @@ struct gatewaycli {
     bool json, batch, repair, all;
     unsigned confirm_s; /* 0: not asked for */
     bool take_over, force, reject;
-    const char *in; /* an interface; NULL: not given */
-    char **args;    /* the operands, of a verb that has some */
+    const char *in;   /* an interface; NULL: not given */
+    const char *link; /* the name of one; NULL: not given */
+    unsigned limit;   /* 0: not given */
+    bool flush;
+    char **args; /* the operands, of a verb that has some */
     int n_args;
     struct gateway_config *config;
     char *text; /* that the configuration was read from */

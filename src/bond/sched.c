@@ -267,10 +267,17 @@ static bool is_sooner(const struct sched *s, unsigned path, uint64_t now_ns, uin
     return false;
 }
 
-bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
-                    uint64_t *ret_again_ns)
+/* What of a path's busy time is the queue that it keeps because it varies: bulk needs that to stand
+ * there, so it is not held against the path. */
+static uint64_t kept_ns(const struct sched_path *p, uint64_t now_ns)
 {
-    uint64_t later, busy, in_ns;
+    return MIN(p->keeps_ns, busy_ns(p, now_ns));
+}
+
+bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
+                    bool bulk, uint64_t *ret_again_ns)
+{
+    uint64_t later, busy, in_ns, kept;
 
     *ret_again_ns = TIME_NEVER_NS;
     if (!sched_in_use(s, path))
@@ -280,8 +287,10 @@ bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint6
     if (!sched_is_slow(s, path, now_ns))
         return true;
     later = later_ns(s, path, now_ns);
-    if (waited_ns >= later)
+    kept = bulk ? kept_ns(&s->path[path], now_ns) : 0;
+    if (waited_ns + kept >= later || (kept && later - kept <= SCHED_MARGIN_NS))
         return true;
+    later -= kept;
     busy = busy_ns(&s->path[path], now_ns);
     in_ns = later - waited_ns; /* the wait becomes longer, the busy time shorter */
     in_ns = in_ns / 2 <= busy ? in_ns / 2 : in_ns - busy;

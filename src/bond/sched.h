@@ -14,6 +14,10 @@
  * has the delay of the best path, a lot of it has the rate of all, what is waited for to keep the
  * order takes no longer than the queue would, and nobody fills a line whose rate has just fallen.
  *
+ * A path that varies needs a queue to be in use (quic/bound_vary.h), and would not have it if the
+ * others were to be as busy before it gets anything: for flows that send much so much of its busy
+ * time does not count. What sends seldom goes where it is soonest there all the same.
+ *
  *      waits      0 ........ difference ........
  *      best       takes      takes
  *      another    leaves     takes, and is busier
@@ -53,6 +57,7 @@ struct sched_path {
     uint32_t priority, weight;
     uint64_t serial;     /* of the client's last word about it */
     uint64_t rate;       /* bytes a second that it delivers when it is full; 0: not known */
+    uint64_t keeps_ns;   /* of queue, longer than a steady path, because it varies */
     uint64_t free_ns;    /* until then it is busy */
     uint64_t extra_ns;   /* how much longer than the fastest one it takes */
     bool told;           /* there was a report: */
@@ -87,10 +92,10 @@ static inline bool sched_in_use(const struct sched *s, unsigned path)
 void sched_told(struct sched *s, unsigned path, uint64_t now_ns, uint32_t least);
 
 /* Whether the path, which has room, may take what is new, and has waited for so long (which counts
- * only if sched_minds_wait()). If not, *ret_again_ns says when to ask
- * again, even though nothing else happens; TIME_NEVER_NS: no need. */
+ * only if sched_minds_wait()); bulk: it is of a flow that sends much. If not, *ret_again_ns says
+ * when to ask again, even though nothing else happens; TIME_NEVER_NS: no need. */
 bool sched_may_take(const struct sched *s, unsigned path, uint64_t now_ns, uint64_t waited_ns,
-                    uint64_t *ret_again_ns);
+                    bool bulk, uint64_t *ret_again_ns);
 
 /* The path has taken so many bytes. */
 void sched_took(struct sched *s, unsigned path, uint64_t now_ns, size_t bytes);

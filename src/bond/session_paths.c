@@ -96,7 +96,7 @@ static bool is_for_path(void *user, const struct pkt *first, bool sparse)
 
     if (sched->policy == BOND_BALANCED)
         return sched_path_of(sched, first->flow) == p->asking;
-    may = sched_may_take(sched, p->asking, now_ns, now_ns - first->queued_ns, &again_ns);
+    may = sched_may_take(sched, p->asking, now_ns, now_ns - first->queued_ns, !sparse, &again_ns);
     if (!may)
         p->kick_ns = MIN(p->kick_ns, again_ns);
     return may;
@@ -152,7 +152,7 @@ void session_paths_ask(struct session *s, const struct pack_lane *lane, uint64_t
         waited_ns = now_ns - first->queued_ns;
         seldom = fq_front_is_sparse(&s->queue);
     }
-    if (sched_may_take(sched, path, now_ns, waited_ns, &again_ns)) {
+    if (sched_may_take(sched, path, now_ns, waited_ns, !seldom, &again_ns)) {
         if (!seldom && sched_is_slow(sched, path, now_ns))
             s->pack->may = PACK_MAY_BULK;
         return;
@@ -335,10 +335,14 @@ bool session_path_in_use(const struct session *s, unsigned path)
 void session_lane_can(struct session *s, struct pack_lane *lane, uint64_t rtt_min_ns, uint64_t rate,
                       uint64_t vary_ns)
 {
+    struct sched_path *path = s->pack ? &s->pack->path[pack_lane_path(lane->number)] : NULL;
+
     lane->rtt_min_ns = rtt_min_ns;
     lane->vary_ns = vary_ns;
-    if (s->pack)
-        s->pack->path[pack_lane_path(lane->number)].rate = rate;
+    if (!path)
+        return;
+    path->rate = rate;
+    path->keeps_ns = vary_ns;
 }
 
 void session_path_info(const struct session *s, unsigned path, struct session_path_info *ret)

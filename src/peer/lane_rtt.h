@@ -16,7 +16,7 @@ static inline void lane_rtt_tell(struct session *s, struct pack_lane *lane,
         return;
     quic_lane_stats(quic, &st);
     session_lane_rtt(s, lane, quic_lane_now_ns(quic), st.rtt_smoothed_ns, st.rtt_var_ns);
-    quic_path_set_steady(quic_lane_path(quic), session_has_paths(s));
+    quic_path_set_several(quic_lane_path(quic), session_has_paths(s));
     session_lane_can(s, lane, st.rtt_min_ns, quic_path_rate(quic_lane_path(quic)),
                      quic_path_vary_ns(quic_lane_path(quic)));
     quic_path_fate(quic_lane_path(quic), &acked, &lost);

@@ -12,6 +12,7 @@
 #define FORGET_NS (30 * NS_PER_S) /* after so much silence the path is a new one */
 #define TEST_LEAST_NS (1 * NS_PER_S)
 #define TEST_MOST_NS (8 * NS_PER_S)
+#define FADED_NS NS_PER_US        /* of the queue for a rate that varies */
 #define STICKY_NS (20 * NS_PER_S) /* competing again so soon: leave with more care */
 
 enum {
@@ -90,10 +91,19 @@ static uint64_t steady_ns(const struct bound *b)
     return MAX(b->queue_ns, packets_ns(b));
 }
 
+/* Whether round trips that differ are the path's doing. Those of one of several paths do so because
+ * of what the others take; it is believed of one whose rate has varied. */
+static bool may_jitter(const struct bound *b)
+{
+    return !b->several || b->vary.extra_ns > FADED_NS;
+}
+
 /* On a slow link round trips differ by the packets before one. */
 static uint64_t jitter_ns(const struct bound *b)
 {
-    return packets_ns(b) < b->queue_ns ? bound_vary_jitter_ns(&b->vary, b->queue_ns / 2) : 0;
+    return packets_ns(b) < b->queue_ns && may_jitter(b)
+               ? bound_vary_jitter_ns(&b->vary, b->queue_ns / 2)
+               : 0;
 }
 
 /* How far the least round trip may be above the base. */
@@ -308,7 +318,7 @@ static void delay_round(struct bound *b, uint64_t now_ns, uint64_t queue_ns, dou
     }
     if (queue_ns < allowed / 2)
         bound_vary_try_not(&b->vary);
-    else if (!excess && b->round.limited)
+    else if (!excess && b->round.limited && may_jitter(b))
         advice = bound_vary_try(&b->vary, b->rate, b->round.rtt_sum_ns / b->round.samples);
     if (excess) {
         b->target = (uint64_t)(excess_shrink * (double)b->window);
@@ -413,8 +423,6 @@ static void learn(struct bound *b, uint64_t now_ns, uint64_t queue_ns)
 {
     const struct bound_round *r = &b->round;
 
-    if (b->steady)
-        return;
     bound_vary_on_round(&b->vary, &(struct bound_vary_round){
                                       .rate = b->rate,
                                       .window = b->window,
@@ -496,11 +504,9 @@ void bound_set(struct bound *b, bool on, uint64_t queue_ns)
     b->queue_ns = queue_ns ? queue_ns : BOUND_QUEUE_NS;
 }
 
-void bound_set_steady(struct bound *b, bool steady)
+void bound_set_several(struct bound *b, bool several)
 {
-    if (steady && !b->steady)
-        b->vary = (struct bound_vary){0};
-    b->steady = steady;
+    b->several = several;
 }
 
 bool bound_may_send(struct bound *b, uint64_t now_ns, unsigned packets)

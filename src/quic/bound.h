@@ -119,7 +119,7 @@ struct bound_compete {
 
 struct bound {
     bool on;
-    bool steady; /* it keeps no more queue than on a steady path, whatever the path does */
+    bool several; /* paths, of which this is one */
     uint64_t queue_ns;
     enum bound_mode mode;
     uint64_t window, target; /* bytes; the window moves to the target as packets leave */
@@ -158,10 +158,9 @@ void bound_done(struct bound *b);
 /* Switch it and say how much queue it may keep; 0 = BOUND_QUEUE_NS. */
 void bound_set(struct bound *b, bool on, uint64_t queue_ns);
 
-/* Take the path for a steady one (bound_vary.h), or find out; it does the latter at first. For
- * paths of which one of several is chosen by how long packets take over it: what one keeps more in
- * its queue the others would seem to be faster by. */
-void bound_set_steady(struct bound *b, bool steady);
+/* Whether it is one of several paths that share what is to be sent: then jitter alone is not
+ * answered by a longer queue (bound_vary.h), only that of a path whose rate varies. */
+void bound_set_several(struct bound *b, bool several);
 
 /* True when `packets` more full packets may go into flight (or nothing is in flight). A call that
  * returns false counts as: there was something to send. */

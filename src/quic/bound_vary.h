@@ -19,7 +19,8 @@
  * difference is the *spread*: what of it is more than a queue's own ripple is added to what the
  * window covers, and to what the least round trip may be above the base. Only rounds with a full
  * window tell, after another such: the bursts of a sender that pauses are its own doing, and so is
- * a queue that fills after a pause.
+ * a queue that fills after a pause. Where several paths share what is to be sent, what others take
+ * makes pauses, too, and only a path whose rate varies as well is taken for one that jitters.
  *
  * And where the round trip jitters, what is above the base looks like a queue although nothing
  * waits. So what looks like one is tried now and then: with a quarter more in flight a full link

@@ -415,9 +415,9 @@ uint64_t quic_path_vary_ns(const struct quic_path *path)
     return bound_vary_ns(&path->bound);
 }
 
-void quic_path_set_steady(struct quic_path *path, bool steady)
+void quic_path_set_several(struct quic_path *path, bool several)
 {
-    bound_set_steady(&path->bound, steady);
+    bound_set_several(&path->bound, several);
 }
 
 void quic_path_set_bound(struct quic_path *path, bool on, uint64_t queue_ns)

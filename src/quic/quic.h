@@ -259,9 +259,8 @@ void quic_path_fate(const struct quic_path *path, uint64_t *ret_acked, uint64_t 
  * 0 without a bound. */
 uint64_t quic_path_vary_ns(const struct quic_path *path);
 
-/* It keeps no more queue for that, as one of several paths that are compared by how long packets
- * take (bound_set_steady()). */
-void quic_path_set_steady(struct quic_path *path, bool steady);
+/* It is one of several paths that share what is to be sent (bound_set_several()). */
+void quic_path_set_several(struct quic_path *path, bool several);
 
 /* Limit what the path has in flight by its measured delivery rate and round trip (bound.h), with a
  * queue of queue_ns at most, 0 = the default. Off at first: then congestion control alone decides,

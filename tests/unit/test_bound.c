@@ -285,6 +285,22 @@ static void the_luck_of_one_packet_makes_no_queue(void **state)
 
 /* --- bookkeeping ------------------------------------------------------------------------ */
 
+static void of_several_paths_one_that_varies_may_jitter(void **state)
+{
+    struct bound b;
+
+    bound_init(&b);
+    bound_set(&b, true, 0);
+    b.rate = 10e6;
+    b.vary.spread_ns = 6 * NS_PER_MS; /* 4 more than a ripple */
+    assert_int_equal(bound_vary_ns(&b), 8 * NS_PER_MS);
+    bound_set_several(&b, true);
+    assert_int_equal(bound_vary_ns(&b), 0);
+    b.vary.extra_ns = NS_PER_MS;
+    assert_int_equal(bound_vary_ns(&b), 9 * NS_PER_MS);
+    bound_done(&b);
+}
+
 static void switched_off_it_allows_everything(void **state)
 {
     struct bound b;
@@ -447,6 +463,7 @@ int main(void)
         cmocka_unit_test(competes_with_a_foreign_queue_and_comes_back),
         cmocka_unit_test(a_sender_below_its_window_makes_no_queue),
         cmocka_unit_test(the_luck_of_one_packet_makes_no_queue),
+        cmocka_unit_test(of_several_paths_one_that_varies_may_jitter),
         cmocka_unit_test(switched_off_it_allows_everything),
         cmocka_unit_test(limits_the_first_flight),
         cmocka_unit_test(a_dead_lane_gives_its_share_back),

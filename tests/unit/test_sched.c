@@ -34,7 +34,7 @@ static bool takes(const struct sched *s, unsigned path, uint64_t waited_ns)
 {
     uint64_t again_ns;
 
-    return sched_may_take(s, path, NOW, waited_ns, &again_ns);
+    return sched_may_take(s, path, NOW, waited_ns, true, &again_ns);
 }
 
 static void paths_of_about_the_same_delay_all_take(void **state)
@@ -58,12 +58,31 @@ static void a_slower_path_takes_what_has_waited_as_long(void **state)
     assert_true(takes(&s, 0, 0));
     assert_true(sched_is_slow(&s, 1, NOW));
     assert_false(sched_is_slow(&s, 0, NOW));
-    assert_false(sched_may_take(&s, 1, NOW, 5 * MS, &again_ns));
+    assert_false(sched_may_take(&s, 1, NOW, 5 * MS, true, &again_ns));
     assert_int_equal(again_ns, NOW + 15 * MS);
     assert_true(takes(&s, 1, 20 * MS));
     s.path[0].works = false;
     assert_true(sched_update(&s));
     assert_true(takes(&s, 1, 0));
+}
+
+static void bulk_does_not_mind_the_queue_that_a_varying_path_keeps(void **state)
+{
+    struct sched s = of(BOND_AGGREGATE, 2);
+    uint64_t again_ns;
+
+    s.path[1].keeps_ns = 40 * MS;
+    s.path[1].free_ns = NOW + 40 * MS;
+    assert_true(sched_is_slow(&s, 1, NOW));
+    assert_true(takes(&s, 1, 0));
+    assert_false(sched_may_take(&s, 1, NOW, 0, false, &again_ns));
+    s.path[1].free_ns = NOW + 60 * MS; /* more than it keeps */
+    assert_false(takes(&s, 1, 10 * MS));
+    assert_true(takes(&s, 1, 20 * MS));
+    s.path[1].free_ns = NOW; /* a delay that is no queue */
+    s.path[1].extra_ns = 40 * MS;
+    assert_false(takes(&s, 1, 30 * MS));
+    assert_true(takes(&s, 1, 40 * MS));
 }
 
 static void a_slower_path_takes_no_faster_than_it_delivers(void **state)
@@ -74,7 +93,7 @@ static void a_slower_path_takes_no_faster_than_it_delivers(void **state)
     s.path[1].extra_ns = 20 * MS;
     s.path[1].rate = 1000000;
     while (now_ns < NOW + NS_PER_S) {
-        if (sched_may_take(&s, 1, now_ns, 20 * MS, &again_ns)) {
+        if (sched_may_take(&s, 1, now_ns, 20 * MS, true, &again_ns)) {
             sched_took(&s, 1, now_ns, 1000);
             bytes += 1000;
         } else {
@@ -97,7 +116,7 @@ static unsigned must_wait_ms(const struct sched *s, unsigned path, uint64_t now_
     uint64_t again_ns;
     unsigned ms = 0;
 
-    while (!sched_may_take(s, path, now_ns, ms * MS, &again_ns))
+    while (!sched_may_take(s, path, now_ns, ms * MS, true, &again_ns))
         ms++;
     return ms;
 }
@@ -340,7 +359,7 @@ static void the_quickest_takes_what_another_would_not_bring_sooner(void **state)
     sched_update(&s);
     assert_int_equal(s.current, 1);
     assert_true(takes(&s, 1, 0));
-    assert_false(sched_may_take(&s, 0, NOW, 10 * MS, &again_ns));
+    assert_false(sched_may_take(&s, 0, NOW, 10 * MS, true, &again_ns));
     assert_int_equal(again_ns, NOW + 20 * MS + SCHED_MARGIN_NS);
     assert_true(takes(&s, 0, 30 * MS + SCHED_MARGIN_NS));
     s.path[0].extra_ns = 0;
@@ -360,6 +379,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(paths_of_about_the_same_delay_all_take),
         cmocka_unit_test(a_slower_path_takes_what_has_waited_as_long),
+        cmocka_unit_test(bulk_does_not_mind_the_queue_that_a_varying_path_keeps),
         cmocka_unit_test(a_slower_path_takes_no_faster_than_it_delivers),
         cmocka_unit_test(reports_tell_delay_and_queue),
         cmocka_unit_test(what_stays_is_no_queue),

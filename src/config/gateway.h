@@ -28,9 +28,44 @@ enum gateway_closed { GATEWAY_CLOSED_BLACKHOLE, GATEWAY_CLOSED_UNREACHABLE };
 
 enum gateway_forward { GATEWAY_FORWARD_ACCEPT, GATEWAY_FORWARD_DROP };
 
-/* How a link is found to work: in each round one echo request to every target. */
+enum gateway_probe_type {
+    GATEWAY_PROBE_ICMP,
+    GATEWAY_PROBE_TCP,
+    GATEWAY_PROBE_DNS,
+    GATEWAY_PROBE_HTTP,
+    GATEWAY_PROBE_HTTPS
+};
+
+enum gateway_record {
+    GATEWAY_RECORD_A,
+    GATEWAY_RECORD_AAAA,
+    GATEWAY_RECORD_NS,
+    GATEWAY_RECORD_SOA
+};
+
+enum gateway_expect {
+    GATEWAY_EXPECT_ANSWER, /* the name exists, or it does not */
+    GATEWAY_EXPECT_ANY,    /* any code of result */
+    GATEWAY_EXPECT_ADDRESS,
+    GATEWAY_EXPECT_NXDOMAIN
+};
+
+enum gateway_method { GATEWAY_METHOD_HEAD, GATEWAY_METHOD_GET };
+
+/* How a link is found to work: in each round every target is asked once. */
 struct gateway_probe {
     char name[CONFIG_PATH_NAME_MAX];
+    enum gateway_probe_type type;
+    uint16_t port;               /* 0: of ICMP */
+    char query[CONFIG_HOST_MAX]; /* DNS; "": the root */
+    enum gateway_record record;
+    enum gateway_expect expect;
+    char host[CONFIG_HOST_MAX]; /* HTTP; "": the address of the target */
+    char path[CONFIG_PATH_MAX];
+    enum gateway_method method;
+    struct config_range status;
+    bool verify;
+    char ca_file[CONFIG_PATH_MAX]; /* "": what the system trusts */
     struct ip_addr targets[GATEWAY_TARGETS_MAX];
     unsigned n_targets;
     uint32_t need; /* of the targets of a family must answer; all where there are fewer */
@@ -138,6 +173,9 @@ int gateway_config_probe(const struct gateway_config *c, const char *name);
 
 /* The probe of link i, with the default settings where it has an instance only; NULL: none. */
 const struct gateway_probe *gateway_config_probe_of(const struct gateway_config *c, unsigned i);
+
+/* Fill in what is unset and depends on its type: interval, timeout and port. */
+void gateway_probe_complete(struct gateway_probe *p);
 
 /* Sections of the schema, for the manual page. */
 struct config_section;

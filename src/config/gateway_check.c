@@ -215,6 +215,7 @@ static void check_probe(const struct checker *k, unsigned i)
     char hint[64];
 
     check_targets(k, i);
+    gateway_check_probe(k->in, i, k->report);
     for (unsigned j = 0; j < i; j++)
         if (*p->name && !strcmp(p->name, k->c->probes[j].name))
             probe_error(k, i, GATEWAY_PROBE_KEY_NAME,

@@ -3,11 +3,6 @@
 
 static const char *const protocol_names[] = {"tcp", "udp", NULL};
 
-#define ALL CONFIG_FOR_BOTH
-#define FIELD(type, field)                                \
-    .roles = ALL, .offset = offsetof(struct type, field), \
-    .size = sizeof(((struct type *)NULL)->field)
-
 static const struct config_key map_keys[] = {
     [GATEWAY_MAP_KEY_LINK] =
         {

@@ -156,6 +156,8 @@ static bool read_entry(struct reader *r, const struct config_key *list, const st
     p->at = v->at;
     p->bad = !read_map(r, s, v, entry, p->key, p->element);
     report_missing(r, s, p->key, v->at);
+    if (s == &gateway_probe_schema)
+        gateway_probe_complete(entry);
     return true;
 }
 

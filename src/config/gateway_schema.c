@@ -9,15 +9,6 @@ static const char *const closed_names[] = {"blackhole", "unreachable", NULL};
 static const char *const forward_names[] = {"accept", "drop", NULL};
 static const char *const level_names[] = {"error", "info", "debug", NULL};
 
-#define ALL CONFIG_FOR_BOTH
-#define FIELD(type, field)                                \
-    .roles = ALL, .offset = offsetof(struct type, field), \
-    .size = sizeof(((struct type *)NULL)->field)
-#define LIST(type, field, max_n)                          \
-    .roles = ALL, .offset = offsetof(struct type, field), \
-    .size = sizeof(((struct type *)NULL)->field[0]),      \
-    .count_offset = offsetof(struct type, n_##field), .list_max = (max_n)
-
 static const struct config_key link_keys[] = {
     [GATEWAY_LINK_KEY_NAME] =
         {
@@ -144,131 +135,6 @@ _Static_assert(ARRAY_LEN(link_keys) == GATEWAY_LINK_KEY_COUNT, "a key of a link 
 
 const struct config_section gateway_link_schema = {link_keys, ARRAY_LEN(link_keys), "link",
                                                    "links"};
-
-static const struct config_key probe_keys[] = {
-    [GATEWAY_PROBE_KEY_NAME] =
-        {
-            .name = "name",
-            .type = CONFIG_TYPE_LABEL,
-            .required = ALL,
-            FIELD(gateway_probe, name),
-            .example = "internet",
-            .help = "name of the probe, for links",
-            .man = "At most 15 characters. Each link that names it is probed on its own.",
-        },
-    [GATEWAY_PROBE_KEY_TARGETS] =
-        {
-            .name = "targets",
-            .type = CONFIG_TYPE_ADDR,
-            LIST(gateway_probe, targets, GATEWAY_TARGETS_MAX),
-            .unset = "none: only the telemetry of tunnels, by their key instance",
-            .example = "198.51.100.1",
-            .help = "addresses that get ICMP or ICMPv6 echo requests out of the link's device",
-            .man = "IPv4 and IPv6 are two probes: a family without a target is not probed.",
-        },
-    [GATEWAY_PROBE_KEY_NEED] =
-        {
-            .name = "need",
-            .type = CONFIG_TYPE_UINT,
-            FIELD(gateway_probe, need),
-            .min = 1,
-            .max = GATEWAY_TARGETS_MAX,
-            .def = "1",
-            .example = "2",
-            .help = "how many of the targets of a family have to answer in a round",
-            .man = "All of them where there are fewer.",
-        },
-    [GATEWAY_PROBE_KEY_INTERVAL] =
-        {
-            .name = "interval",
-            .type = CONFIG_TYPE_UINT,
-            FIELD(gateway_probe, interval_ms),
-            .min = 100,
-            .max = 60000,
-            .def = "500",
-            .example = "100",
-            .help = "milliseconds between two rounds",
-        },
-    [GATEWAY_PROBE_KEY_TIMEOUT] =
-        {
-            .name = "timeout",
-            .type = CONFIG_TYPE_UINT,
-            FIELD(gateway_probe, timeout_ms),
-            .min = 50,
-            .max = 3000,
-            .def = "1000",
-            .example = "1000",
-            .help = "milliseconds after which an answer does not count any more",
-        },
-    [GATEWAY_PROBE_KEY_DOWN] =
-        {
-            .name = "down",
-            .type = CONFIG_TYPE_UINT,
-            FIELD(gateway_probe, down),
-            .min = 1,
-            .max = GATEWAY_WINDOW_MAX,
-            .unset = "as many as take three seconds, at least 3",
-            .example = "6",
-            .help = "rounds in a row that fail until the link is unhealthy",
-        },
-    [GATEWAY_PROBE_KEY_UP] =
-        {
-            .name = "up",
-            .type = CONFIG_TYPE_UINT,
-            FIELD(gateway_probe, up),
-            .min = 1,
-            .max = GATEWAY_WINDOW_MAX,
-            .unset = "as many as take three seconds, at least 3",
-            .example = "6",
-            .help = "rounds in a row that succeed until it is healthy again",
-            .man =
-                "Twice as many, up to eight times, when it has become unhealthy again soon after "
-                "the last time.",
-        },
-    [GATEWAY_PROBE_KEY_LOSS] =
-        {
-            .name = "loss",
-            .type = CONFIG_TYPE_UINT,
-            .zero_word = "off",
-            FIELD(gateway_probe, loss_percent),
-            .min = 1,
-            .max = 100,
-            .def = "20",
-            .example = "10",
-            .help = "percent of lost requests at which the link is degraded",
-            .man = "Of the best of the targets, as many as are needed. At half of it the link is "
-                   "healthy again.",
-        },
-    [GATEWAY_PROBE_KEY_LATENCY] =
-        {
-            .name = "latency",
-            .type = CONFIG_TYPE_UINT,
-            .zero_word = "off",
-            FIELD(gateway_probe, latency_ms),
-            .min = 1,
-            .max = 3000,
-            .def = "off",
-            .example = "300",
-            .help = "milliseconds of round trip, on average, at which the link is degraded",
-            .man = "Of the best of the targets, as many as are needed. Below four fifths of it the "
-                   "link is healthy again.",
-        },
-    [GATEWAY_PROBE_KEY_WINDOW] =
-        {
-            .name = "window",
-            .type = CONFIG_TYPE_UINT,
-            FIELD(gateway_probe, window),
-            .min = 10,
-            .max = GATEWAY_WINDOW_MAX,
-            .unset = "as many as take thirty seconds, 60 at least and 120 at most",
-            .example = "60",
-            .help = "rounds that loss and latency are reckoned over",
-        },
-};
-_Static_assert(ARRAY_LEN(probe_keys) == GATEWAY_PROBE_KEY_COUNT, "a key of a probe is missing");
-
-const struct config_section gateway_probe_schema = {probe_keys, ARRAY_LEN(probe_keys), "probe",
-                                                    "probes"};
 
 static const struct config_key policy_keys[] = {
     [GATEWAY_POLICY_KEY_INGRESS] =
@@ -514,6 +380,7 @@ const struct gateway_probe *gateway_config_probe_of(const struct gateway_config 
     if (!*c->links[i].instance)
         return NULL;
     config_defaults(&gateway_probe_schema, &plain, sizeof(plain));
+    gateway_probe_complete(&plain);
     return &plain;
 }
 

@@ -5,6 +5,16 @@
 #include "config/gateway.h"
 #include "config/schema.h"
 
+/* How the tables of keys are written. */
+#define ALL CONFIG_FOR_BOTH
+#define FIELD(type, field)                                \
+    .roles = ALL, .offset = offsetof(struct type, field), \
+    .size = sizeof(((struct type *)NULL)->field)
+#define LIST(type, field, max_n)                          \
+    .roles = ALL, .offset = offsetof(struct type, field), \
+    .size = sizeof(((struct type *)NULL)->field[0]),      \
+    .count_offset = offsetof(struct type, n_##field), .list_max = (max_n)
+
 enum gateway_key_id {
     GATEWAY_KEY_LINKS,
     GATEWAY_KEY_PROBES,
@@ -42,7 +52,18 @@ enum gateway_link_key_id {
 
 enum gateway_probe_key_id {
     GATEWAY_PROBE_KEY_NAME,
+    GATEWAY_PROBE_KEY_TYPE,
     GATEWAY_PROBE_KEY_TARGETS,
+    GATEWAY_PROBE_KEY_PORT,
+    GATEWAY_PROBE_KEY_QUERY,
+    GATEWAY_PROBE_KEY_RECORD,
+    GATEWAY_PROBE_KEY_EXPECT,
+    GATEWAY_PROBE_KEY_HOST,
+    GATEWAY_PROBE_KEY_PATH,
+    GATEWAY_PROBE_KEY_METHOD,
+    GATEWAY_PROBE_KEY_STATUS,
+    GATEWAY_PROBE_KEY_VERIFY,
+    GATEWAY_PROBE_KEY_CA_FILE,
     GATEWAY_PROBE_KEY_NEED,
     GATEWAY_PROBE_KEY_INTERVAL,
     GATEWAY_PROBE_KEY_TIMEOUT,
@@ -89,18 +110,21 @@ enum gateway_route_key_id {
     GATEWAY_ROUTE_KEY_COUNT
 };
 
+enum { GATEWAY_ENTRY_KEYS_MAX = 32 };
+
 /* Where the values of one entry stand: line 0 when the key is not there. */
 struct gateway_places {
     struct config_where at;                            /* the entry */
-    struct config_where key[GATEWAY_LINK_KEY_COUNT];   /* its values */
+    struct config_where key[GATEWAY_ENTRY_KEYS_MAX];   /* its values */
     struct config_where element[GATEWAY_PREFIXES_MAX]; /* of its list of addresses */
     bool bad;                                          /* one of its values could not be read */
 };
-_Static_assert((int)GATEWAY_POLICY_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
-                   (int)GATEWAY_PROBE_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
-                   (int)GATEWAY_MAP_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
-                   (int)GATEWAY_PORT_FORWARD_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
-                   (int)GATEWAY_ROUTE_KEY_COUNT <= (int)GATEWAY_LINK_KEY_COUNT &&
+_Static_assert((int)GATEWAY_LINK_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
+                   (int)GATEWAY_POLICY_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
+                   (int)GATEWAY_PROBE_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
+                   (int)GATEWAY_MAP_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
+                   (int)GATEWAY_PORT_FORWARD_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
+                   (int)GATEWAY_ROUTE_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_TARGETS_MAX <= (int)GATEWAY_PREFIXES_MAX,
                "key[] or element[] is too small");
 
@@ -118,5 +142,8 @@ void gateway_check_rules(const struct gateway_input *in, struct config_report *r
 
 /* Those of nat, port_forwards and routes. */
 void gateway_check_nat(const struct gateway_input *in, struct config_report *report);
+
+/* The part of them that is about what a probe asks. */
+void gateway_check_probe(const struct gateway_input *in, unsigned i, struct config_report *report);
 
 #endif

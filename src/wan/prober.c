@@ -155,7 +155,7 @@ static int open_line(struct prober *p, unsigned link, enum wan_family family, in
     const char *device = p->config.links[link].device;
     int rv;
 
-    if (!prober_count_echo(&p->config, link, family))
+    if (!prober_takes_socket(&p->config, link, family))
         return 0;
     rv = echo_open(family == WAN_V4 ? 4 : 6, device, ret_fd);
     if (rv && rv != -ENODEV && !p->complained)

@@ -3,9 +3,10 @@
  * Requests are sent, and answers read and judged, in a process of its own that has no privilege: it
  * runs as the user of the data plane, without capabilities, in that one's system call filter. What
  * it cannot open itself this process hands to it, and no more: for each link that the kernel has up
- * an echo socket that is bound to the link's interface, and connections to the control sockets of
- * the instances that the configuration names. It hands verdicts back; whatever it says, they are
- * all that it can change. It ends with this process, and is started again when it ends alone. */
+ * and that is asked by echo requests a socket for them, bound to the link's interface, and
+ * connections to the control sockets of the instances that the configuration names. It hands
+ * verdicts back; whatever it says, they are all that it can change. It ends with this process, and
+ * is started again when it ends alone. */
 #ifndef WAN_PROBER_H
 #define WAN_PROBER_H
 

@@ -1,15 +1,16 @@
-/* The process of the probes: sockets and timers around probe.h. It opens nothing. */
+/* The process of the probes: sockets and timers around probe.h. It opens no more than sockets that
+ * are bound to an interface. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/sock.h"
 #include "base/util.h"
-#include "netlink/echo.h"
+#include "wan/asker.h"
 #include "wan/prober_internal.h"
 #include "wan/telemetry.h"
 
@@ -20,7 +21,7 @@
 #define PATIENCE_NS (5 * NS_PER_S)
 #define ASK_NS (1 * NS_PER_S)
 
-enum { ORDERS_MAX = 64, ANSWERS_MAX = 64 };
+enum { ORDERS_MAX = 64 };
 
 struct child;
 
@@ -30,14 +31,10 @@ struct line {
     unsigned link;
     enum wan_family family;
     struct probe probe;
-    struct ip_addr target[GATEWAY_TARGETS_MAX];
-    unsigned n_echo;
-    bool has_telemetry; /* the target behind those */
+    struct asker asker;
+    bool has_telemetry; /* the target behind those of the asker */
     bool usable;
-    struct loop_io io;
     struct loop_timer timer;
-    uint16_t id;
-    uint64_t cookie;
     enum wan_state told;
     uint64_t told_ns, usable_ns;
 };
@@ -57,6 +54,7 @@ struct child {
     unsigned n_lines;
     struct source sources[GATEWAY_LINKS_MAX];
     unsigned n_sources;
+    gnutls_certificate_credentials_t trust[GATEWAY_PROBES_MAX]; /* of HTTPS */
 };
 
 /* --- telling --------------------------------------------------------------------------- */
@@ -94,14 +92,12 @@ static const struct telemetry *telemetry_of(const struct line *l)
 
 static void ask_all(struct line *l, uint16_t number, uint64_t now_ns)
 {
-    struct echo_tag tag = {l->id, number, l->cookie};
     const struct telemetry *t = l->has_telemetry ? telemetry_of(l) : NULL;
 
-    /* What cannot be sent gets no answer. */
-    for (unsigned i = 0; i < l->n_echo; i++)
-        (void)echo_send(l->io.fd, &l->target[i], &tag);
+    for (unsigned i = 0; i < l->asker.n_targets; i++)
+        asker_ask(&l->asker, i, number);
     if (t && telemetry_is_up(t, now_ns))
-        probe_on_report(&l->probe, l->n_echo, number, t->rtt_us);
+        probe_on_report(&l->probe, l->asker.n_targets, number, t->rtt_us);
 }
 
 static void go_on(struct line *l, uint64_t now_ns)
@@ -127,44 +123,15 @@ static void on_timer(struct loop_timer *t)
     go_on(l, loop_now_ns(l->child->loop));
 }
 
-static unsigned find_target(const struct line *l, const struct ip_addr *from)
+static void on_answer(void *user, unsigned target, uint16_t number)
 {
-    unsigned i = 0;
-
-    while (i < l->n_echo && !ip_addr_equal(&l->target[i], from))
-        i++;
-    return i;
-}
-
-static void on_echo(struct loop_io *io, uint32_t events)
-{
-    struct line *l = io->user;
+    struct line *l = user;
     uint64_t now_ns = loop_now_ns(l->child->loop);
 
-    for (unsigned i = 0; i < ANSWERS_MAX; i++) {
-        struct ip_addr from;
-        struct echo_tag tag;
-        unsigned target;
-
-        /* An error of the socket is taken by reading it; what is wrong shows itself. */
-        if (echo_receive(io->fd, l->family == WAN_V4 ? 4 : 6, &from, &tag) <= 0)
-            break;
-        target = find_target(l, &from);
-        if (target < l->n_echo && tag.id == l->id && tag.cookie == l->cookie)
-            probe_on_answer(&l->probe, target, tag.number, now_ns);
-    }
+    probe_on_answer(&l->probe, target, number, now_ns);
     if (probe_expire(&l->probe, now_ns))
         tell(l, now_ns);
     loop_timer_set(l->child->loop, &l->timer, probe_next_ns(&l->probe));
-}
-
-static void line_close(struct line *l)
-{
-    if (l->io.fd >= 0) {
-        loop_io_remove(l->child->loop, &l->io);
-        close(l->io.fd);
-    }
-    l->io.fd = -1;
 }
 
 /* Takes fd over. */
@@ -173,15 +140,12 @@ static void line_use(struct line *l, bool usable, int fd)
     struct child *s = l->child;
     uint64_t now_ns = loop_now_ns(s->loop);
 
-    line_close(l);
+    asker_close(&l->asker);
     loop_timer_cancel(s->loop, &l->timer);
     probe_pause(&l->probe);
-    l->usable = usable && (fd >= 0 || !l->n_echo);
-    if (fd >= 0 && (!l->usable || loop_io_add(s->loop, &l->io, fd, EPOLLIN))) {
+    if (!usable && fd >= 0)
         close(fd);
-        l->io.fd = -1;
-        l->usable = false;
-    }
+    l->usable = usable && !asker_open(&l->asker, fd);
     if (!l->usable)
         return;
     l->usable_ns = now_ns;
@@ -240,42 +204,53 @@ static void on_order(struct loop_io *io, uint32_t events)
 
 /* --- beginning ------------------------------------------------------------------------- */
 
-unsigned prober_count_echo(const struct gateway_config *c, unsigned link, enum wan_family family)
+bool prober_takes_socket(const struct gateway_config *c, unsigned link, enum wan_family family)
 {
     const struct gateway_probe *conf = gateway_config_probe_of(c, link);
-    unsigned n = 0;
 
-    for (unsigned i = 0; conf && i < conf->n_targets; i++)
-        n += wan_family_of(&conf->targets[i]) == family;
-    return n;
+    for (unsigned i = 0; conf && asker_takes_socket(conf) && i < conf->n_targets; i++)
+        if (wan_family_of(&conf->targets[i]) == family)
+            return true;
+    return false;
 }
 
-static void add_line(struct child *s, unsigned link, enum wan_family family,
-                     const struct wan_verdict *before)
+/* What the probe of a link trusts. Without it there are no answers. */
+static gnutls_certificate_credentials_t trust_of(struct child *s, unsigned link)
+{
+    int n = gateway_config_probe(s->c, s->c->links[link].probe);
+    const struct gateway_probe *conf = n < 0 ? NULL : &s->c->probes[n];
+
+    if (!conf || conf->type != GATEWAY_PROBE_HTTPS)
+        return NULL;
+    if (!s->trust[n] && attempt_trust_new(conf, &s->trust[n])) {
+        s->trust[n] = NULL;
+        log_error("gateway: probe %s: no certificate authority can be read from %s", conf->name,
+                  *conf->ca_file ? conf->ca_file : "the system's files");
+    }
+    return s->trust[n];
+}
+
+static int add_line(struct child *s, unsigned link, enum wan_family family,
+                    const struct wan_verdict *before)
 {
     const struct gateway_probe *conf = gateway_config_probe_of(s->c, link);
     struct line *l = &s->lines[s->n_lines++];
     /* not all links at the same moment */
     uint64_t shift = conf->interval_ms * NS_PER_MS * link / s->c->n_links;
+    int rv;
 
     l->child = s;
     l->link = link;
     l->family = family;
     l->has_telemetry = *s->c->links[link].instance;
-    for (unsigned i = 0; i < conf->n_targets; i++)
-        if (wan_family_of(&conf->targets[i]) == family)
-            l->target[l->n_echo++] = conf->targets[i];
-    probe_init(&l->probe, conf, l->n_echo + l->has_telemetry, before,
-               loop_now_ns(s->loop) + FIRST_NS + shift);
     l->told = before->state;
-    l->io.fd = -1;
-    l->io.cb = on_echo;
-    l->io.user = l;
     l->timer.cb = on_timer;
     l->timer.user = l;
-    if (getrandom(&l->cookie, sizeof(l->cookie), 0) != sizeof(l->cookie))
-        l->cookie = clock_mono_ns();
-    l->id = (uint16_t)(l->cookie >> 48);
+    rv = asker_init(&l->asker, s->loop, conf, s->c->links[link].device, family, trust_of(s, link),
+                    on_answer, l);
+    probe_init(&l->probe, conf, l->asker.n_targets + l->has_telemetry, before,
+               loop_now_ns(s->loop) + FIRST_NS + shift);
+    return rv;
 }
 
 static void add_source(struct child *s, unsigned link)
@@ -290,23 +265,29 @@ static void add_source(struct child *s, unsigned link)
     loop_timer_set(s->loop, &from->timer, loop_now_ns(s->loop));
 }
 
-static void add_all(struct child *s, const struct wan_health *before)
+static int add_all(struct child *s, const struct wan_health *before)
 {
-    for (unsigned i = 0; i < s->c->n_links; i++) {
-        for (enum wan_family f = 0; f < WAN_FAMILIES; f++)
+    int rv = 0;
+
+    for (unsigned i = 0; !rv && i < s->c->n_links; i++) {
+        for (enum wan_family f = 0; !rv && f < WAN_FAMILIES; f++)
             if (wan_has_probe(s->c, i, f))
-                add_line(s, i, f, &before->link[i].probe[f]);
+                rv = add_line(s, i, f, &before->link[i].probe[f]);
         if (*s->c->links[i].instance)
             add_source(s, i);
     }
+    return rv;
 }
 
 static void child_done(struct child *s)
 {
     for (unsigned i = 0; i < s->n_lines; i++)
-        line_close(&s->lines[i]);
+        asker_done(&s->lines[i].asker);
     for (unsigned i = 0; i < s->n_sources; i++)
         telemetry_done(&s->sources[i].telemetry);
+    for (unsigned i = 0; i < GATEWAY_PROBES_MAX; i++)
+        if (s->trust[i])
+            gnutls_certificate_free_credentials(s->trust[i]);
     loop_io_remove(s->loop, &s->io);
     loop_free(s->loop);
     free(s);
@@ -327,10 +308,10 @@ int prober_child_run(const struct gateway_config *c, const struct wan_health *be
     s->io.cb = on_order;
     s->io.user = s;
     rv = loop_io_add(s->loop, &s->io, fd, EPOLLIN);
-    if (!rv) {
-        add_all(s, before);
+    if (!rv)
+        rv = add_all(s, before);
+    if (!rv)
         rv = loop_run(s->loop);
-    }
     child_done(s);
     return rv;
 }

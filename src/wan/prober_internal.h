@@ -6,7 +6,7 @@
 
 /* To the process without privileges. A descriptor may come with it. */
 enum prober_order_kind {
-    PROBER_LINE,     /* the link may be probed (usable); with its echo socket, if it has targets */
+    PROBER_LINE,     /* the link may be probed (usable); with the echo socket, if it takes one */
     PROBER_TELEMETRY /* a connection to the instance of the link; without one it is not there */
 };
 
@@ -25,8 +25,8 @@ struct prober_word {
     struct wan_verdict verdict;
 };
 
-/* How many targets of the link's probe are of that family, without telemetry. */
-unsigned prober_count_echo(const struct gateway_config *c, unsigned link, enum wan_family family);
+/* Does the probe of the link need an echo socket in that family? */
+bool prober_takes_socket(const struct gateway_config *c, unsigned link, enum wan_family family);
 
 /* Is the word one that can be said? */
 bool prober_word_is_sane(const struct gateway_config *c, const struct prober_word *w);

@@ -361,6 +361,67 @@ static void the_examples_hold_the_values_of_the_site(void **state)
     config_report_done(&report);
 }
 
+/* What a probe asks: each type has its usual settings, and keys that are its own. */
+static void what_probes_ask(void **state)
+{
+    static const char good[] =
+        "probes:\n"
+        "  - {name: a, targets: 192.0.2.1}\n"
+        "  - {name: b, targets: 192.0.2.1, type: tcp, port: 22}\n"
+        "  - {name: c, targets: 192.0.2.1, type: dns, query: example.com, record: aaaa, "
+        "expect: address}\n"
+        "  - {name: d, targets: 192.0.2.1, type: http, host: www.example.com, status: 204, "
+        "path: /x, method: get}\n"
+        "  - {name: e, targets: 192.0.2.1, type: https, ca_file: /ca.pem, interval: 5000}\n"
+        "links:\n  - {name: w, device: w0}\n";
+    static const struct {
+        const char *keys, *words;
+    } bad[] = {
+        {"port: 53", "an echo request has no port"},
+        {"type: tcp", "a connection needs a port"},
+        {"type: tcp, port: 0", "port"},
+        {"type: tcp, port: 22, query: example.com", "query is for type dns"},
+        {"type: dns, host: example.com", "host is for type http or https"},
+        {"type: http, verify: false", "verify is for type https"},
+        {"type: dns, query: 192.0.2.1", "query is an address"},
+        {"type: dns, expect: address", "no address answers such a question"},
+        {"type: dns, interval: 100, timeout: 500", "longer than four intervals"},
+        {"type: http, path: x", "does not begin with a slash"},
+        {"type: http, path: \"/a b\"", "has a space"},
+        {"type: http, status: 99", "status"},
+        {"type: https, ca_file: ca.pem", "must be a whole path"},
+        {"type: ftp", "type"},
+    };
+    struct config_report report = {0};
+    static struct gateway_config c;
+    char text[256];
+
+    assert_int_equal(gateway_config_parse(good, strlen(good), &c, &report), 0);
+    assert_int_equal(c.probes[0].interval_ms, 500);
+    assert_int_equal(c.probes[0].timeout_ms, 1000);
+    assert_int_equal(c.probes[1].port, 22);
+    assert_int_equal(c.probes[1].interval_ms, 1000);
+    assert_int_equal(c.probes[2].port, 53);
+    assert_int_equal(c.probes[2].expect, GATEWAY_EXPECT_ADDRESS);
+    assert_int_equal(c.probes[3].port, 80);
+    assert_int_equal(c.probes[3].status.min, 204);
+    assert_int_equal(c.probes[3].status.max, 204);
+    assert_int_equal(c.probes[4].port, 443);
+    assert_true(c.probes[4].verify);
+    assert_int_equal(c.probes[4].interval_ms, 5000);
+    assert_int_equal(c.probes[4].timeout_ms, 2000);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        snprintf(text, sizeof(text),
+                 "probes:\n  - {name: p, targets: 192.0.2.1, %s}\nlinks:\n"
+                 "  - {name: w, device: w0}\n",
+                 bad[i].keys);
+        assert_int_equal(gateway_config_parse(text, strlen(text), &c, &report), -EINVAL);
+        assert_non_null(strstr(report.v[0].text, bad[i].words));
+        config_report_done(&report);
+        report = (struct config_report){0};
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +432,7 @@ int main(void)
         cmocka_unit_test(networks_must_fit),
         cmocka_unit_test(all_problems_are_told),
         cmocka_unit_test(probes_and_their_mistakes),
+        cmocka_unit_test(what_probes_ask),
         cmocka_unit_test(translations_and_routes),
         cmocka_unit_test(translations_that_cannot_be),
         cmocka_unit_test(the_schema_is_sound),

@@ -46,6 +46,7 @@ static struct gateway_probe conf_of(uint32_t interval_ms)
 
     config_defaults(&gateway_probe_schema, &c, sizeof(c));
     c.interval_ms = interval_ms;
+    gateway_probe_complete(&c);
     return c;
 }
 

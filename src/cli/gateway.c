@@ -275,23 +275,12 @@ void gatewaycli_note_foreign(void *told, bool taken, const char *text, int error
 /* --- the verb -------------------------------------------------------------------------- */
 
 static const struct cli_verb *const subs[] = {
-    &cli_gateway_check,
-    &cli_gateway_plan,
-    &cli_gateway_apply,
-    &cli_gateway_confirm,
-    &cli_gateway_run,
-    &cli_gateway_guard,
-    &cli_gateway_down,
-    &cli_gateway_status,
-    &cli_gateway_links,
-    &cli_gateway_disable,
-    &cli_gateway_enable,
-    &cli_gateway_use,
-    &cli_gateway_why,
-    &cli_gateway_health,
-    &cli_gateway_lan,
-    &cli_gateway_flows,
-    NULL,
+    &cli_gateway_check,   &cli_gateway_plan,   &cli_gateway_apply,
+    &cli_gateway_confirm, &cli_gateway_run,    &cli_gateway_guard,
+    &cli_gateway_down,    &cli_gateway_status, &cli_gateway_links,
+    &cli_gateway_disable, &cli_gateway_enable, &cli_gateway_use,
+    &cli_gateway_why,     &cli_gateway_health, &cli_gateway_lan,
+    &cli_gateway_flows,   &cli_gateway_event,  NULL,
 };
 
 const struct cli_verb cli_gateway = {

@@ -41,8 +41,12 @@ static bool is_about(const struct gateway *g, const struct wan_op *op,
 
 static const char *kind_of(const struct wan_op *op)
 {
-    static const char *const names[WAN_OP_COUNT] = {"rules",  "rules",    "routes",
-                                                    "routes", "nftables", "settings"};
+    static const char *const names[WAN_OP_COUNT] = {
+        [WAN_OP_RULE_ADD] = "rules",        [WAN_OP_RULE_DEL] = "rules",
+        [WAN_OP_ROUTE_ADD] = "routes",      [WAN_OP_ROUTE_DEL] = "routes",
+        [WAN_OP_ADDRESS_ADD] = "addresses", [WAN_OP_ADDRESS_DEL] = "addresses",
+        [WAN_OP_NFT] = "nftables",          [WAN_OP_SETTING] = "settings",
+    };
 
     return names[op->kind];
 }

@@ -3,8 +3,12 @@
 
 #include "cli/gateway.h"
 
-static const char *const kinds[WAN_OP_COUNT] = {"rule",  "rule",     "route",
-                                                "route", "nftables", "setting"};
+static const char *const kinds[WAN_OP_COUNT] = {
+    [WAN_OP_RULE_ADD] = "rule",       [WAN_OP_RULE_DEL] = "rule",
+    [WAN_OP_ROUTE_ADD] = "route",     [WAN_OP_ROUTE_DEL] = "route",
+    [WAN_OP_ADDRESS_ADD] = "address", [WAN_OP_ADDRESS_DEL] = "address",
+    [WAN_OP_NFT] = "nftables",        [WAN_OP_SETTING] = "setting",
+};
 
 static void print_text(const struct wan_plan *p)
 {
@@ -38,7 +42,7 @@ static json_t *op_json(const struct wan_op *op)
             o, "before", op->setting.before < 0 ? json_null() : json_integer(op->setting.before));
     } else if (op->kind == WAN_OP_RULE_ADD || op->kind == WAN_OP_RULE_DEL) {
         json_object_set_new(o, "priority", json_integer((json_int_t)op->rule->priority));
-    } else if (op->kind != WAN_OP_NFT) {
+    } else if (op->kind == WAN_OP_ROUTE_ADD || op->kind == WAN_OP_ROUTE_DEL) {
         json_object_set_new(o, "table", json_integer((json_int_t)op->route->table));
     }
     return o;

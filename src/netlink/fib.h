@@ -84,6 +84,13 @@ int fib_route_del(struct netlink *nl, const struct fib_route *r);
 int fib_rule_add(struct netlink *nl, const struct fib_rule *r);
 int fib_rule_del(struct netlink *nl, const struct fib_rule *r);
 
+/* Put an address of FIB_PROTOCOL on an interface, or take away exactly this one. An IPv6 address is
+ * never tentative, and deprecated from the beginning: what this machine itself sends prefers its
+ * other addresses. -EEXIST: it is there, ours or not; -EADDRNOTAVAIL: it is not there; -ENODEV;
+ * -EACCES: the interface has no IPv6. */
+int fib_address_add(struct netlink *nl, int index, const struct ip_prefix *p);
+int fib_address_del(struct netlink *nl, int index, const struct ip_prefix *p);
+
 /* What a dump hands out; it must not use nl. */
 typedef void fib_route_cb(void *user, const struct fib_route *r);
 typedef void fib_rule_cb(void *user, const struct fib_rule *r);

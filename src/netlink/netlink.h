@@ -33,8 +33,9 @@ struct netlink_addr {
     int index;               /* of the interface */
     struct ip_prefix prefix; /* the interface's own address, host bits kept */
     bool ours; /* made by netlink_addr_add(): it carries NETLINK_RTPROT (Linux 5.18 and later) */
-    uint8_t scope;  /* RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST ... */
-    uint32_t flags; /* IFA_F_TENTATIVE, IFA_F_DEPRECATED, IFA_F_DADFAILED, IFA_F_TEMPORARY ... */
+    uint8_t protocol; /* whose it is (IFA_PROTO, Linux 5.18 and later); 0: not told */
+    uint8_t scope;    /* RT_SCOPE_UNIVERSE, RT_SCOPE_LINK, RT_SCOPE_HOST ... */
+    uint32_t flags;   /* IFA_F_TENTATIVE, IFA_F_DEPRECATED, IFA_F_DADFAILED, IFA_F_TEMPORARY ... */
 };
 
 struct netlink;

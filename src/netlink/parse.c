@@ -103,7 +103,8 @@ int parse_addr(const struct nlmsghdr *h, struct netlink_addr *ret)
     a.prefix.len = ifa->ifa_prefixlen;
     a.scope = ifa->ifa_scope;
     a.flags = valid(v[IFA_FLAGS], MNL_TYPE_U32) ? mnl_attr_get_u32(v[IFA_FLAGS]) : ifa->ifa_flags;
-    a.ours = valid(v[IFA_PROTO], MNL_TYPE_U8) && mnl_attr_get_u8(v[IFA_PROTO]) == NETLINK_RTPROT;
+    a.protocol = valid(v[IFA_PROTO], MNL_TYPE_U8) ? mnl_attr_get_u8(v[IFA_PROTO]) : 0;
+    a.ours = a.protocol == NETLINK_RTPROT;
     *ret = a;
     return 0;
 }

@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "wan/firewall.h"
+#include "wan/translate.h"
 
 struct builder {
     const struct gateway_config *c;
@@ -232,8 +233,66 @@ static void add_link(struct builder *b, unsigned i)
     add_prefixes(b, i);
     if (b->c->ipv6 && l->type == GATEWAY_LINK_WAN && b->f->link[i].accept_ra > 0)
         add_setting(b, 2, "ipv6", l->device, "accept_ra"); /* as a router it would ignore them */
-    if (l->masquerade)
+    if (translate_is_on(b->c, i, WAN_V4))
         add_setting(b, 1, "ipv4", l->device, "src_valid_mark"); /* answers are marked too */
+}
+
+/* --- what is inside -------------------------------------------------------------------- */
+
+/* In one table. What is inside never leaves by the default route, whatever is missing. */
+static void add_inner(struct builder *b, unsigned i, uint32_t table)
+{
+    const struct gateway_route *in = &b->c->routes[i];
+    struct fib_route r = route_to(&in->prefix, table, FIB_TYPE_UNICAST,
+                                  best_metric(wan_family_of(&in->prefix.addr)));
+
+    add_floor(b, &in->prefix, table, FIB_TYPE_UNREACHABLE);
+    if (!b->f->inner[i].index || !b->f->inner[i].up)
+        return;
+    r.index = b->f->inner[i].index;
+    r.via = in->via;
+    add_route(b, &r);
+}
+
+static void add_inners(struct builder *b)
+{
+    for (unsigned i = 0; i < b->c->n_routes; i++) {
+        if (b->c->routes[i].prefix.addr.family == 6 && !b->c->ipv6)
+            continue;
+        add_inner(b, i, FIB_TABLE_MAIN);
+        for (unsigned j = 0; j < b->c->n_links; j++)
+            if (b->c->links[j].table)
+                add_inner(b, i, b->c->links[j].table);
+    }
+}
+
+static bool has_address(const struct wan_link_facts *f, const struct ip_addr *a)
+{
+    for (unsigned i = 0; i < f->n_net; i++)
+        if (ip_addr_equal(&f->net[i].addr, a))
+            return true;
+    return false;
+}
+
+/* A single address is put on the link, to be asked for there. Of a prefix that leads here what
+ * nobody translates ends here: it would go back to the provider, and come again. */
+static void add_outside(struct builder *b, unsigned m)
+{
+    const struct gateway_map *map = &b->c->nat[m];
+    int link = gateway_config_link(b->c, map->link);
+    struct wan_address a;
+
+    if (link < 0 || map->inbound || (map->inside.addr.family == 6 && !b->c->ipv6) ||
+        !translate_outside(b->c, b->f, m, &a.prefix))
+        return;
+    a.index = b->f->link[link].index;
+    if (a.prefix.len < ip_addr_bits(&a.prefix.addr)) {
+        add_floor(b, &a.prefix, FIB_TABLE_MAIN, FIB_TYPE_BLACKHOLE);
+    } else if (a.index && b->f->link[link].up && !has_address(&b->f->link[link], &a.prefix.addr)) {
+        int rv = wan_objects_add_address(b->o, &a);
+
+        b->err = rv ? rv : b->err;
+    }
 }
 
 /* --- policies -------------------------------------------------------------------------- */
@@ -306,8 +365,8 @@ static void add_policy_family(struct builder *b, const struct gateway_policy *p,
     if (may_lead(b, link, family)) {
         r.priority = p->priority;
         r.table = l->table;
-        r.mark = l->masquerade ? b->c->mark : 0;
-        r.mask = l->masquerade ? b->c->mark_mask : 0;
+        r.mark = translate_is_on(b->c, link, family) ? b->c->mark : 0;
+        r.mask = translate_is_on(b->c, link, family) ? b->c->mark_mask : 0;
         add_rule(b, &r);
     }
     r = base;
@@ -332,6 +391,9 @@ int wan_desired(const struct gateway_config *c, const struct wan_facts *f, struc
         wan_state_of(c, f, i, &b.state[i]);
     for (unsigned i = 0; i < c->n_links; i++)
         add_link(&b, i);
+    add_inners(&b);
+    for (unsigned i = 0; i < c->n_nat; i++)
+        add_outside(&b, i);
     for (unsigned i = 0; i < c->n_policies; i++) {
         int link = gateway_config_link(c, c->policies[i].pin);
 
@@ -344,6 +406,6 @@ int wan_desired(const struct gateway_config *c, const struct wan_facts *f, struc
             add_setting(&b, 1, "ipv6", "all", "forwarding");
     }
     if (!b.err)
-        b.err = firewall_text(c, ret->nft_id, &ret->nft);
+        b.err = firewall_text(c, f, ret->nft_id, &ret->nft);
     return b.err;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "nft/nftable.h"
+#include "wan/translate.h"
 
 #define COMMENT "mpquic gateway "
 
@@ -27,16 +28,21 @@ static bool is_tunnel(const struct gateway_config *c, unsigned i)
     return c->links[i].type == GATEWAY_LINK_TUNNEL;
 }
 
-static bool masquerades(const struct gateway_config *c, unsigned i)
+static bool translates(const struct gateway_config *c, unsigned i)
 {
-    return c->links[i].masquerade;
+    return translate_is_on(c, i, WAN_V4) || translate_is_on(c, i, WAN_V6);
 }
 
 static bool is_marked(const struct gateway_config *c, unsigned i)
 {
     const struct gateway_link *l = link_of(c, &c->policies[i]);
 
-    return l && l->masquerade;
+    return l && translates(c, (unsigned)(l - c->links));
+}
+
+static bool any_ingress(const struct gateway_config *c, unsigned i)
+{
+    return i < c->n_policies;
 }
 
 static bool any_of(const struct gateway_config *c, choose_fn *choose, unsigned n)
@@ -107,7 +113,7 @@ static void write_mark(FILE *out, const struct gateway_config *c)
         out);
     write_ingresses(out, c, is_marked, NULL);
     fprintf(out, " %s\n\t\tiifname ", set);
-    write_links(out, c, masquerades);
+    write_links(out, c, translates);
     fprintf(out, " ct state established,related %s\n\t}\n", set);
 }
 
@@ -138,15 +144,15 @@ static void write_input(FILE *out, const struct gateway_config *c)
 }
 
 /* What a policy allows, both ways. */
-static void write_accepts(FILE *out, const struct gateway_policy *p, const struct gateway_link *l)
+static void write_accepts(FILE *out, const struct gateway_config *c, const struct gateway_policy *p,
+                          const struct gateway_link *l)
 {
     for (unsigned outwards = 0; outwards < 2; outwards++) {
         write_reach(out, p, 4, outwards);
         write_reach(out, p, 6, outwards);
     }
     fprintf(out, "\t\tiifname \"%s\" oifname \"%s\" counter accept\n", p->ingress, l->device);
-    fprintf(out, "\t\tiifname \"%s\" oifname \"%s\"%s counter accept\n", l->device, p->ingress,
-            l->masquerade ? " ct state established,related" : "");
+    translate_write_accepts(out, c, (unsigned)(l - c->links), p->ingress);
 }
 
 /* All that is accepted comes before all that is dropped: what one policy allows does not end at
@@ -164,7 +170,7 @@ static void write_forward(FILE *out, const struct gateway_config *c)
         const struct gateway_link *l = link_of(c, &c->policies[i]);
 
         if (l)
-            write_accepts(out, &c->policies[i], l);
+            write_accepts(out, c, &c->policies[i], l);
     }
     for (unsigned i = 0; i < c->n_policies; i++)
         fprintf(out, "\t\tiifname \"%s\" counter drop\n\t\toifname \"%s\" counter drop\n",
@@ -172,13 +178,14 @@ static void write_forward(FILE *out, const struct gateway_config *c)
     fputs("\t}\n", out);
 }
 
-static void write_nat(FILE *out, const struct gateway_config *c)
+static void write_nat(FILE *out, const struct gateway_config *c, const struct wan_facts *f)
 {
-    if (!any_of(c, is_marked, c->n_policies))
+    if (!c->n_nat && !any_of(c, is_marked, c->n_policies))
         return;
     fputs("\n\tchain postrouting {\n"
           "\t\ttype nat hook postrouting priority srcnat - 5; policy accept;\n",
           out);
+    translate_write_out(out, c, f);
     for (unsigned i = 0; i < c->n_links; i++) {
         bool used = false;
 
@@ -190,6 +197,28 @@ static void write_nat(FILE *out, const struct gateway_config *c)
         write_ingresses(out, c, is_marked, &c->links[i]);
         fprintf(out, " oifname \"%s\" masquerade\n", c->links[i].device);
     }
+    fputs("\t}\n", out);
+}
+
+static void write_all_ingresses(FILE *out, const struct gateway_config *c)
+{
+    write_ingresses(out, c, any_ingress, NULL);
+}
+
+/* Nothing that a policy leads to a link that translates leaves by it untranslated; what it reaches
+ * by the table main is not for a link. */
+static void write_last(FILE *out, const struct gateway_config *c, const struct wan_facts *f)
+{
+    if (!c->n_policies || !any_of(c, translates, c->n_links))
+        return;
+    fputs("\n\tchain last {\n"
+          "\t\ttype filter hook postrouting priority srcnat + 200; policy accept;\n",
+          out);
+    for (unsigned i = 0; i < c->n_policies; i++) {
+        write_reach(out, &c->policies[i], 4, true);
+        write_reach(out, &c->policies[i], 6, true);
+    }
+    translate_write_last(out, c, f, write_all_ingresses);
     fputs("\t}\n", out);
 }
 
@@ -215,7 +244,8 @@ static uint32_t hash(const char *s)
     return h;
 }
 
-int firewall_text(const struct gateway_config *c, char ret_id[static WAN_ID_MAX], char **ret)
+int firewall_text(const struct gateway_config *c, const struct wan_facts *f,
+                  char ret_id[static WAN_ID_MAX], char **ret)
 {
     char *body = NULL, *all;
     size_t len = 0;
@@ -223,7 +253,7 @@ int firewall_text(const struct gateway_config *c, char ret_id[static WAN_ID_MAX]
 
     *ret_id = 0;
     *ret = NULL;
-    if (!c->n_policies && !c->n_open_udp)
+    if (!c->n_policies && !c->n_open_udp && !c->n_nat && !c->n_port_forwards)
         return 0;
     out = open_memstream(&body, &len);
     if (!out)
@@ -231,7 +261,9 @@ int firewall_text(const struct gateway_config *c, char ret_id[static WAN_ID_MAX]
     write_mark(out, c);
     write_input(out, c);
     write_forward(out, c);
-    write_nat(out, c);
+    translate_write_in(out, c, f);
+    write_nat(out, c, f);
+    write_last(out, c, f);
     if (fclose(out)) {
         free(body);
         return -ENOMEM;

@@ -11,9 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/util.h"
+#include "wan/delegation.h"
 #include "wan/desired.h"
 #include "wan/settings.h"
+#include "wan/sweep.h"
 
 #define DISABLED_NAME "gateway.disabled"
 
@@ -26,9 +29,10 @@ struct gateway {
     struct netlink *nl;
     struct nftable *nft;
     struct fib_signal *signal;
-    char disabled_file[STATE_FILE_MAX];
-    int disabled_fd; /* tells that it has changed */
+    char dir[STATE_FILE_MAX], disabled_file[STATE_FILE_MAX];
+    int disabled_fd; /* tells that it, or what is delegated, has changed */
     struct disabled disabled;
+    struct delegations delegated;
     struct wan_mirror mirror;
     struct wan_objects want;
     struct wan_plan plan;
@@ -44,11 +48,12 @@ static int set_files(struct gateway *g, const char *state_file)
 {
     const char *slash = strrchr(state_file, '/');
     int dir_len = slash ? (int)(slash - state_file) : 1;
-    char dir[STATE_FILE_MAX];
+    char *dir = g->dir;
 
     if (snprintf(g->state_file, sizeof(g->state_file), "%s", state_file) >=
             (int)sizeof(g->state_file) ||
-        snprintf(dir, sizeof(dir), "%.*s", dir_len, slash ? state_file : ".") >= (int)sizeof(dir) ||
+        snprintf(dir, sizeof(g->dir), "%.*s", dir_len, slash ? state_file : ".") >=
+            (int)sizeof(g->dir) ||
         snprintf(g->disabled_file, sizeof(g->disabled_file), "%s/" DISABLED_NAME, dir) >=
             (int)sizeof(g->disabled_file))
         return -ENAMETOOLONG;
@@ -166,6 +171,31 @@ static int read_disabled(struct gateway *g)
     return rv;
 }
 
+static int read_delegated(struct gateway *g)
+{
+    int rv = delegations_read(g->dir, &g->delegated);
+
+    for (unsigned i = 0; i < g->config.n_links; i++) {
+        const struct delegation *d =
+            delegations_find(&g->delegated, g->config.links[i].device, (int64_t)time(NULL));
+
+        if (d)
+            g->mirror.facts.link[i].delegated = d->prefix;
+    }
+    return rv;
+}
+
+uint64_t gateway_ends_in_ns(const struct gateway *g)
+{
+    int64_t now = (int64_t)time(NULL), first = INT64_MAX;
+
+    for (unsigned i = 0; i < g->delegated.n; i++)
+        if (g->delegated.v[i].until_s > now)
+            first = MIN(first, g->delegated.v[i].until_s);
+    return first == INT64_MAX || first - now > INT32_MAX ? UINT64_MAX
+                                                         : (uint64_t)(first - now) * NS_PER_S;
+}
+
 static int make_plan(struct gateway *g)
 {
     int rv = wan_desired(&g->config, &g->mirror.facts, &g->want);
@@ -187,6 +217,8 @@ int gateway_look(struct gateway *g)
         g->mirror.facts.link[i].health = g->health.link[i];
     if (!rv)
         rv = read_disabled(g);
+    if (!rv)
+        rv = read_delegated(g);
     return rv ? rv : make_plan(g);
 }
 
@@ -200,13 +232,17 @@ int gateway_plan_disabled(struct gateway *g, unsigned link, bool off)
 
 /* --- doing ----------------------------------------------------------------------------- */
 
-/* The table as it is listed when it is right: what is listed otherwise later was changed. */
+/* The table as it is listed when it is right: what is listed otherwise later was changed. Of a flow
+ * that is left although it is not translated as it should be nothing leaves, so that is no error.
+ */
 static int set_nft(struct gateway *g, const struct wan_op *op)
 {
     int rv = op->nft.text ? nftable_set(g->nft, op->nft.text) : nftable_remove(g->nft);
 
     free(g->good);
     g->good = NULL;
+    if (!rv && op->nft.text)
+        (void)sweep_flows(&g->config, &g->mirror.facts, NULL);
     return rv ? rv : nftable_list(g->nft, &g->good);
 }
 
@@ -221,6 +257,10 @@ static int do_one(struct gateway *g, const struct wan_op *op)
         return fib_route_add(g->nl, op->route);
     case WAN_OP_ROUTE_DEL:
         return fib_route_del(g->nl, op->route);
+    case WAN_OP_ADDRESS_ADD:
+        return fib_address_add(g->nl, op->address->index, &op->address->prefix);
+    case WAN_OP_ADDRESS_DEL:
+        return fib_address_del(g->nl, op->address->index, &op->address->prefix);
     case WAN_OP_NFT:
         return set_nft(g, op);
     case WAN_OP_SETTING:
@@ -331,8 +371,9 @@ static int take_disabled(struct gateway *g)
         struct inotify_event e;
 
         memcpy(&e, buf.b + at, sizeof(e));
-        changed |=
-            (e.mask & IN_Q_OVERFLOW) || (e.len && !strcmp(buf.b + at + sizeof(e), DISABLED_NAME));
+        changed |= (e.mask & IN_Q_OVERFLOW) ||
+                   (e.len && (!strcmp(buf.b + at + sizeof(e), DISABLED_NAME) ||
+                              !strcmp(buf.b + at + sizeof(e), DELEGATION_NAME)));
         at += (ssize_t)(sizeof(e) + e.len);
     }
     return changed;
@@ -372,10 +413,18 @@ int gateway_poke(struct gateway *g)
 
 /* --- telling --------------------------------------------------------------------------- */
 
+static const char *name_of(int index, char name[static IFNAMSIZ])
+{
+    if (!index || !if_indextoname((unsigned)index, name))
+        snprintf(name, IFNAMSIZ, "?");
+    return name;
+}
+
 const char *gateway_op_str(const struct wan_op *op, char buf[static GATEWAY_TEXT_MAX])
 {
-    char text[FIB_TEXT_MAX], name[IFNAMSIZ] = "?";
-    bool add = op->kind == WAN_OP_RULE_ADD || op->kind == WAN_OP_ROUTE_ADD;
+    char text[FIB_TEXT_MAX], name[IFNAMSIZ];
+    bool add = op->kind == WAN_OP_RULE_ADD || op->kind == WAN_OP_ROUTE_ADD ||
+               op->kind == WAN_OP_ADDRESS_ADD;
 
     switch (op->kind) {
     case WAN_OP_RULE_ADD:
@@ -385,10 +434,14 @@ const char *gateway_op_str(const struct wan_op *op, char buf[static GATEWAY_TEXT
         break;
     case WAN_OP_ROUTE_ADD:
     case WAN_OP_ROUTE_DEL:
-        if (op->route->index && !if_indextoname((unsigned)op->route->index, name))
-            snprintf(name, sizeof(name), "?");
         snprintf(buf, GATEWAY_TEXT_MAX, "%c route %s", add ? '+' : '-',
-                 fib_route_str(op->route, name, text));
+                 fib_route_str(op->route, name_of(op->route->index, name), text));
+        break;
+    case WAN_OP_ADDRESS_ADD:
+    case WAN_OP_ADDRESS_DEL:
+        snprintf(buf, GATEWAY_TEXT_MAX, "%c address -%u %s dev %s", add ? '+' : '-',
+                 op->address->prefix.addr.family, ip_prefix_str(&op->address->prefix, text),
+                 name_of(op->address->index, name));
         break;
     case WAN_OP_NFT:
         snprintf(buf, GATEWAY_TEXT_MAX, "%c nft table " NFTABLE_FAMILY " " NFTABLE_NAME,

@@ -65,6 +65,9 @@ int gateway_plan_disabled(struct gateway *g, unsigned link, bool off);
 /* Have a gateway that runs look, as if something had changed. 0 or -errno. */
 int gateway_poke(struct gateway *g);
 
+/* How long, from now, what a look has found to be delegated holds; UINT64_MAX: for ever. */
+uint64_t gateway_ends_in_ns(const struct gateway *g);
+
 /* What nftables said last. */
 const char *gateway_nft_error(const struct gateway *g);
 

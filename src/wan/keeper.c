@@ -262,7 +262,8 @@ static int work(struct keeper *s)
     s->pause_ns = MAX(PAUSE_NS, now - began);
     s->cause = EVENTLOG_PERIOD;
     loop_timer_set(s->loop, &s->timer,
-                   again_ns ? MAX(again_ns, now) : now + (rv ? RETRY_NS : PERIOD_NS));
+                   again_ns ? MAX(again_ns, now)
+                            : now + (rv ? RETRY_NS : MIN(PERIOD_NS, gateway_ends_in_ns(s->g))));
     return rv;
 }
 

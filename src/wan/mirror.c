@@ -52,6 +52,14 @@ static void on_link(void *user, const struct netlink_link *l)
             f->carrier = l->carrier;
         }
     }
+    for (unsigned i = 0; i < r->c->n_routes; i++) {
+        struct wan_inner_facts *f = &r->m->facts.inner[i];
+
+        if (!l)
+            *f = (struct wan_inner_facts){0};
+        else if (!strcmp(l->name, r->c->routes[i].device))
+            *f = (struct wan_inner_facts){.index = l->index, .up = l->flags & IFF_UP};
+    }
 }
 
 /* One that packets can be sent from to others. */
@@ -61,18 +69,25 @@ static bool is_usable(const struct netlink_addr *a)
            !(a->flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED));
 }
 
+/* Ours say nothing of whether the link has one. */
 static int read_addresses(struct reader *r)
 {
     struct netlink_addr *v = NULL;
     int n = netlink_addr_all(r->nl, 0, &v);
 
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
+        struct wan_address own = {v[i].index, v[i].prefix};
+        int rv = v[i].protocol == FIB_PROTOCOL ? wan_objects_add_address(&r->m->ours, &own) : 0;
+
+        r->err = rv ? rv : r->err;
         for (unsigned j = 0; j < r->c->n_links; j++) {
             struct wan_link_facts *f = &r->m->facts.link[j];
 
-            if (f->index && f->index == v[i].index && is_usable(&v[i]) && f->n_net < WAN_NETS_MAX)
+            if (f->index && f->index == v[i].index && is_usable(&v[i]) &&
+                v[i].protocol != FIB_PROTOCOL && f->n_net < WAN_NETS_MAX)
                 f->net[f->n_net++] = v[i].prefix;
         }
+    }
     free(v);
     return MIN(n, 0);
 }

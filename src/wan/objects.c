@@ -178,6 +178,29 @@ int wan_objects_add_route(struct wan_objects *o, const struct fib_route *r)
     return 0;
 }
 
+bool wan_objects_has_address(const struct wan_objects *o, const struct wan_address *a)
+{
+    for (unsigned i = 0; i < o->n_addresses; i++)
+        if (o->addresses[i].index == a->index &&
+            ip_prefix_equal(&o->addresses[i].prefix, &a->prefix))
+            return true;
+    return false;
+}
+
+int wan_objects_add_address(struct wan_objects *o, const struct wan_address *a)
+{
+    struct wan_address *v;
+
+    if (wan_objects_has_address(o, a))
+        return 0;
+    v = grow(o->addresses, o->n_addresses, &o->room_addresses, sizeof(*v));
+    if (!v)
+        return -ENOMEM;
+    o->addresses = v;
+    v[o->n_addresses++] = *a;
+    return 0;
+}
+
 int wan_objects_add_setting(struct wan_objects *o, const char *name, int value)
 {
     struct wan_setting *s = &o->settings[o->n_settings];
@@ -202,6 +225,7 @@ void wan_objects_done(struct wan_objects *o)
 {
     free(o->rules);
     free(o->routes);
+    free(o->addresses);
     free(o->nft);
     wan_objects_moved(o);
     *o = (struct wan_objects){0};

@@ -1,4 +1,5 @@
-/* What the gateway makes in the kernel, as data: rules, routes, one table of nftables, settings.
+/* What the gateway makes in the kernel, as data: rules, routes, addresses, one table of nftables,
+ * settings.
  * The same struct tells what there should be and what there is of ours. */
 #ifndef WAN_OBJECTS_H
 #define WAN_OBJECTS_H
@@ -19,22 +20,31 @@ struct wan_index {
     unsigned room, used;
 };
 
+/* An address on an interface. */
+struct wan_address {
+    int index;
+    struct ip_prefix prefix;
+};
+
 struct wan_objects {
     struct fib_rule *rules;
     unsigned n_rules;
     struct fib_route *routes;
     unsigned n_routes;
+    struct wan_address *addresses;
+    unsigned n_addresses;
     char nft_id[WAN_ID_MAX]; /* says what the table of nftables holds; "": there is none */
     char *nft;               /* its text; NULL: none */
     struct wan_setting settings[WAN_SETTINGS_MAX];
     unsigned n_settings;
-    unsigned room_rules, room_routes;
+    unsigned room_rules, room_routes, room_addresses;
     struct wan_index rule_index, route_index;
 };
 
 /* Append a copy; what is there already is not added again. 0 or -ENOMEM. */
 int wan_objects_add_rule(struct wan_objects *o, const struct fib_rule *r);
 int wan_objects_add_route(struct wan_objects *o, const struct fib_route *r);
+int wan_objects_add_address(struct wan_objects *o, const struct wan_address *a);
 
 /* -ENOSPC: there are WAN_SETTINGS_MAX. */
 int wan_objects_add_setting(struct wan_objects *o, const char *name, int value);
@@ -45,6 +55,7 @@ void wan_objects_moved(struct wan_objects *o);
 
 bool wan_objects_has_rule(const struct wan_objects *o, const struct fib_rule *r);
 bool wan_objects_has_route(const struct wan_objects *o, const struct fib_route *r);
+bool wan_objects_has_address(const struct wan_objects *o, const struct wan_address *a);
 
 /* The value of a setting, or -1. */
 int wan_objects_setting(const struct wan_objects *o, const char *name);

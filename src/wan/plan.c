@@ -4,7 +4,7 @@
  *      add     guards, floors
  *      delete  leads into tables that ways will be added to
  *      add     ways
- *      then    settings, the table of nftables
+ *      then    settings, addresses that go, the table of nftables, addresses that come
  *      add     leads
  *      delete  leads, ways, floors, guards
  *
@@ -13,7 +13,8 @@
  * moment; where a way changes, the kernel puts the new one in front (IPv4), or behind (IPv6), and
  * takes it when the old one is gone. The table of nftables comes before leads that need its marks,
  * and goes after them; forwarding is switched on after the guards are there, and off, when all of
- * ours goes, before they go.
+ * ours goes, before they go. An address that is translated is there only while nftables translates
+ * it: what is for it would be taken for this machine's own.
  *
  * Cut anywhere, by kill -9 or by an error, the next plan goes on from there. */
 #include "wan/plan.h"
@@ -164,6 +165,20 @@ static int add_nft(struct wan_plan *p, const struct wan_objects *have,
     return add_op(p, &op);
 }
 
+static int add_addresses(struct wan_plan *p, enum wan_op_kind kind, const struct wan_objects *of,
+                         const struct wan_objects *in)
+{
+    int rv = 0;
+
+    for (unsigned i = 0; i < of->n_addresses && !rv; i++) {
+        struct wan_op op = {.kind = kind, .address = &of->addresses[i]};
+
+        if (!wan_objects_has_address(in, op.address))
+            rv = add_op(p, &op);
+    }
+    return rv;
+}
+
 int wan_plan_make(const struct wan_objects *have, const struct wan_objects *want,
                   struct wan_plan *ret)
 {
@@ -180,8 +195,12 @@ int wan_plan_make(const struct wan_objects *have, const struct wan_objects *want
         rv = add_routes(ret, WAN_OP_ROUTE_ADD, false, want, have);
     if (!rv)
         rv = add_settings(ret, have, want);
+    if (!rv)
+        rv = add_addresses(ret, WAN_OP_ADDRESS_DEL, have, want);
     if (!rv && !nft_goes)
         rv = add_nft(ret, have, want);
+    if (!rv)
+        rv = add_addresses(ret, WAN_OP_ADDRESS_ADD, want, have);
     if (!rv)
         rv = del_ways(ret, true, have, want);
     if (!rv)
@@ -214,6 +233,8 @@ struct wan_op wan_op_inverse(const struct wan_op *op)
         [WAN_OP_RULE_DEL] = WAN_OP_RULE_ADD,
         [WAN_OP_ROUTE_ADD] = WAN_OP_ROUTE_DEL,
         [WAN_OP_ROUTE_DEL] = WAN_OP_ROUTE_ADD,
+        [WAN_OP_ADDRESS_ADD] = WAN_OP_ADDRESS_DEL,
+        [WAN_OP_ADDRESS_DEL] = WAN_OP_ADDRESS_ADD,
         [WAN_OP_NFT] = WAN_OP_NFT,
         [WAN_OP_SETTING] = WAN_OP_SETTING,
     };
@@ -232,14 +253,17 @@ struct wan_op wan_op_inverse(const struct wan_op *op)
 
 bool wan_op_may_fail(const struct wan_op *op, int error)
 {
-    static const int gone[] = {-ESRCH, -ENOENT, -ENODEV, -ENETDOWN};
+    static const int gone[] = {-ESRCH, -ENOENT, -ENODEV, -ENETDOWN, -EADDRNOTAVAIL};
     static const int moved[] = {-EEXIST, -ENODEV, -ENETDOWN, -ENETUNREACH, -EHOSTUNREACH};
-    bool del = op->kind == WAN_OP_RULE_DEL || op->kind == WAN_OP_ROUTE_DEL;
+    bool del = op->kind == WAN_OP_RULE_DEL || op->kind == WAN_OP_ROUTE_DEL ||
+               op->kind == WAN_OP_ADDRESS_DEL;
 
     if (op->kind == WAN_OP_NFT)
         return false;
     if (op->kind == WAN_OP_SETTING)
         return error == -ENOENT; /* its interface has gone */
+    if (op->kind == WAN_OP_ADDRESS_ADD && error == -EACCES)
+        return true; /* its interface has no IPv6 */
     for (size_t i = 0; i < ARRAY_LEN(gone) && del; i++)
         if (error == gone[i])
             return true;

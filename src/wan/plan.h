@@ -10,6 +10,8 @@ enum wan_op_kind {
     WAN_OP_RULE_DEL,
     WAN_OP_ROUTE_ADD,
     WAN_OP_ROUTE_DEL,
+    WAN_OP_ADDRESS_ADD,
+    WAN_OP_ADDRESS_DEL,
     WAN_OP_NFT,     /* the table of nftables; no text: remove it */
     WAN_OP_SETTING, /* under /proc/sys */
     WAN_OP_COUNT
@@ -20,6 +22,7 @@ struct wan_op {
     union {
         const struct fib_rule *rule;
         const struct fib_route *route;
+        const struct wan_address *address;
         struct {
             const char *text, *before; /* NULL: no table */
         } nft;

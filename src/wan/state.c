@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "wan/translate.h"
+
 const char *wan_reason_name(enum wan_reason r)
 {
     static const char *const names[WAN_REASON_COUNT] = {
@@ -131,6 +133,8 @@ static enum wan_reason reason_of(const struct gateway_config *c, const struct wa
         return WAN_REASON_WAN_DOWN;
     if (f->link[i].foreign[family] == WAN_FOREIGN_BEFORE)
         return WAN_REASON_FOREIGN;
+    if (family == WAN_V6 && translate_fault(c, f, i) != WAN_REASON_UP)
+        return translate_fault(c, f, i);
     return wan_has_probe(c, i, family) && h->probe[family].state == WAN_STATE_UNHEALTHY
                ? WAN_REASON_PROBE
                : WAN_REASON_UP;

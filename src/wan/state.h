@@ -26,7 +26,9 @@ enum { WAN_NETS_MAX = 16 };
     X(WAN_REASON_WAN_DOWN, "the wan that carries it is down")       \
     X(WAN_REASON_FOREIGN, "its table has a route of somebody else") \
     X(WAN_REASON_DISABLED, "it is disabled")                        \
-    X(WAN_REASON_PROBE, "its probe gets no answer")
+    X(WAN_REASON_PROBE, "its probe gets no answer")                 \
+    X(WAN_REASON_NO_PREFIX, "no prefix is delegated to it")         \
+    X(WAN_REASON_SMALL_PREFIX, "its delegated prefix is too small")
 
 enum wan_reason {
 #define X(sym, name) sym,
@@ -100,11 +102,19 @@ struct wan_link_facts {
     unsigned n_net;
     struct wan_hop hop[WAN_FAMILIES]; /* by the default routes of the table main */
     enum wan_foreign foreign[WAN_FAMILIES];
+    struct ip_prefix delegated; /* by its provider; family 0: none is known */
     struct wan_link_health health;
 };
 
+/* The interface of an inner router. */
+struct wan_inner_facts {
+    int index; /* 0: there is no such interface */
+    bool up;
+};
+
 struct wan_facts {
-    struct wan_link_facts link[GATEWAY_LINKS_MAX]; /* as in the configuration */
+    struct wan_link_facts link[GATEWAY_LINKS_MAX];    /* as in the configuration */
+    struct wan_inner_facts inner[GATEWAY_ROUTES_MAX]; /* of its routes */
 };
 
 /* What follows for one link. */

@@ -191,9 +191,11 @@ static void the_table_is_known_again(void **state)
 {
     char id[WAN_ID_MAX], seen[WAN_ID_MAX], *text, *cut;
     struct gateway_config c, none = {0};
+    struct wan_facts f;
 
     site_edge(&c, "");
-    assert_int_equal(firewall_text(&c, id, &text), 0);
+    site_facts(&f);
+    assert_int_equal(firewall_text(&c, &f, id, &text), 0);
     firewall_id(text, seen);
     assert_string_equal(seen, id);
     cut = strstr(text, "\t\tiifname \"enp6s20\" counter drop\n");
@@ -204,7 +206,7 @@ static void the_table_is_known_again(void **state)
     firewall_id("table inet mpquic_gateway {\n}\n", seen);
     assert_string_equal(seen, "changed");
     free(text);
-    assert_int_equal(firewall_text(&none, id, &text), 0);
+    assert_int_equal(firewall_text(&none, &f, id, &text), 0);
     assert_null(text);
     assert_string_equal(id, "");
 }

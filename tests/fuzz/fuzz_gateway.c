@@ -7,6 +7,7 @@
 #include "config/gateway.h"
 #include "config_problems.h"
 #include "wan/desired.h"
+#include "wan/translate.h"
 
 /* What comes from an interface with a policy ends at a rule of its own, if no other takes it. */
 static void check_guards(const struct gateway_config *c, const struct wan_objects *want)
@@ -40,6 +41,27 @@ static void check_desired(const struct gateway_config *c, const struct wan_facts
     wan_objects_done(&want);
 }
 
+/* What leaves with an outside address comes back to where it came from, unless a longer outside
+ * leads elsewhere. */
+static void check_maps(const struct gateway_config *c, const struct wan_facts *facts)
+{
+    for (unsigned i = 0; i < c->n_nat; i++) {
+        const struct gateway_map *m = &c->nat[i];
+        int link = gateway_config_link(c, m->link);
+        struct ip_addr last = ip_prefix_last(&m->inside), out, in;
+        unsigned by = i;
+
+        if (link < 0)
+            abort();
+        out = translate_source(c, facts, (unsigned)link, &last);
+        if (!out.family)
+            continue;
+        in = translate_target(c, facts, (unsigned)link, &out, &by);
+        if (!in.family || (by == i && !ip_addr_equal(&in, &last)))
+            abort();
+    }
+}
+
 /* Links in one state and another. */
 static void check_states(const struct gateway_config *c)
 {
@@ -52,13 +74,18 @@ static void check_states(const struct gateway_config *c)
             .up = i % 3,
             .carrier = i % 5,
             .health.disabled = i % 7 == 6,
+            .delegated = {.addr = {.family = i % 4 ? 6 : 0, .b = {0x20, 1, 0xd, 0xb8}},
+                          .len = (uint8_t)(48 + 8 * (i % 4))},
             .health.probe = {{.state = i % WAN_STATE_DISABLED},
                              {.state = (i + 1) % WAN_STATE_DISABLED, .by_latency = i % 2}}};
     for (unsigned i = 0; i < c->n_links; i++)
         for (enum wan_family family = 0; family < WAN_FAMILIES; family++)
             if (!*wan_state_why(c, &facts, i, family, why))
                 abort();
+    for (unsigned i = 0; i < c->n_routes; i++)
+        facts.inner[i] = (struct wan_inner_facts){.index = (int)i + 1, .up = i % 2};
     check_desired(c, &facts);
+    check_maps(c, &facts);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

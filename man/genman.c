@@ -235,6 +235,9 @@ static int write_page_gateway(const char *edge_example, const char *hub_example)
     write_keys(&gateway_port_forward_schema);
     printf(".Ss Keys of a route\nEach entry of\n.Ic routes\nis a mapping of these keys.\n");
     write_keys(&gateway_route_schema);
+    printf(".Ss Keys of a link of a balance\nEach entry of\n.Ic balance\nis a mapping of these "
+           "keys.\n");
+    write_keys(&gateway_way_schema);
     printf(".Sh EXAMPLES\n");
     if (write_example(edge_example, "An edge"))
         return 1;

@@ -20,12 +20,13 @@ static bool is_meant(const struct gateway_config *c, unsigned i, const char *wor
 static enum exit_code check_one(const struct gateway *g, const struct gateway_world *w,
                                 const struct gateway_policy *p, struct findings *ret)
 {
-    int link = gateway_config_link(gateway_config(g), p->pin);
+    struct gateway_member m[GATEWAY_MEMBERS_MAX];
+    unsigned n = gateway_policy_members(gateway_config(g), p, m);
 
     gateway_look_ingress(w, p, ret);
     gateway_look_differences(g, p, ret);
-    if (link >= 0)
-        gateway_look_link(g, (unsigned)link, ret);
+    for (unsigned i = 0; i < n; i++)
+        gateway_look_link(g, m[i].link, ret);
     gateway_look_way(w, p, ret);
     return findings_worst(ret) == FINDING_FAILED ? EXIT_CODE_NOT_UP : EXIT_CODE_OK;
 }
@@ -33,8 +34,8 @@ static enum exit_code check_one(const struct gateway *g, const struct gateway_wo
 /* What is told of one: {"lan", "pin", "level", "findings"}. */
 static json_t *one_json(const struct gateway_policy *p, const struct findings *f)
 {
-    return json_pack("{s:s, s:s, s:s, s:o}", "lan", p->ingress, "pin", p->pin, "level",
-                     finding_level_name(findings_worst(f)), "findings", findings_json(f));
+    return json_pack("{s:s, s:s?, s:s, s:o}", "lan", p->ingress, "pin", *p->pin ? p->pin : NULL,
+                     "level", finding_level_name(findings_worst(f)), "findings", findings_json(f));
 }
 
 static enum exit_code check(const struct gateway *g, const struct gatewaycli *v, const char *word)
@@ -56,7 +57,8 @@ static enum exit_code check(const struct gateway *g, const struct gatewaycli *v,
         if (v->json) {
             json_array_append_new(all, one_json(p, &f));
         } else {
-            printf("%s -> %s: %s\n", p->ingress, p->pin, finding_level_name(findings_worst(&f)));
+            printf("%s -> %s: %s\n", p->ingress, *p->pin ? p->pin : "its links",
+                   finding_level_name(findings_worst(&f)));
             findings_write(&f, v->all, stdout);
         }
         findings_done(&f);

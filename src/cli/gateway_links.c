@@ -32,12 +32,16 @@ static void gather(const struct gateway *g, struct netlink *nl, unsigned i, stru
     ret->there = !netlink_link_by_name(nl, ret->l->device, &ret->device);
 }
 
-/* Does the policy need this link: the one that it names, or the WAN that carries that? */
+/* May the policy use this link: one that it names, or the WAN that carries that? */
 static bool is_used(const struct told *t, const struct gateway_policy *p)
 {
-    int i = gateway_config_link(t->c, p->pin);
+    struct gateway_member m[GATEWAY_MEMBERS_MAX];
+    unsigned n = gateway_policy_members(t->c, p, m);
 
-    return !strcmp(p->pin, t->l->name) || (i >= 0 && !strcmp(t->c->links[i].over, t->l->name));
+    for (unsigned i = 0; i < n; i++)
+        if (m[i].link == t->i || !strcmp(t->c->links[m[i].link].over, t->l->name))
+            return true;
+    return !strcmp(p->last_resort, t->l->name);
 }
 
 /* --- text ------------------------------------------------------------------------------ */

@@ -126,6 +126,8 @@ void gateway_look_ingress(const struct gateway_world *w, const struct gateway_po
 {
     struct netlink_link l;
 
+    if (!strcmp(p->ingress, GATEWAY_LOCAL))
+        return;
     if (netlink_link_by_name(w->nl, p->ingress, &l))
         findings_add(ret, FINDING_FAILED, "interface", p->ingress,
                      "see its name in the configuration, and 'ip link'", "there is none");
@@ -203,17 +205,19 @@ static void look_family(const struct gateway_world *w, const struct gateway_poli
     why_explain(&w->why, &packet, &y);
     gateway_world_ask(w, &packet, &y, &k);
     ip_addr_str(&packet.src, from);
-    right = y.end == WHY_OUT && y.link >= 0 && !strcmp(w->why.config->links[y.link].name, p->pin);
+    right = y.end == WHY_OUT && y.link >= 0 &&
+            (y.steered || !strcmp(w->why.config->links[y.link].name, p->pin));
     if (!gateway_world_agrees(&y, &k))
         findings_add(ret, FINDING_FAILED, "way", p->ingress, REPAIR,
                      "%s to %s: %s is wanted, the kernel says: %s", from, to,
                      y.device ? y.device : why_end_name(y.end), k.text);
     else if (right)
         findings_add(ret, FINDING_OK, "way", p->ingress, NULL, "%s to %s leaves by %s", from, to,
-                     p->pin);
+                     w->why.config->links[y.link].name);
     else
         findings_add(ret, FINDING_FAILED, "way", p->ingress, "mpquic gateway why tells all of it",
-                     "%s to %s does not leave by %s: %s%s%s", from, to, p->pin, why_end_name(y.end),
+                     "%s to %s does not leave by %s: %s%s%s", from, to,
+                     *p->pin ? p->pin : "a link of its policy", why_end_name(y.end),
                      y.device ? " " : "", y.device ? y.device : "");
 }
 
@@ -237,7 +241,7 @@ void gateway_look_filter(const struct gateway_config *c, struct findings *ret)
         char name[WAN_SETTING_NAME_MAX];
         int own;
 
-        if (!l || l->masquerade)
+        if (!l || l->masquerade || l->mark)
             continue;
         snprintf(name, sizeof(name), "net/ipv4/conf/%s/rp_filter", l->device);
         own = setting_read(name);

@@ -8,12 +8,20 @@
 #include "base/place.h"
 #include "base/util.h"
 #include "cli/gateway.h"
+#include "wan/balance.h"
 #include "wan/confirm.h"
 
-/* The state of the link that a policy leads to. */
-static struct wan_link_state state_of_pin(const struct gateway *g, const struct gateway_policy *p)
+/* Does the policy lead anywhere, in that family? */
+static bool is_open(const struct gateway *g, const struct gateway_policy *p, enum wan_family f)
 {
-    return gatewaycli_state(g, (unsigned)gateway_config_link(gateway_config(g), p->pin));
+    const struct gateway_config *c = gateway_config(g);
+    struct balance_choice choice;
+    int pin = gateway_config_link(c, p->pin);
+
+    if (!gateway_is_steered(c, p->ingress))
+        return pin >= 0 && gatewaycli_state(g, (unsigned)pin).reason[f] == WAN_REASON_UP;
+    balance_choose(c, &gateway_mirror(g)->facts, p, f, &choice);
+    return choice.n;
 }
 
 /* What is on trial. */
@@ -73,17 +81,37 @@ static void print_links(const struct gateway *g)
     }
 }
 
+/* Which links get the new flows of a policy that has a choice. */
+static void print_shares(const struct gateway *g, const struct gateway_policy *p)
+{
+    const struct gateway_config *c = gateway_config(g);
+    struct balance_choice choice;
+    char text[BALANCE_TEXT_MAX];
+
+    for (enum wan_family f = 0; f < (c->ipv6 ? WAN_FAMILIES : WAN_V6); f++) {
+        balance_choose(c, &gateway_mirror(g)->facts, p, f, &choice);
+        printf("%s %s %s", f ? ";" : ":", gatewaycli_families[f], balance_str(c, &choice, text));
+    }
+    printf("\n");
+}
+
 static void print_policies(const struct gateway *g)
 {
     const struct gateway_config *c = gateway_config(g);
+    char name[GATEWAY_POLICY_NAME_MAX];
 
     for (unsigned i = 0; i < c->n_policies; i++) {
-        struct wan_link_state s = state_of_pin(g, &c->policies[i]);
+        const struct gateway_policy *p = &c->policies[i];
 
-        printf("policy %s -> %s:", c->policies[i].ingress, c->policies[i].pin);
+        if (!*p->pin) {
+            printf("policy %s", gateway_policy_name(c, i, name));
+            print_shares(g, p);
+            continue;
+        }
+        printf("policy %s -> %s:", p->ingress, p->pin);
         for (enum wan_family f = 0; f < WAN_FAMILIES; f++)
             printf("%s %s %s", f ? "," : "", gatewaycli_families[f],
-                   s.reason[f] == WAN_REASON_UP ? "open" : "closed");
+                   is_open(g, p, f) ? "open" : "closed");
         printf("\n");
     }
 }
@@ -125,19 +153,37 @@ static json_t *links_json(const struct gateway *g)
     return all;
 }
 
+/* [{"link": "att", "percent": 50.0}] */
+static json_t *shares_json(const struct gateway *g, const struct gateway_policy *p,
+                           enum wan_family f)
+{
+    const struct gateway_config *c = gateway_config(g);
+    json_t *all = json_array();
+    struct balance_choice choice;
+
+    balance_choose(c, &gateway_mirror(g)->facts, p, f, &choice);
+    for (unsigned i = 0; i < choice.n; i++)
+        json_array_append_new(all, json_pack("{s:s, s:f}", "link", c->links[choice.v[i].link].name,
+                                             "percent", 100.0 * choice.v[i].weight / choice.total));
+    return all;
+}
+
 static json_t *policies_json(const struct gateway *g)
 {
     const struct gateway_config *c = gateway_config(g);
+    char name[GATEWAY_POLICY_NAME_MAX];
     json_t *all = json_array();
 
     for (unsigned i = 0; i < c->n_policies; i++) {
         const struct gateway_policy *p = &c->policies[i];
-        struct wan_link_state s = state_of_pin(g, p);
 
-        json_array_append_new(all, json_pack("{s:s, s:s, s:I, s:b, s:b}", "ingress", p->ingress,
-                                             "pin", p->pin, "priority", (json_int_t)p->priority,
-                                             "ipv4_open", s.reason[WAN_V4] == WAN_REASON_UP,
-                                             "ipv6_open", s.reason[WAN_V6] == WAN_REASON_UP));
+        json_array_append_new(
+            all,
+            json_pack("{s:s, s:s, s:s?, s:I, s:b, s:b, s:o, s:o}", "name",
+                      gateway_policy_name(c, i, name), "ingress", p->ingress, "pin",
+                      *p->pin ? p->pin : NULL, "priority", (json_int_t)p->priority, "ipv4_open",
+                      is_open(g, p, WAN_V4), "ipv6_open", is_open(g, p, WAN_V6), "ipv4_shares",
+                      shares_json(g, p, WAN_V4), "ipv6_shares", shares_json(g, p, WAN_V6)));
     }
     return all;
 }

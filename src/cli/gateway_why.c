@@ -99,10 +99,11 @@ static json_t *answer_json(const struct gateway_world *w, const struct why_packe
         "source", ip_addr_str(&p->src, src), "destination", ip_addr_str(&p->dst, dst), "in",
         *p->iif ? p->iif : NULL, "end", why_end_name(y->end), "device", y->device, "link",
         y->link >= 0 ? c->links[y->link].name : NULL, "policy",
-        y->policy ? y->policy->ingress : NULL, "pin", y->policy ? y->policy->pin : NULL,
-        "translated", y->translated, "translated_to", y->as.family ? ip_addr_str(&y->as, as) : NULL,
-        "firewall", y->firewall, "mark", (json_int_t)y->mark, "several", y->several,
-        "rules_not_understood", y->passed_over, "kernel", kernel_json(y, k));
+        y->policy ? y->policy->ingress : NULL, "pin",
+        y->policy && *y->policy->pin ? y->policy->pin : NULL, "translated", y->translated,
+        "translated_to", y->as.family ? ip_addr_str(&y->as, as) : NULL, "firewall", y->firewall,
+        "mark", (json_int_t)y->mark, "several", y->several, "rules_not_understood", y->passed_over,
+        "kernel", kernel_json(y, k));
 
     if (y->rule)
         json_object_set_new(o, "rule", json_string(fib_rule_str(y->rule, text)));

@@ -19,7 +19,12 @@ enum {
     GATEWAY_MAPS_MAX = 128,
     GATEWAY_PORT_FORWARDS_MAX = 32,
     GATEWAY_ROUTES_MAX = 64,
+    GATEWAY_WAYS_MAX = 16, /* links of a balance, and of a failover */
+    GATEWAY_MEMBERS_MAX = 2 * GATEWAY_WAYS_MAX,
 };
+
+/* The ingress of what this machine sends itself. */
+#define GATEWAY_LOCAL "local"
 
 enum gateway_link_type { GATEWAY_LINK_WAN, GATEWAY_LINK_TUNNEL };
 
@@ -81,6 +86,7 @@ struct gateway_link {
     enum gateway_link_type type;
     char device[16];
     uint32_t table;                   /* 0: none; nothing can be pinned to it */
+    uint32_t mark;                    /* of the flows that use it; 0: none */
     struct ip_addr gateway;           /* of a WAN, where the kernel names none; family 0: none */
     char over[CONFIG_PATH_NAME_MAX];  /* of a tunnel: the WAN that carries it; "" = not known */
     struct ip_addr hub;               /* of a tunnel: its far end, reached over that WAN */
@@ -91,10 +97,52 @@ struct gateway_link {
     unsigned n_prefixes;
 };
 
-/* What comes from the interface leaves by the link, or not at all. */
+/* What a source, or a source with its destination, has in common: the link. */
+enum gateway_sticky { GATEWAY_STICKY_OFF, GATEWAY_STICKY_SOURCE, GATEWAY_STICKY_BOTH };
+
+/* What becomes of flows when their link gets no new ones any more: see doc/decisions/0017. */
+enum gateway_existing { GATEWAY_EXISTING_DRAIN, GATEWAY_EXISTING_FLUSH, GATEWAY_EXISTING_KEEP };
+
+enum gateway_only {
+    GATEWAY_ONLY_ANY,
+    GATEWAY_ONLY_TCP,
+    GATEWAY_ONLY_UDP,
+    GATEWAY_ONLY_ICMP, /* and ICMPv6 */
+    GATEWAY_ONLY_COUNT
+};
+
+/* One link of a balance. */
+struct gateway_way {
+    char link[CONFIG_PATH_NAME_MAX];
+    uint32_t weight; /* of new flows, beside the others of its tier */
+    uint32_t tier;   /* 1: the first */
+};
+
+/* Which packets of its interface a policy is for: all that each of these says. */
+struct gateway_match {
+    struct ip_prefix source[GATEWAY_PREFIXES_MAX], destination[GATEWAY_PREFIXES_MAX];
+    unsigned n_source, n_destination; /* 0: any */
+    enum gateway_only protocol;
+    struct config_range ports[GATEWAY_PORTS_MAX], dscp[GATEWAY_PORTS_MAX]; /* destination ports */
+    unsigned n_ports, n_dscp;                                              /* 0: any */
+    uint32_t mark, mark_mask;                                              /* mask 0: any */
+};
+
+/* What comes from the interface leaves by the link, or by one of the links, or not at all. Of the
+ * policies of an interface the first that matches holds. */
 struct gateway_policy {
     char ingress[16];
-    char pin[CONFIG_PATH_NAME_MAX];
+    char name[CONFIG_PATH_NAME_MAX]; /* "": none */
+    char pin[CONFIG_PATH_NAME_MAX];  /* "": none */
+    struct gateway_way balance[GATEWAY_WAYS_MAX];
+    unsigned n_balance;
+    char failover[GATEWAY_WAYS_MAX][CONFIG_PATH_NAME_MAX]; /* one after the other */
+    unsigned n_failover;
+    char last_resort[CONFIG_PATH_NAME_MAX]; /* "": none */
+    enum gateway_sticky sticky;
+    uint32_t sticky_s;
+    enum gateway_existing existing;
+    struct gateway_match match;
     uint32_t priority;
     struct ip_prefix reach[GATEWAY_PREFIXES_MAX]; /* by the routes of the table main all the same */
     unsigned n_reach;
@@ -177,9 +225,37 @@ const struct gateway_probe *gateway_config_probe_of(const struct gateway_config 
 /* Fill in what is unset and depends on its type: interval, timeout and port. */
 void gateway_probe_complete(struct gateway_probe *p);
 
+/* A link that a policy may use. */
+struct gateway_member {
+    unsigned link; /* of the configuration */
+    uint32_t weight;
+    uint32_t tier; /* those of the first that has any that works get the new flows */
+};
+
+/* The links of a policy by tier, the first tier first; a pin is one link. Returns how many. */
+unsigned gateway_policy_members(const struct gateway_config *c, const struct gateway_policy *p,
+                                struct gateway_member ret[static GATEWAY_MEMBERS_MAX]);
+
+/* The name of policy i: its own, or that of its interface and its number among those of it;
+ * letters, digits, "-", "_" and "." only. Returns buf. */
+enum { GATEWAY_POLICY_NAME_MAX = 24 };
+const char *gateway_policy_name(const struct gateway_config *c, unsigned i,
+                                char buf[static GATEWAY_POLICY_NAME_MAX]);
+
+/* Is the way of what comes from there chosen for each flow, by the mark of its link? Otherwise its
+ * one policy pins it by the rules of the kernel alone. */
+bool gateway_is_steered(const struct gateway_config *c, const char *ingress);
+
+/* Is it the first policy of its interface? */
+bool gateway_policy_is_first(const struct gateway_config *c, unsigned i);
+
+/* Does the policy say which packets it is for? */
+bool gateway_match_is_any(const struct gateway_match *m);
+
 /* Sections of the schema, for the manual page. */
 struct config_section;
 extern const struct config_section gateway_schema, gateway_link_schema, gateway_policy_schema,
-    gateway_probe_schema, gateway_map_schema, gateway_port_forward_schema, gateway_route_schema;
+    gateway_probe_schema, gateway_map_schema, gateway_port_forward_schema, gateway_route_schema,
+    gateway_way_schema;
 
 #endif

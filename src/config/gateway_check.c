@@ -28,13 +28,6 @@ static void link_error(const struct checker *k, unsigned i, enum gateway_link_ke
                text);
 }
 
-static void policy_error(const struct checker *k, unsigned i, enum gateway_policy_key_id key,
-                         const char *hint, const char *text)
-{
-    report_add(k->report, true, k->in->policy[i].key[key], hint, "policy of %s: %s",
-               k->c->policies[i].ingress, text);
-}
-
 static const char *line_hint(char buf[static 64], unsigned line)
 {
     snprintf(buf, 64, "it stands in line %u already", line);
@@ -122,6 +115,33 @@ static void check_probe_name(const struct checker *k, unsigned i)
                        "its probe asks its hub's outer address, which is not behind it");
 }
 
+/* A flow with the mark of a link is on that link and no other. */
+static void check_link_mark(const struct checker *k, unsigned i)
+{
+    const struct gateway_link *l = &k->c->links[i];
+    char hint[64];
+
+    if (!l->mark)
+        return;
+    if (l->mark & ~k->c->mark_mask)
+        link_error(k, i, GATEWAY_LINK_KEY_MARK, "mark_mask has the bits that are the gateway's",
+                   "the mark has bits that mark_mask does not have");
+    if (!l->table && !k->in->link[i].bad)
+        link_error(k, i, GATEWAY_LINK_KEY_MARK, "add 'table: NUMBER'",
+                   "the mark leads into the table of the link, and it has none");
+    for (unsigned j = 0; j < k->c->n_links; j++) {
+        const struct gateway_link *other = &k->c->links[j];
+
+        if (j < i && other->mark == l->mark)
+            link_error(k, i, GATEWAY_LINK_KEY_MARK,
+                       line_hint(hint, k->in->link[j].key[GATEWAY_LINK_KEY_MARK].line),
+                       "another link has this mark");
+        if (other->masquerade && !other->mark && l->mark == k->c->mark)
+            link_error(k, i, GATEWAY_LINK_KEY_MARK, "give that link a mark, too",
+                       "the key mark of the gateway says this one for a link that masquerades");
+    }
+}
+
 static void check_link(const struct checker *k, unsigned i)
 {
     const struct gateway_link *l = &k->c->links[i];
@@ -146,6 +166,7 @@ static void check_link(const struct checker *k, unsigned i)
     if (*l->instance && !tunnel)
         link_error(k, i, GATEWAY_LINK_KEY_INSTANCE, "remove it", "only a tunnel is an instance");
     check_probe_name(k, i);
+    check_link_mark(k, i);
     if (l->masquerade && !l->table)
         link_error(k, i, GATEWAY_LINK_KEY_MASQUERADE, "add 'table: NUMBER'",
                    "it masquerades what is pinned to it, and nothing can be without a table");
@@ -163,7 +184,7 @@ static void check_prefixes(const struct checker *k, unsigned i)
     char text[IP_PREFIX_STR_MAX], other[IP_PREFIX_STR_MAX];
 
     for (unsigned n = 0; n < l->n_prefixes; n++) {
-        struct config_where at = k->in->link[i].element[n];
+        struct config_where at = k->in->link[i].element[GATEWAY_LINK_KEY_PREFIXES][n];
 
         if (l->prefixes[n].addr.family == 6 && !k->c->ipv6)
             report_add(k->report, true, at, "add 'ipv6: true'", "link %s: %s is of IPv6", l->name,
@@ -197,7 +218,7 @@ static void check_targets(const struct checker *k, unsigned i)
     char text[IP_ADDR_STR_MAX];
 
     for (unsigned n = 0; n < p->n_targets; n++) {
-        struct config_where at = k->in->probe[i].element[n];
+        struct config_where at = k->in->probe[i].element[GATEWAY_PROBE_KEY_TARGETS][n];
 
         ip_addr_str(&p->targets[n], text);
         if (p->targets[n].family == 6 && !k->c->ipv6)
@@ -223,86 +244,6 @@ static void check_probe(const struct checker *k, unsigned i)
                         "another probe has this name");
     if (!k->in->probe[i].bad && p->n_targets && p->need > p->n_targets + 1)
         probe_error(k, i, GATEWAY_PROBE_KEY_NEED, NULL, "it has not so many targets");
-}
-
-/* --- policies -------------------------------------------------------------------------- */
-
-static void check_pin(const struct checker *k, unsigned i)
-{
-    const struct gateway_policy *p = &k->c->policies[i];
-    int link = gateway_config_link(k->c, p->pin);
-    struct nearest near = {.word = p->pin};
-    char hint[64];
-
-    if (!*p->pin)
-        return;
-    if (link < 0) {
-        for (unsigned j = 0; j < k->c->n_links; j++)
-            nearest_offer(&near, k->c->links[j].name);
-        snprintf(hint, sizeof(hint),
-                 near.best ? "did you mean '%s'?" : "the links are named in links%s",
-                 near.best ? near.best : "");
-        policy_error(k, i, GATEWAY_POLICY_KEY_PIN, hint, "there is no such link");
-        return;
-    }
-    if (!k->c->links[link].table && !k->in->link[link].bad)
-        policy_error(k, i, GATEWAY_POLICY_KEY_PIN, "add 'table: NUMBER' to the link",
-                     "the link has no table");
-    if (!strcmp(k->c->links[link].device, p->ingress))
-        policy_error(k, i, GATEWAY_POLICY_KEY_PIN, NULL,
-                     "packets cannot leave by the interface that they came in by");
-}
-
-static void check_reach(const struct checker *k, unsigned i)
-{
-    const struct gateway_policy *p = &k->c->policies[i];
-    char text[IP_PREFIX_STR_MAX];
-
-    for (unsigned n = 0; n < p->n_reach; n++) {
-        struct config_where at = k->in->policy[i].element[n];
-
-        ip_prefix_str(&p->reach[n], text);
-        if (!p->reach[n].len)
-            report_add(k->report, true, at, "name the networks",
-                       "policy of %s: everything cannot be reached by the table main", p->ingress);
-        if (p->reach[n].addr.family == 6 && !k->c->ipv6)
-            report_add(k->report, true, at, "add 'ipv6: true'", "policy of %s: %s is of IPv6",
-                       p->ingress, text);
-        for (unsigned j = 0; j < k->c->n_links; j++)
-            if (k->c->links[j].hub.family && ip_prefix_contains(&p->reach[n], &k->c->links[j].hub))
-                report_add(k->report, true, at, NULL,
-                           "policy of %s: %s holds the hub of link %s, which is reached over its "
-                           "wan by tunnels alone",
-                           p->ingress, text, k->c->links[j].name);
-    }
-}
-
-static void check_policy(const struct checker *k, unsigned i)
-{
-    const struct gateway_policy *p = &k->c->policies[i];
-    char hint[64];
-
-    check_pin(k, i);
-    check_reach(k, i);
-    for (unsigned j = 0; j < i; j++) {
-        const struct gateway_policy *q = &k->c->policies[j];
-
-        if (*p->ingress && !strcmp(p->ingress, q->ingress))
-            policy_error(k, i, GATEWAY_POLICY_KEY_INGRESS,
-                         line_hint(hint, k->in->policy[j].key[GATEWAY_POLICY_KEY_INGRESS].line),
-                         "this rule can never match: another policy has the interface");
-        if (p->priority && p->priority == q->priority)
-            policy_error(k, i, GATEWAY_POLICY_KEY_PRIORITY,
-                         line_hint(hint, k->in->policy[j].key[GATEWAY_POLICY_KEY_PRIORITY].line),
-                         "another policy has this priority");
-    }
-    if (p->priority && k->c->last_priority > k->c->first_priority + 1 &&
-        (p->priority <= k->c->first_priority || p->priority >= k->c->last_priority)) {
-        snprintf(hint, sizeof(hint), "write %u to %u", k->c->first_priority + 1,
-                 k->c->last_priority - 1);
-        policy_error(k, i, GATEWAY_POLICY_KEY_PRIORITY, hint,
-                     "the priority is not between first_priority and last_priority");
-    }
 }
 
 /* --- the whole ------------------------------------------------------------------------- */
@@ -334,7 +275,6 @@ void gateway_check_rules(const struct gateway_input *in, struct config_report *r
     }
     for (unsigned i = 0; i < k.c->n_probes; i++)
         check_probe(&k, i);
-    for (unsigned i = 0; i < k.c->n_policies; i++)
-        check_policy(&k, i);
+    gateway_check_policies(in, report);
     gateway_check_nat(in, report);
 }

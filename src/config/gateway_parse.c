@@ -24,7 +24,7 @@ static void report_unknown_key(struct reader *r, const struct config_section *s,
     static const struct config_section *const all[] = {
         &gateway_schema,        &gateway_link_schema, &gateway_probe_schema,
         &gateway_policy_schema, &gateway_map_schema,  &gateway_port_forward_schema,
-        &gateway_route_schema};
+        &gateway_route_schema,  &gateway_way_schema};
     char quote[REPORT_QUOTE_MAX], hint[128] = "the keys are listed in mpquic-gateway.yaml(5)";
     struct nearest near = {.word = key->text};
 
@@ -84,7 +84,8 @@ static bool read_list(struct reader *r, const struct config_key *k, const struct
 /* Every key of a map into the object; at[] learns where each stands. Returns false when something
  * could not be read. */
 static bool read_map(struct reader *r, const struct config_section *s, const struct yaml_value *map,
-                     void *object, struct config_where *at, struct config_where *element)
+                     void *object, struct config_where *at,
+                     struct config_where (*element)[GATEWAY_PREFIXES_MAX])
 {
     bool ok = true;
 
@@ -104,7 +105,7 @@ static bool read_map(struct reader *r, const struct config_section *s, const str
             continue;
         }
         at[k - s->keys] = v->kind == YAML_KIND_LIST && v->child ? v->child->at : v->at;
-        good = k->list_max ? read_list(r, k, v, object, element)
+        good = k->list_max ? read_list(r, k, v, object, element ? element[k - s->keys] : NULL)
                            : input_read_scalar(k, v, (char *)object + k->offset, r->report);
         ok &= good;
     }
@@ -138,13 +139,14 @@ static struct gateway_places *places_of(struct reader *r, const struct config_se
     return &first[i];
 }
 
-/* One link, probe or policy. It takes its place even when some of its values are bad, so that the
+/* One link, probe, policy ... It takes its place even when some of its values are bad, so that the
  * rules can look at the others. */
 static bool read_entry(struct reader *r, const struct config_key *list, const struct yaml_value *v,
                        unsigned i, void *entry)
 {
     const struct config_section *s = list->section;
-    struct gateway_places *p = places_of(r, s, i);
+    struct gateway_places way = {0}; /* within a policy, whose places have where each begins */
+    struct gateway_places *p = s == &gateway_way_schema ? &way : places_of(r, s, i);
 
     if (v->bad)
         return false;

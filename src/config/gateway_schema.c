@@ -53,6 +53,20 @@ static const struct config_key link_keys[] = {
             .man = "It belongs to the gateway alone: it always holds a default route of the worst "
                    "metric that leads nowhere, and, while the link is up, one that leads there.",
         },
+    [GATEWAY_LINK_KEY_MARK] =
+        {
+            .name = "mark",
+            .type = CONFIG_TYPE_UINT,
+            FIELD(gateway_link, mark),
+            .min = 1,
+            .max = UINT32_MAX,
+            .unset = "none: it can be pinned to, and not balanced over",
+            .example = "1",
+            .help = "mark of the flows that use the link, within mark_mask",
+            .man = "Each flow over the link carries it in conntrack and keeps to the link; a flow "
+                   "that comes in by the link is answered by it. Other bits of the mark stay as "
+                   "they are. Each link with a mark has its own, and a table.",
+        },
     [GATEWAY_LINK_KEY_GATEWAY] =
         {
             .name = "gateway",
@@ -135,55 +149,6 @@ _Static_assert(ARRAY_LEN(link_keys) == GATEWAY_LINK_KEY_COUNT, "a key of a link 
 
 const struct config_section gateway_link_schema = {link_keys, ARRAY_LEN(link_keys), "link",
                                                    "links"};
-
-static const struct config_key policy_keys[] = {
-    [GATEWAY_POLICY_KEY_INGRESS] =
-        {
-            .name = "ingress",
-            .type = CONFIG_TYPE_IFNAME,
-            .required = ALL,
-            FIELD(gateway_policy, ingress),
-            .example = "enp6s20",
-            .help = "the interface that the packets come in by",
-        },
-    [GATEWAY_POLICY_KEY_PIN] =
-        {
-            .name = "pin",
-            .type = CONFIG_TYPE_LABEL,
-            .required = ALL,
-            FIELD(gateway_policy, pin),
-            .example = "mpq1",
-            .help = "the link that they leave by, or not at all",
-        },
-    [GATEWAY_POLICY_KEY_PRIORITY] =
-        {
-            .name = "priority",
-            .type = CONFIG_TYPE_UINT,
-            .required = ALL,
-            FIELD(gateway_policy, priority),
-            .min = 1,
-            .max = 32765,
-            .example = "1001",
-            .help = "priority of the rule that leads into the table of the link",
-            .man = "Between first_priority and last_priority, each policy its own.",
-        },
-    [GATEWAY_POLICY_KEY_REACH] =
-        {
-            .name = "reach",
-            .type = CONFIG_TYPE_PREFIX,
-            LIST(gateway_policy, reach, GATEWAY_PREFIXES_MAX),
-            .unset = "none: other LANs and management networks are not reached",
-            .example = "172.16.2.0/30",
-            .help = "networks that are reached by the table main all the same",
-            .man = "Other LANs, which must say the same the other way, and management networks. "
-                   "Default routes of the table main do not count. This machine itself is always "
-                   "reached.",
-        },
-};
-_Static_assert(ARRAY_LEN(policy_keys) == GATEWAY_POLICY_KEY_COUNT, "a key of a policy is missing");
-
-const struct config_section gateway_policy_schema = {policy_keys, ARRAY_LEN(policy_keys), "policy",
-                                                     "policies"};
 
 static const struct config_key keys[] = {
     [GATEWAY_KEY_LINKS] =

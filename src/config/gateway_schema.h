@@ -10,10 +10,11 @@
 #define FIELD(type, field)                                \
     .roles = ALL, .offset = offsetof(struct type, field), \
     .size = sizeof(((struct type *)NULL)->field)
-#define LIST(type, field, max_n)                          \
-    .roles = ALL, .offset = offsetof(struct type, field), \
-    .size = sizeof(((struct type *)NULL)->field[0]),      \
-    .count_offset = offsetof(struct type, n_##field), .list_max = (max_n)
+#define LIST(type, field, max_n) LIST_COUNTED(type, field, n_##field, max_n)
+#define LIST_COUNTED(type, field, count, max_n)                                                    \
+    .roles = ALL, .offset = offsetof(struct type, field),                                          \
+    .size = sizeof(((struct type *)NULL)->field[0]), .count_offset = offsetof(struct type, count), \
+    .list_max = (max_n)
 
 enum gateway_key_id {
     GATEWAY_KEY_LINKS,
@@ -40,6 +41,7 @@ enum gateway_link_key_id {
     GATEWAY_LINK_KEY_TYPE,
     GATEWAY_LINK_KEY_DEVICE,
     GATEWAY_LINK_KEY_TABLE,
+    GATEWAY_LINK_KEY_MARK,
     GATEWAY_LINK_KEY_GATEWAY,
     GATEWAY_LINK_KEY_OVER,
     GATEWAY_LINK_KEY_HUB,
@@ -77,7 +79,21 @@ enum gateway_probe_key_id {
 
 enum gateway_policy_key_id {
     GATEWAY_POLICY_KEY_INGRESS,
+    GATEWAY_POLICY_KEY_NAME,
     GATEWAY_POLICY_KEY_PIN,
+    GATEWAY_POLICY_KEY_BALANCE,
+    GATEWAY_POLICY_KEY_FAILOVER,
+    GATEWAY_POLICY_KEY_LAST_RESORT,
+    GATEWAY_POLICY_KEY_STICKY,
+    GATEWAY_POLICY_KEY_STICKY_TIME,
+    GATEWAY_POLICY_KEY_EXISTING,
+    GATEWAY_POLICY_KEY_SOURCE,
+    GATEWAY_POLICY_KEY_DESTINATION,
+    GATEWAY_POLICY_KEY_PROTOCOL,
+    GATEWAY_POLICY_KEY_PORTS,
+    GATEWAY_POLICY_KEY_DSCP,
+    GATEWAY_POLICY_KEY_MARK,
+    GATEWAY_POLICY_KEY_MARK_MASK,
     GATEWAY_POLICY_KEY_PRIORITY,
     GATEWAY_POLICY_KEY_REACH,
     GATEWAY_POLICY_KEY_COUNT
@@ -110,14 +126,22 @@ enum gateway_route_key_id {
     GATEWAY_ROUTE_KEY_COUNT
 };
 
+/* Of an entry of balance. */
+enum gateway_way_key_id {
+    GATEWAY_WAY_KEY_LINK,
+    GATEWAY_WAY_KEY_WEIGHT,
+    GATEWAY_WAY_KEY_TIER,
+    GATEWAY_WAY_KEY_COUNT
+};
+
 enum { GATEWAY_ENTRY_KEYS_MAX = 32 };
 
 /* Where the values of one entry stand: line 0 when the key is not there. */
 struct gateway_places {
-    struct config_where at;                            /* the entry */
-    struct config_where key[GATEWAY_ENTRY_KEYS_MAX];   /* its values */
-    struct config_where element[GATEWAY_PREFIXES_MAX]; /* of its list of addresses */
-    bool bad;                                          /* one of its values could not be read */
+    struct config_where at;                                                    /* the entry */
+    struct config_where key[GATEWAY_ENTRY_KEYS_MAX];                           /* its values */
+    struct config_where element[GATEWAY_ENTRY_KEYS_MAX][GATEWAY_PREFIXES_MAX]; /* of its lists */
+    bool bad; /* one of its values could not be read */
 };
 _Static_assert((int)GATEWAY_LINK_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_POLICY_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
@@ -125,7 +149,10 @@ _Static_assert((int)GATEWAY_LINK_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_MAP_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_PORT_FORWARD_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_ROUTE_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
-                   (int)GATEWAY_TARGETS_MAX <= (int)GATEWAY_PREFIXES_MAX,
+                   (int)GATEWAY_WAY_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
+                   (int)GATEWAY_TARGETS_MAX <= (int)GATEWAY_PREFIXES_MAX &&
+                   (int)GATEWAY_PORTS_MAX <= (int)GATEWAY_PREFIXES_MAX &&
+                   (int)GATEWAY_WAYS_MAX <= (int)GATEWAY_PREFIXES_MAX,
                "key[] or element[] is too small");
 
 struct gateway_input {
@@ -145,5 +172,8 @@ void gateway_check_nat(const struct gateway_input *in, struct config_report *rep
 
 /* The part of them that is about what a probe asks. */
 void gateway_check_probe(const struct gateway_input *in, unsigned i, struct config_report *report);
+
+/* Those of policies alone, as part of it. */
+void gateway_check_policies(const struct gateway_input *in, struct config_report *report);
 
 #endif

@@ -10,6 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "nft/carry.h"
+
 #include "base/sock.h"
 
 #define TABLE NFTABLE_FAMILY " " NFTABLE_NAME
@@ -50,7 +52,7 @@ int nftable_open(struct nftable **ret)
     t->fd = -1;
     t->ctx = nft_ctx_new(NFT_CTX_DEFAULT);
     if (t->ctx && !nft_ctx_buffer_output(t->ctx) && !nft_ctx_buffer_error(t->ctx)) {
-        nft_ctx_output_set_flags(t->ctx, NFT_CTX_OUTPUT_STATELESS);
+        nft_ctx_output_set_flags(t->ctx, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_TERSE);
         rv = t->fd = signal_open();
     }
     if (rv < 0) {
@@ -88,16 +90,23 @@ static int run(struct nftable *t, const char *commands)
 
 int nftable_set(struct nftable *t, const char *text)
 {
-    /* "add" makes it be there, so that it can be deleted, and the text makes it anew: together they
-     * are one transaction. */
-    static const char head[] = "add table " TABLE "\ndelete table " TABLE "\n";
-    char *all;
-    int rv;
+    char *had = NULL, *head = NULL, *all = NULL;
+    int rv = nftable_list(t, &had);
 
-    if (asprintf(&all, "%s%s", head, text) < 0)
-        return -ENOMEM;
-    rv = run(t, all);
+    /* a comment of the table cannot be changed: only older versions made one */
+    if (!rv && had && !strstr(had, "\n\tcomment \""))
+        rv = carry_commands(TABLE, had, text, &head);
+    else if (!rv && !(head = strdup("add table " TABLE "\ndelete table " TABLE "\n")))
+        rv = -ENOMEM;
+    if (!rv && asprintf(&all, "%s%s", head, text) < 0) {
+        all = NULL;
+        rv = -ENOMEM;
+    }
+    if (!rv)
+        rv = run(t, all);
     free(all);
+    free(head);
+    free(had);
     return rv;
 }
 

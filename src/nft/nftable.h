@@ -18,15 +18,16 @@ int nftable_open(struct nftable **ret);
 void nftable_close(struct nftable *t);
 
 /* Make the table hold what text says, "table inet mpquic_gateway { ... }", in place of what it
- * held, in one transaction. Returns 0, or -EINVAL: nothing was changed, and nftable_error() says
- * why. */
+ * held, in one transaction. Named counters go on, and so do sets that packets fill, when text has
+ * them as they are listed; a chain stays at its hook. Returns 0, or -EINVAL: nothing was changed,
+ * and nftable_error() says why. */
 int nftable_set(struct nftable *t, const char *text);
 
 /* Remove it; one that is not there is success. 0 or -EINVAL, as above. */
 int nftable_remove(struct nftable *t);
 
-/* The table as nft(8) lists it, without counts, to be freed; NULL in *ret when it is not there.
- * Returns 0, -ENOMEM; -EINVAL as above. */
+/* The table as nft(8) lists it, without counts and without the elements of named sets, to be freed;
+ * NULL in *ret when it is not there. Returns 0, -ENOMEM; -EINVAL as above. */
 int nftable_list(struct nftable *t, char **ret);
 
 /* What the last call that failed had to say; until the next call. */

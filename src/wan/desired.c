@@ -3,7 +3,7 @@
  *      first   iif LAN to HUB/32  ->  nothing          the hub's route in T is for sockets
  *      first   iif LAN to BEHIND  ->  nothing          networks behind links are not the Internet
  *      first   iif LAN to REACH   ->  main, but for its default routes
- *      own     iif LAN [fwmark M] ->  T
+ *      own     iif LAN [fwmark M] ->  T                (of each link that has a mark)
  *      last    iif LAN            ->  nothing          the guard
  *
  * and in T, for ever, `blackhole default metric 4294967295`; while the link is up `default dev
@@ -214,6 +214,15 @@ static void add_prefixes(struct builder *b, unsigned i)
     }
 }
 
+/* Flows that have a link may go on when its probe finds that it does not work: nftables sees to it
+ * that it gets no new ones. */
+static bool has_way(const struct builder *b, unsigned i, enum wan_family family)
+{
+    enum wan_reason r = b->state[i].reason[family];
+
+    return r == WAN_REASON_UP || (r == WAN_REASON_PROBE && b->c->links[i].mark);
+}
+
 static void add_link(struct builder *b, unsigned i)
 {
     const struct gateway_link *l = &b->c->links[i];
@@ -225,7 +234,7 @@ static void add_link(struct builder *b, unsigned i)
         add_floor(b, &all, l->table,
                   b->c->closed == GATEWAY_CLOSED_BLACKHOLE ? FIB_TYPE_BLACKHOLE
                                                            : FIB_TYPE_UNREACHABLE);
-        if (b->state[i].reason[family] == WAN_REASON_UP)
+        if (has_way(b, i, family))
             add_way(b, &all, l->table, i, &b->state[i].hop[family]);
     }
     add_hub(b, i);
@@ -233,7 +242,7 @@ static void add_link(struct builder *b, unsigned i)
     add_prefixes(b, i);
     if (b->c->ipv6 && l->type == GATEWAY_LINK_WAN && b->f->link[i].accept_ra > 0)
         add_setting(b, 2, "ipv6", l->device, "accept_ra"); /* as a router it would ignore them */
-    if (translate_is_on(b->c, i, WAN_V4))
+    if (translate_is_on(b->c, i, WAN_V4) || l->mark)
         add_setting(b, 1, "ipv4", l->device, "src_valid_mark"); /* answers are marked too */
 }
 
@@ -305,7 +314,7 @@ static bool may_lead(const struct builder *b, unsigned link, enum wan_family fam
     case WAN_FOREIGN_NONE:
         return true;
     case WAN_FOREIGN_BEHIND:
-        return b->state[link].reason[family] == WAN_REASON_UP;
+        return has_way(b, link, family);
     default:
         return false;
     }
@@ -346,10 +355,41 @@ static void add_ends(struct builder *b, const struct gateway_policy *p, struct f
     }
 }
 
-static void add_policy_family(struct builder *b, const struct gateway_policy *p, unsigned link,
+/* What a packet with the mark of a link, or any packet, is led by. */
+static void add_lead(struct builder *b, struct fib_rule r, unsigned link, uint32_t mark)
+{
+    if (!may_lead(b, link, wan_family_of(&r.to.addr)))
+        return;
+    r.to = (struct ip_prefix){0};
+    r.action = FIB_ACTION_TABLE;
+    r.table = b->c->links[link].table;
+    r.mark = mark;
+    r.mask = mark ? b->c->mark_mask : 0;
+    add_rule(b, &r);
+}
+
+/* Into the link that it is pinned to; or by their marks into all that have one, also those that the
+ * policy does not name: answers go where the questions came from. */
+static void add_leads(struct builder *b, const struct gateway_policy *p, struct fib_rule r,
+                      enum wan_family family)
+{
+    int pin = gateway_config_link(b->c, p->pin);
+
+    r.priority = p->priority;
+    r.to = default_of(family);
+    if (gateway_is_steered(b->c, p->ingress)) {
+        for (unsigned i = 0; i < b->c->n_links; i++)
+            if (b->c->links[i].mark)
+                add_lead(b, r, i, b->c->links[i].mark);
+    } else if (pin >= 0) {
+        add_lead(b, r, (unsigned)pin,
+                 translate_is_on(b->c, (unsigned)pin, family) ? b->c->mark : 0);
+    }
+}
+
+static void add_policy_family(struct builder *b, const struct gateway_policy *p,
                               enum wan_family family)
 {
-    const struct gateway_link *l = &b->c->links[link];
     struct fib_rule base = {.family = version(family), .protocol = FIB_PROTOCOL}, r;
 
     snprintf(base.iif, sizeof(base.iif), "%s", p->ingress);
@@ -360,15 +400,7 @@ static void add_policy_family(struct builder *b, const struct gateway_policy *p,
     if (family == WAN_V6 && !b->c->ipv6)
         return;
     add_ends(b, p, base);
-    r = base;
-    r.action = FIB_ACTION_TABLE;
-    if (may_lead(b, link, family)) {
-        r.priority = p->priority;
-        r.table = l->table;
-        r.mark = translate_is_on(b->c, link, family) ? b->c->mark : 0;
-        r.mask = translate_is_on(b->c, link, family) ? b->c->mark_mask : 0;
-        add_rule(b, &r);
-    }
+    add_leads(b, p, base, family);
     r = base;
     r.action = FIB_ACTION_TABLE;
     r.priority = b->c->first_priority;
@@ -379,6 +411,64 @@ static void add_policy_family(struct builder *b, const struct gateway_policy *p,
             continue;
         r.to = ip_prefix_network(&p->reach[i]);
         add_rule(b, &r);
+    }
+}
+
+/* --- this machine's own ---------------------------------------------------------------- */
+
+static const struct gateway_policy *local_policy(const struct gateway_config *c)
+{
+    for (unsigned i = 0; i < c->n_policies; i++)
+        if (!strcmp(c->policies[i].ingress, GATEWAY_LOCAL))
+            return &c->policies[i];
+    return NULL;
+}
+
+/* What a service answers from an address of the link leaves by the link, without nftables, and
+ * where the table main has no default route. */
+static void add_own_addresses(struct builder *b, struct fib_rule r, unsigned link,
+                              enum wan_family family)
+{
+    const struct wan_link_facts *f = &b->f->link[link];
+
+    r.priority = b->c->last_priority;
+    for (unsigned i = 0; i < f->n_net; i++) {
+        if (wan_family_of(&f->net[i].addr) != family)
+            continue;
+        r.from = host(&f->net[i].addr);
+        add_lead(b, r, link, 0);
+    }
+}
+
+/* Sockets that are bound to the device of a link keep to it, whatever mark they get. */
+static void add_bound(struct builder *b, struct fib_rule r, unsigned link)
+{
+    *r.iif = 0;
+    snprintf(r.oif, sizeof(r.oif), "%s", b->c->links[link].device);
+    r.priority = b->c->first_priority;
+    add_lead(b, r, link, 0);
+}
+
+static void add_local(struct builder *b, enum wan_family family)
+{
+    const struct gateway_policy *p = local_policy(b->c);
+    struct fib_rule r = {.family = version(family), .iif = "lo", .protocol = FIB_PROTOCOL};
+    struct fib_rule near = r;
+
+    near.priority = b->c->first_priority;
+    near.action = FIB_ACTION_TABLE;
+    near.table = FIB_TABLE_MAIN;
+    near.near_only = true;
+    r.to = default_of(family);
+    for (unsigned i = 0; i < b->c->n_links; i++) {
+        if (!b->c->links[i].mark)
+            continue;
+        add_rule(b, &near);
+        r.priority = p ? p->priority : b->c->last_priority;
+        add_lead(b, r, i, b->c->links[i].mark);
+        add_own_addresses(b, r, i, family);
+        if (p)
+            add_bound(b, r, i);
     }
 }
 
@@ -394,12 +484,12 @@ int wan_desired(const struct gateway_config *c, const struct wan_facts *f, struc
     add_inners(&b);
     for (unsigned i = 0; i < c->n_nat; i++)
         add_outside(&b, i);
-    for (unsigned i = 0; i < c->n_policies; i++) {
-        int link = gateway_config_link(c, c->policies[i].pin);
-
-        for (enum wan_family family = 0; link >= 0 && family < WAN_FAMILIES; family++)
-            add_policy_family(&b, &c->policies[i], (unsigned)link, family);
-    }
+    for (unsigned i = 0; i < c->n_policies; i++)
+        for (enum wan_family family = 0; family < WAN_FAMILIES; family++)
+            if (gateway_policy_is_first(c, i) && strcmp(c->policies[i].ingress, GATEWAY_LOCAL) != 0)
+                add_policy_family(&b, &c->policies[i], family);
+    for (enum wan_family family = 0; family < (c->ipv6 ? WAN_FAMILIES : WAN_V6); family++)
+        add_local(&b, family);
     if (c->n_policies) {
         add_setting(&b, 1, "ipv4", NULL, "ip_forward");
         if (c->ipv6)

@@ -6,18 +6,21 @@
 #include <string.h>
 
 #include "nft/nftable.h"
+#include "wan/marks.h"
 #include "wan/translate.h"
 
-#define COMMENT "mpquic gateway "
+/* A chain without rules, whose name tells what the table holds: comments cannot be changed. */
+#define ID_CHAIN "chain id-"
 
 /* --- pieces ---------------------------------------------------------------------------- */
 
+/* Of a policy whose way is not chosen by flow (marks.c). */
 static const struct gateway_link *link_of(const struct gateway_config *c,
                                           const struct gateway_policy *p)
 {
     int i = gateway_config_link(c, p->pin);
 
-    return i < 0 ? NULL : &c->links[i];
+    return i < 0 || gateway_is_steered(c, p->ingress) ? NULL : &c->links[i];
 }
 
 /* Which links, or the interfaces of which policies, a set holds. */
@@ -33,6 +36,11 @@ static bool translates(const struct gateway_config *c, unsigned i)
     return translate_is_on(c, i, WAN_V4) || translate_is_on(c, i, WAN_V6);
 }
 
+static bool translates_unmarked(const struct gateway_config *c, unsigned i)
+{
+    return translates(c, i) && !c->links[i].mark;
+}
+
 static bool is_marked(const struct gateway_config *c, unsigned i)
 {
     const struct gateway_link *l = link_of(c, &c->policies[i]);
@@ -40,9 +48,22 @@ static bool is_marked(const struct gateway_config *c, unsigned i)
     return l && translates(c, (unsigned)(l - c->links));
 }
 
+static bool is_steered(const struct gateway_config *c, unsigned i)
+{
+    const struct gateway_policy *p = &c->policies[i];
+
+    return gateway_policy_is_first(c, i) && gateway_is_steered(c, p->ingress) &&
+           strcmp(p->ingress, GATEWAY_LOCAL) != 0;
+}
+
+static bool is_local(const struct gateway_config *c, unsigned i)
+{
+    return !strcmp(c->policies[i].ingress, GATEWAY_LOCAL);
+}
+
 static bool any_ingress(const struct gateway_config *c, unsigned i)
 {
-    return i < c->n_policies;
+    return gateway_policy_is_first(c, i) && !is_local(c, i);
 }
 
 static bool any_of(const struct gateway_config *c, choose_fn *choose, unsigned n)
@@ -113,7 +134,7 @@ static void write_mark(FILE *out, const struct gateway_config *c)
         out);
     write_ingresses(out, c, is_marked, NULL);
     fprintf(out, " %s\n\t\tiifname ", set);
-    write_links(out, c, translates);
+    write_links(out, c, translates_unmarked);
     fprintf(out, " ct state established,related %s\n\t}\n", set);
 }
 
@@ -143,16 +164,35 @@ static void write_input(FILE *out, const struct gateway_config *c)
     fputs("\t}\n", out);
 }
 
-/* What a policy allows, both ways. */
-static void write_accepts(FILE *out, const struct gateway_config *c, const struct gateway_policy *p,
-                          const struct gateway_link *l)
+static void write_reaches(FILE *out, const struct gateway_policy *p)
 {
     for (unsigned outwards = 0; outwards < 2; outwards++) {
         write_reach(out, p, 4, outwards);
         write_reach(out, p, 6, outwards);
     }
+}
+
+/* Between the interface of a policy and a link, both ways. */
+static void write_accepts(FILE *out, const struct gateway_config *c, const struct gateway_policy *p,
+                          const struct gateway_link *l)
+{
     fprintf(out, "\t\tiifname \"%s\" oifname \"%s\" counter accept\n", p->ingress, l->device);
     translate_write_accepts(out, c, (unsigned)(l - c->links), p->ingress);
+}
+
+/* What a policy allows. Of an interface whose flows have a choice of links it is all of them: their
+ * marks say which. */
+static void write_policy(FILE *out, const struct gateway_config *c, unsigned i)
+{
+    const struct gateway_link *l = link_of(c, &c->policies[i]);
+
+    if (is_steered(c, i) || l)
+        write_reaches(out, &c->policies[i]);
+    if (l)
+        write_accepts(out, c, &c->policies[i], l);
+    for (unsigned j = 0; is_steered(c, i) && j < c->n_links; j++)
+        if (c->links[j].mark)
+            write_accepts(out, c, &c->policies[i], &c->links[j]);
 }
 
 /* All that is accepted comes before all that is dropped: what one policy allows does not end at
@@ -166,36 +206,62 @@ static void write_forward(FILE *out, const struct gateway_config *c)
         write_links(out, c, is_tunnel);
         fputs(" tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu\n", out);
     }
-    for (unsigned i = 0; i < c->n_policies; i++) {
-        const struct gateway_link *l = link_of(c, &c->policies[i]);
-
-        if (l)
-            write_accepts(out, c, &c->policies[i], l);
-    }
     for (unsigned i = 0; i < c->n_policies; i++)
-        fprintf(out, "\t\tiifname \"%s\" counter drop\n\t\toifname \"%s\" counter drop\n",
-                c->policies[i].ingress, c->policies[i].ingress);
+        write_policy(out, c, i);
+    for (unsigned i = 0; i < c->n_policies; i++)
+        if (any_ingress(c, i))
+            fprintf(out, "\t\tiifname \"%s\" counter drop\n\t\toifname \"%s\" counter drop\n",
+                    c->policies[i].ingress, c->policies[i].ingress);
     fputs("\t}\n", out);
+}
+
+/* What leaves by a link that masquerades and has no mark: its policies name it. */
+static void write_masquerade(FILE *out, const struct gateway_config *c,
+                             const struct gateway_link *l)
+{
+    bool used = false;
+
+    for (unsigned j = 0; j < c->n_policies; j++)
+        used |= link_of(c, &c->policies[j]) == l;
+    if (!used)
+        return;
+    fputs("\t\tiifname ", out);
+    write_ingresses(out, c, is_marked, l);
+    fprintf(out, " oifname \"%s\" masquerade\n", l->device);
+}
+
+/* The same of a link with a mark: whatever has a choice of links may leave by it. */
+static void write_steered_masquerade(FILE *out, const struct gateway_config *c,
+                                     const struct gateway_link *l)
+{
+    if (any_of(c, is_steered, c->n_policies)) {
+        fputs("\t\tiifname ", out);
+        write_ingresses(out, c, is_steered, NULL);
+        fprintf(out, " oifname \"%s\" masquerade\n", l->device);
+    }
+    if (any_of(c, is_local, c->n_policies))
+        fprintf(out, "\t\toifname \"%s\" fib saddr type local masquerade\n", l->device);
 }
 
 static void write_nat(FILE *out, const struct gateway_config *c, const struct wan_facts *f)
 {
-    if (!c->n_nat && !any_of(c, is_marked, c->n_policies))
+    bool any = false;
+
+    for (unsigned i = 0; i < c->n_links; i++)
+        any |= c->links[i].masquerade && c->links[i].mark;
+    if (!any && !c->n_nat && !any_of(c, is_marked, c->n_policies))
         return;
     fputs("\n\tchain postrouting {\n"
           "\t\ttype nat hook postrouting priority srcnat - 5; policy accept;\n",
           out);
     translate_write_out(out, c, f);
     for (unsigned i = 0; i < c->n_links; i++) {
-        bool used = false;
-
-        for (unsigned j = 0; j < c->n_policies; j++)
-            used |= c->links[i].masquerade && link_of(c, &c->policies[j]) == &c->links[i];
-        if (!used)
+        if (!c->links[i].masquerade)
             continue;
-        fputs("\t\tiifname ", out);
-        write_ingresses(out, c, is_marked, &c->links[i]);
-        fprintf(out, " oifname \"%s\" masquerade\n", c->links[i].device);
+        if (c->links[i].mark)
+            write_steered_masquerade(out, c, &c->links[i]);
+        else
+            write_masquerade(out, c, &c->links[i]);
     }
     fputs("\t}\n", out);
 }
@@ -253,11 +319,12 @@ int firewall_text(const struct gateway_config *c, const struct wan_facts *f,
 
     *ret_id = 0;
     *ret = NULL;
-    if (!c->n_policies && !c->n_open_udp && !c->n_nat && !c->n_port_forwards)
+    if (!c->n_policies && !c->n_open_udp && !c->n_nat && !c->n_port_forwards && !marks_are_used(c))
         return 0;
     out = open_memstream(&body, &len);
     if (!out)
         return -ENOMEM;
+    marks_write(out, c, f);
     write_mark(out, c);
     write_input(out, c);
     write_forward(out, c);
@@ -268,10 +335,10 @@ int firewall_text(const struct gateway_config *c, const struct wan_facts *f,
         free(body);
         return -ENOMEM;
     }
-    /* Around the body are three lines: the table, its comment, the brace. */
-    snprintf(ret_id, WAN_ID_MAX, "%08x-%u", hash(body), count_lines(body) + 3);
+    /* Around the body are four lines: the table, the chain that has the id, the brace. */
+    snprintf(ret_id, WAN_ID_MAX, "%08x-%u", hash(body), count_lines(body) + 4);
     if (asprintf(&all,
-                 "table " NFTABLE_FAMILY " " NFTABLE_NAME " {\n\tcomment \"" COMMENT "%s\"\n%s}\n",
+                 "table " NFTABLE_FAMILY " " NFTABLE_NAME " {\n\t" ID_CHAIN "%s {\n\t}\n%s}\n",
                  ret_id, body) < 0) {
         free(body);
         return -ENOMEM;
@@ -283,11 +350,11 @@ int firewall_text(const struct gateway_config *c, const struct wan_facts *f,
 
 void firewall_id(const char *listing, char ret_id[static WAN_ID_MAX])
 {
-    const char *at = strstr(listing, COMMENT);
+    const char *at = strstr(listing, ID_CHAIN);
     unsigned said = 0, digest = 0;
 
     snprintf(ret_id, WAN_ID_MAX, "changed");
-    if (at && sscanf(at + strlen(COMMENT), "%8x-%u", &digest, &said) == 2 &&
+    if (at && sscanf(at + strlen(ID_CHAIN), "%8x-%u", &digest, &said) == 2 &&
         said == count_lines(listing))
         snprintf(ret_id, WAN_ID_MAX, "%08x-%u", digest, said);
 }

@@ -338,7 +338,7 @@ int gateway_guard(const struct gateway_config *c, gateway_note_fn *note, void *u
     if (!first)
         first = netlink_open(&nl);
     for (unsigned i = 0; nl && i < want.n_rules; i++) {
-        if (want.rules[i].priority != c->last_priority)
+        if (want.rules[i].priority != c->last_priority || want.rules[i].action == FIB_ACTION_TABLE)
             continue;
         rv = add_guard(nl, &want.rules[i], note, user);
         first = first ? first : rv;

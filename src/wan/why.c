@@ -273,6 +273,20 @@ static const struct gateway_link *pin_of(const struct gateway_config *c,
     return i < 0 ? NULL : &c->links[i];
 }
 
+/* May what comes from one leave by the other: by the pin, or by the mark of the link? */
+static const struct gateway_link *leads_to(const struct gateway_config *c,
+                                           const struct gateway_policy *p, const char *device)
+{
+    const struct gateway_link *l = pin_of(c, p);
+
+    if (!gateway_is_steered(c, p->ingress))
+        return l && !strcmp(l->device, device) ? l : NULL;
+    for (unsigned i = 0; i < c->n_links; i++)
+        if (c->links[i].mark && !strcmp(c->links[i].device, device))
+            return &c->links[i];
+    return NULL;
+}
+
 static bool reaches(const struct gateway_policy *p, const struct ip_addr *a)
 {
     for (unsigned i = 0; i < p->n_reach; i++)
@@ -285,17 +299,16 @@ static bool reaches(const struct gateway_policy *p, const struct ip_addr *a)
 static const char *accepts(const struct gateway_config *c, const struct gateway_policy *policy,
                            const struct why_packet *p, const char *oif)
 {
-    const struct gateway_link *l = pin_of(c, policy);
+    const struct gateway_link *l;
 
-    if (!l)
-        return NULL;
     if (!strcmp(p->iif, policy->ingress) && reaches(policy, &p->dst))
         return "accepted: it is in reach of the policy";
     if (!strcmp(oif, policy->ingress) && reaches(policy, &p->src))
         return "accepted: the policy of where it goes has it in reach";
-    if (!strcmp(p->iif, policy->ingress) && !strcmp(oif, l->device))
+    if (!strcmp(p->iif, policy->ingress) && leads_to(c, policy, oif))
         return "accepted: it goes to the link of its policy";
-    if (!strcmp(p->iif, l->device) && !strcmp(oif, policy->ingress) && !l->masquerade)
+    l = leads_to(c, policy, p->iif);
+    if (l && !strcmp(oif, policy->ingress) && !l->masquerade)
         return "accepted: it comes from the link of the policy of where it goes";
     return NULL;
 }
@@ -350,7 +363,7 @@ static void translate(const struct why_world *w, const struct why_packet *p, str
     const struct wan_link_facts *f;
 
     if (!y->policy || y->link < 0 || !w->config->links[y->link].masquerade ||
-        strcmp(y->policy->pin, w->config->links[y->link].name) != 0)
+        !leads_to(w->config, y->policy, w->config->links[y->link].device))
         return;
     y->translated = true;
     f = &w->facts->link[y->link];
@@ -385,24 +398,47 @@ static bool is_no_packet(const struct why_packet *p)
             ip_addr_is_multicast(&p->src) || is_broadcast(&p->src) || is_broadcast(&p->dst));
 }
 
-static const struct gateway_policy *policy_of(const struct gateway_config *c, const char *iif)
+/* The first that is for such a packet. */
+static const struct gateway_policy *policy_of(const struct gateway_config *c,
+                                              const struct why_packet *p)
 {
-    for (unsigned i = 0; i < c->n_policies && *iif; i++)
-        if (!strcmp(c->policies[i].ingress, iif))
+    const char *ingress = *p->iif ? p->iif : GATEWAY_LOCAL;
+
+    for (unsigned i = 0; i < c->n_policies; i++)
+        if (!strcmp(c->policies[i].ingress, ingress) &&
+            balance_matches(&c->policies[i].match, &p->src, &p->dst, p->protocol, p->port))
             return &c->policies[i];
     return NULL;
 }
 
-void why_explain(const struct why_world *w, const struct why_packet *p, struct why *ret)
+/* The mark that a new flow gets. What this machine sends itself is looked up without it first, and
+ * gets it where it would leave by a link that has one. */
+static void choose(const struct why_world *w, const struct why_packet *p, struct why *y)
 {
     const struct gateway_config *c = w->config;
     const struct gateway_link *pin;
+    struct why first = *y;
+
+    y->policy = policy_of(c, p);
+    if (!y->policy)
+        return;
+    pin = pin_of(c, y->policy);
+    y->steered = gateway_is_steered(c, y->policy->ingress);
+    if (!y->steered) {
+        y->mark = pin && pin->masquerade ? c->mark : 0;
+        return;
+    }
+    balance_choose(c, w->facts, y->policy, wan_family_of(&p->dst), &y->choice);
+    look_up(w, p, &first);
+    if (y->choice.n && (*p->iif || (first.link >= 0 && c->links[first.link].mark)))
+        y->mark = c->links[y->choice.v[0].link].mark;
+}
+
+void why_explain(const struct why_world *w, const struct why_packet *p, struct why *ret)
+{
     struct why y = {.end = WHY_NO_ROUTE, .link = -1};
 
-    y.policy = policy_of(c, p->iif);
-    pin = y.policy ? pin_of(c, y.policy) : NULL;
-    if (pin && pin->masquerade)
-        y.mark = c->mark;
+    choose(w, p, &y);
     if (is_no_packet(p)) {
         y.end = WHY_NO_PACKET;
         *ret = y;
@@ -446,6 +482,8 @@ static void write_end(const struct why_world *w, const struct why *y, FILE *out)
         fprintf(out, ", link %s", w->config->links[y->link].name);
     if (y->several)
         fputs(", or by another hop of the same route", out);
+    if (y->end == WHY_OUT && y->mark && y->choice.n > 1)
+        fputs(", or by another link of its policy", out);
     fputs("\n", out);
 }
 
@@ -468,18 +506,22 @@ static void write_link(const struct why_world *w, const struct why_packet *p, co
 void why_write(const struct why_world *w, const struct why_packet *p, const struct why *y,
                FILE *out)
 {
-    char text[FIB_TEXT_MAX], a[IP_ADDR_STR_MAX], b[IP_ADDR_STR_MAX];
+    char text[FIB_TEXT_MAX], a[IP_ADDR_STR_MAX], b[IP_ADDR_STR_MAX], ways[BALANCE_TEXT_MAX];
 
     fprintf(out, "%s -> %s%s%s ", p->src.family ? ip_addr_str(&p->src, a) : "*",
             ip_addr_str(&p->dst, b), *p->iif ? " from " : " from this machine", p->iif);
     write_end(w, y, out);
-    if (y->policy)
+    if (y->policy && *y->policy->pin)
         fprintf(out, "  policy    %s is pinned to %s\n", y->policy->ingress, y->policy->pin);
+    else if (y->policy)
+        fprintf(out, "  policy    new flows of %s go to: %s\n", y->policy->ingress,
+                balance_str(w->config, &y->choice, ways));
     else if (*p->iif)
         fprintf(out, "  policy    none: %s has no policy\n", p->iif);
     write_link(w, p, y, out);
     if (y->mark)
-        fprintf(out, "  mark      0x%x, by nftables: its link translates\n", y->mark);
+        fprintf(out, "  mark      0x%x, by nftables: %s\n", y->mark,
+                y->steered ? "that of its link" : "its link translates");
     if (y->rule)
         fprintf(out, "  rule      %s%s\n", fib_rule_str(y->rule, text),
                 y->rule->protocol == FIB_PROTOCOL ? "" : " (not ours)");

@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 
+#include "wan/balance.h"
 #include "wan/objects.h"
 #include "wan/state.h"
 
@@ -82,6 +83,8 @@ struct why {
     const char *device;                  /* WHY_OUT, WHY_DROPPED: where to, by its route */
     int link;                            /* of the configuration: that interface; -1: none */
     uint32_t mark;                       /* that our nftables give it */
+    bool steered;                        /* its policy chooses among links: */
+    struct balance_choice choice;        /* these, of which the first is followed here */
     bool several;                        /* the route has other next hops, too */
     bool passed_over;     /* a rule with a condition that is not known here might have matched */
     struct ip_addr as;    /* the source that it gets; family 0: its own, or not known yet */

@@ -15,6 +15,8 @@ static void check_guards(const struct gateway_config *c, const struct wan_object
     for (unsigned i = 0; i < c->n_policies; i++) {
         unsigned guards = 0;
 
+        if (!strcmp(c->policies[i].ingress, GATEWAY_LOCAL))
+            continue;
         for (unsigned n = 0; n < want->n_rules; n++) {
             const struct fib_rule *r = &want->rules[n];
 

@@ -54,6 +54,7 @@ def every_wan(lab):
     for i in lab.each_wan():
         for way in WAYS:
             way(lab, i, True)
+    lab.exec("edge", "ip", "link", "del", "lte0", check=False)
 
 
 @contextlib.contextmanager
@@ -185,9 +186,9 @@ POLICIES = ["bond", "balanced", "priority", "failover", "lowest-latency"]
 
 
 @pytest.mark.parametrize("policy, what",
-                         [(policy, what) for policy in POLICIES for what in (plug, black_hole)]
-                         + [(policy, what) for policy in ("bond", "failover")
-                            for what in (one_way, refused)])
+                         [(policy, what) for policy in POLICIES
+                          for what in (plug, black_hole, refused)]
+                         + [("bond", one_way), ("failover", one_way)])
 def test_the_flow_goes_on_over_the_rest(lab, policy, what):
     """The WAN that carries fails, and comes back."""
     entries = [path(lab, i, priority=i) for i in lab.each_wan()]
@@ -208,7 +209,23 @@ def test_the_flow_goes_on_over_the_rest(lab, policy, what):
         assert "tunnel: pause" not in bond.edge.text()
 
 
-@pytest.mark.parametrize("what", [plug, black_hole, one_way, refused])
+@pytest.mark.parametrize("policy", POLICIES + ["duplicate"])
+def test_an_interface_disappears(lab, policy):
+    ends.modem(lab)
+    entries = [dict(name="lte", bind_ip="if:lte0", priority=1), path(lab, 1, priority=2)]
+    with running(lab, entries, multipath_policy=policy) as bond:
+        all_up(bond)
+        with Stream(lab, 4) as stream:
+            lab.exec("edge", "ip", "link", "del", "lte0")
+            bond.wait_states(lte="idle", wan1="up")
+        assert stream.lost() <= (0 if policy == "duplicate" else 1), stream.result.text + bond.said()
+        ends.modem(lab)
+        all_up(bond)
+        works(lab)
+        assert "tunnel: pause" not in bond.edge.text()
+
+
+@pytest.mark.parametrize("what", [plug, black_hole, one_way, refused, loses_much])
 def test_copies_lose_nothing(lab, what):
     with running(lab, [path(lab, i) for i in (1, 2)], multipath_policy="duplicate") as bond:
         all_up(bond)

@@ -6,6 +6,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import laboratory  # noqa: E402
+import matrix  # noqa: E402
 import tables  # noqa: E402
 
 
@@ -75,6 +76,38 @@ class Text(unittest.TestCase):
     def test_published(self):
         said = tables.published({"machine": "M", "units": [unit(**FULL), unit(number=1, **FULL)]})
         self.assertIn("2026-01-01 00:00 UTC to 2026-01-02 00:00 UTC, 2 rounds, mpquic commit c.", said)
+
+
+class Matrix(unittest.TestCase):
+    """Of rows as sim-bond prints them."""
+
+    def units(self, cell, p95, share, of_sum=1):
+        head = {"cell": cell, "load": "tcp1", "direction": "up", "seconds": 20}
+        runs = [{"seed": n, "valid": n < 4, "goodput_mbps": 10 * n, "p95_ms": p95, "p50_ms": 1}
+                for n in (1, 2, 3, 4)]
+        return matrix.units_of([
+            head | {"carrier": "bare", "link": "one", "wan": 1, "runs": runs},
+            head | {"carrier": "bond", "link": "all", "wan": 0, "runs": runs},
+            head | {"carrier": "verdict", "link": "bare one", "wan": 0, "of_sum": of_sum, "runs": [],
+                    "goodput_share": [share, 0.5, 2], "p5_share": [1, 1, 1],
+                    "p95_more_ms": [0, -1, 1], "reached": True}])
+
+    def test_medians_of_valid_runs(self):
+        (unit,) = self.units("far", 4, 1)
+        self.assertEqual(matrix.row_of(unit, "bond", 0)["medians"]["goodput_mbps"], 20)
+        self.assertEqual(matrix.misses(unit), [])
+
+    def test_misses(self):
+        self.assertEqual(matrix.misses(self.units("far", 9, 0.96)[0]), ["goodput 0.96"])
+        self.assertEqual(matrix.misses(self.units("far", 9, 1, 0.89)[0]), ["0.89 of the sum, not 0.90"])
+        self.assertEqual(matrix.misses(self.units("near", 5.2, 1)[0]), ["ping p95 5.2 ms, not 5"])
+
+    def test_published(self):
+        said = matrix.published(self.units("far", 9, 0.5), ["near tcp1"], 3, 20)
+        self.assertIn("0 of 1 reach all of it.", said)
+        self.assertIn("| far tcp1 up | goodput 0.50 |", said)
+        self.assertIn("near tcp1.", said)
+        self.assertIn("| far | tcp1 up | 20.0 |  | 20.0 | 1.00 | bare one | 0.50 (0.50-2.00) |", said)
 
 
 class Laboratory(unittest.TestCase):

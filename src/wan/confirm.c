@@ -333,7 +333,7 @@ static int choose_trial(const char *dir, struct gateway_config *ret, char **ret_
 int confirm_choose(const char *dir, bool trial, struct gateway_config *ret,
                    enum confirm_source *ret_source, char **ret_text)
 {
-    _cleanup_free_ char *text = NULL;
+    char *text = NULL;
     enum confirm_source source = CONFIRM_SOURCE_TRIAL;
     size_t len;
     int rv = trial ? choose_trial(dir, ret, &text) : 0;
@@ -345,16 +345,18 @@ int confirm_choose(const char *dir, bool trial, struct gateway_config *ret,
                  : understand(text, len, ret) ? CONFIRM_SOURCE_CONFIRMED
                                               : CONFIRM_SOURCE_NONE;
     }
-    if (rv < 0 && rv != -ENOENT)
+    if (rv < 0 && rv != -ENOENT) {
+        free(text);
         return rv;
+    }
     if (source == CONFIRM_SOURCE_NOTHING)
         *ret = (struct gateway_config){.log_level = LOG_LEVEL_INFO};
     *ret_source = source;
-    if (ret_text)
-        *ret_text = NULL;
-    if (ret_text && source >= CONFIRM_SOURCE_CONFIRMED) {
-        *ret_text = text;
+    if (!ret_text || source < CONFIRM_SOURCE_CONFIRMED) {
+        free(text);
         text = NULL;
     }
+    if (ret_text)
+        *ret_text = text;
     return 0;
 }

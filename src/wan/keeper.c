@@ -399,7 +399,7 @@ static void refuse_file(struct keeper *s, const struct config_report *report)
 static bool cuts_ssh(struct keeper *s, const struct gateway_config *c,
                      char text[static SSHGUARD_TEXT_MAX])
 {
-    _cleanup_free_ struct gateway_config *old = malloc(sizeof(*old));
+    struct gateway_config *old = malloc(sizeof(*old));
     struct wan_health health = carry_health(s, c);
     bool harms;
 
@@ -414,6 +414,7 @@ static bool cuts_ssh(struct keeper *s, const struct gateway_config *c,
     gateway_set_config(s->g, old);
     gateway_set_health(s->g, &s->health);
     (void)gateway_look(s->g);
+    free(old);
     return harms;
 }
 

@@ -90,7 +90,7 @@ static void write_sticky_set(const struct writer *w, const struct gateway_policy
     const char *type = family == WAN_V4 ? "ipv4_addr" : "ipv6_addr";
     bool both = p->sticky == GATEWAY_STICKY_BOTH;
 
-    fprintf(w->out, "\n\tset stick%s-%s-%s {\n\t\ttype %s%s%s\n\t\tsize %u\n", digit_of(family),
+    fprintf(w->out, "\n\tset stick%s-%s-%s {\n\t\ttype %s%s%s\n\t\tsize %d\n", digit_of(family),
             policy, link_name(w, link), type, both ? " . " : "", both ? type : "", STICKY_SIZE);
     fputs("\t\tflags dynamic,timeout\n\t\ttimeout ", w->out);
     write_time(w->out, p->sticky_s);

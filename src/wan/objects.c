@@ -33,6 +33,11 @@ static uint32_t mix(uint32_t h, const void *data, size_t len)
     return h;
 }
 
+static uint32_t mix_number(uint32_t h, uint32_t n)
+{
+    return (h ^ n ^ n >> 16) * 16777619u;
+}
+
 static uint32_t mix_prefix(uint32_t h, const struct ip_prefix *p)
 {
     h = mix(h, &p->addr.family, sizeof(p->addr.family));
@@ -44,9 +49,9 @@ static uint32_t mix_prefix(uint32_t h, const struct ip_prefix *p)
 /* Of what fib_rule_equal() and fib_route_equal() compare, as much as tells most of them apart. */
 static uint32_t rule_hash(const struct fib_rule *r)
 {
-    uint32_t words[] = {r->family, r->priority, r->table, r->mark, r->action};
-    uint32_t h = mix(2166136261u, words, sizeof(words));
+    uint32_t h = mix_number(mix_number(2166136261u, r->priority), r->table);
 
+    h = mix_number(mix_number(mix_number(h, r->family), r->mark), r->action);
     h = mix(h, r->iif, strnlen(r->iif, sizeof(r->iif)));
     h = mix(h, r->oif, strnlen(r->oif, sizeof(r->oif)));
     return mix_prefix(mix_prefix(h, &r->from), &r->to);
@@ -54,9 +59,9 @@ static uint32_t rule_hash(const struct fib_rule *r)
 
 static uint32_t route_hash(const struct fib_route *r)
 {
-    uint32_t words[] = {r->table, r->metric, (uint32_t)r->index, r->type};
+    uint32_t h = mix_number(mix_number(2166136261u, r->table), r->metric);
 
-    return mix_prefix(mix(2166136261u, words, sizeof(words)), &r->dst);
+    return mix_prefix(mix_number(mix_number(h, (uint32_t)r->index), r->type), &r->dst);
 }
 
 static void index_put(struct wan_index *x, uint32_t hash, unsigned place)

@@ -105,6 +105,8 @@ static json_t *answer_json(const struct gateway_world *w, const struct why_packe
         "mark", (json_int_t)y->mark, "several", y->several, "rules_not_understood", y->passed_over,
         "kernel", kernel_json(y, k));
 
+    json_object_set_new(o, "translated_destination",
+                        y->to.family ? json_string(ip_addr_str(&y->to, as)) : json_null());
     if (y->rule)
         json_object_set_new(o, "rule", json_string(fib_rule_str(y->rule, text)));
     if (y->rule)

@@ -143,7 +143,7 @@ static void take_answer(const struct why_world *w, const struct fib_answer *a,
 void gateway_world_ask(const struct gateway_world *w, const struct why_packet *p,
                        const struct why *y, struct gateway_kernel_answer *ret)
 {
-    struct fib_question q = {.src = p->src, .dst = p->dst, .mark = y->mark};
+    struct fib_question q = {.src = p->src, .dst = y->to.family ? y->to : p->dst, .mark = y->mark};
     struct fib_answer a;
     int rv;
 

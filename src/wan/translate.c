@@ -146,6 +146,44 @@ struct ip_addr translate_target(const struct gateway_config *c, const struct wan
     return found;
 }
 
+static bool is_for(const struct gateway_port_forward *p, uint8_t protocol, uint16_t port)
+{
+    return protocol == (p->protocol == GATEWAY_PROTOCOL_TCP ? IPPROTO_TCP : IPPROTO_UDP) &&
+           port >= p->ports.min && port <= p->ports.max;
+}
+
+/* The forwarded port, of those to a stated address or of the others; NULL: none. */
+static const struct gateway_port_forward *find_port(const struct gateway_config *c, unsigned link,
+                                                    const struct ip_addr *outside, bool stated,
+                                                    uint8_t protocol, uint16_t port)
+{
+    for (unsigned i = 0; i < c->n_port_forwards; i++) {
+        const struct gateway_port_forward *p = &c->port_forwards[i];
+
+        if (forwards_to(c, p, link) && stated == (p->address.family != 0) &&
+            p->to.family == outside->family && is_for(p, protocol, port) &&
+            (!stated || ip_addr_equal(&p->address, outside)))
+            return p;
+    }
+    return NULL;
+}
+
+struct ip_addr translate_inbound(const struct gateway_config *c, const struct wan_facts *f,
+                                 unsigned link, const struct ip_addr *outside, bool own,
+                                 uint8_t protocol, uint16_t *port)
+{
+    const struct gateway_port_forward *p = find_port(c, link, outside, true, protocol, *port);
+    struct ip_addr to = p ? p->to : translate_target(c, f, link, outside, NULL);
+
+    if (!to.family && own) {
+        p = find_port(c, link, outside, false, protocol, *port);
+        to = p ? p->to : to;
+    }
+    if (p && p->to_port)
+        *port = p->to_port;
+    return to;
+}
+
 /* --- nftables -------------------------------------------------------------------------- */
 
 static const char *net_str(const struct ip_prefix *p, char buf[static IP_PREFIX_STR_MAX])

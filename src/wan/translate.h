@@ -28,6 +28,12 @@ struct ip_addr translate_source(const struct gateway_config *c, const struct wan
 struct ip_addr translate_target(const struct gateway_config *c, const struct wan_facts *f,
                                 unsigned link, const struct ip_addr *outside, unsigned *ret_map);
 
+/* The same with forwarded ports, in the order of nftables. own: the address is this machine's;
+ * protocol, port (0: not known): that the flow is to. *port becomes that where it leads. */
+struct ip_addr translate_inbound(const struct gateway_config *c, const struct wan_facts *f,
+                                 unsigned link, const struct ip_addr *outside, bool own,
+                                 uint8_t protocol, uint16_t *port);
+
 /* The chain that translates what comes in; nothing when there is nothing to translate. */
 void translate_write_in(FILE *out, const struct gateway_config *c, const struct wan_facts *f);
 

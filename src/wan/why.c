@@ -1,6 +1,7 @@
 /* The kernel's own steps, on data:
  *
- *      nftables' mark -> rules by priority -> the longest prefix in the table of each that matches
+ *      nftables' mark -> our chain prerouting -> rules by priority -> the longest prefix in the
+ * table of each that matches
  *                     -> forwarding -> our chain forward, or input -> our chain postrouting
  *
  * A lookup without a result, or a result that the rule suppresses, goes on with the next rule; a
@@ -18,6 +19,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "wan/translate.h"
 
 enum { PROTOCOL_ICMP = 1, PROTOCOL_UDP = 17, PROTOCOL_ICMP6 = 58 };
 
@@ -297,8 +299,9 @@ static bool reaches(const struct gateway_policy *p, const struct ip_addr *a)
 
 /* What one policy accepts: NULL, or the reason. */
 static const char *accepts(const struct gateway_config *c, const struct gateway_policy *policy,
-                           const struct why_packet *p, const char *oif)
+                           const struct why_packet *p, const struct why *y)
 {
+    const char *oif = y->device;
     const struct gateway_link *l;
 
     if (!strcmp(p->iif, policy->ingress) && reaches(policy, &p->dst))
@@ -308,7 +311,10 @@ static const char *accepts(const struct gateway_config *c, const struct gateway_
     if (!strcmp(p->iif, policy->ingress) && leads_to(c, policy, oif))
         return "accepted: it goes to the link of its policy";
     l = leads_to(c, policy, p->iif);
-    if (l && !strcmp(oif, policy->ingress) && !l->masquerade)
+    if (l && !strcmp(oif, policy->ingress) && y->to.family)
+        return "accepted: its destination is translated";
+    if (l && !strcmp(oif, policy->ingress) &&
+        !translate_is_on(c, (unsigned)(l - c->links), wan_family_of(&p->dst)))
         return "accepted: it comes from the link of the policy of where it goes";
     return NULL;
 }
@@ -319,7 +325,7 @@ static void pass_forward(const struct why_world *w, const struct why_packet *p, 
     const struct gateway_config *c = w->config;
 
     for (unsigned i = 0; i < c->n_policies && !y->firewall; i++)
-        y->firewall = accepts(c, &c->policies[i], p, y->device);
+        y->firewall = accepts(c, &c->policies[i], p, y);
     if (y->firewall)
         return;
     for (unsigned i = 0; i < c->n_policies && !y->firewall; i++) {
@@ -357,14 +363,51 @@ static void pass_input(const struct why_world *w, const struct why_packet *p, st
     y->end = WHY_DROPPED;
 }
 
-/* The chain postrouting. */
-static void translate(const struct why_world *w, const struct why_packet *p, struct why *y)
+/* The chain prerouting: what the packet is from there on. */
+static struct why_packet translate_in(const struct why_world *w, const struct why_packet *p,
+                                      struct why *y)
+{
+    struct why_packet q = *p;
+    int link = link_of(w, p->iif);
+
+    if (link < 0)
+        return q;
+    y->to =
+        translate_inbound(w->config, w->facts, (unsigned)link, &p->dst,
+                          find_route(w, FIB_TABLE_LOCAL, &p->dst) != NULL, p->protocol, &q.port);
+    if (!y->to.family)
+        return q;
+    y->to_port = q.port;
+    q.dst = y->to;
+    return q;
+}
+
+/* The chain last: what is left as it was, and must not be. */
+static void end_untranslated(const struct why_world *w, const struct why_packet *p, struct why *y)
+{
+    if (!y->policy || reaches(y->policy, &p->dst) ||
+        !translate_is_on(w->config, (unsigned)y->link, wan_family_of(&p->dst)))
+        return;
+    y->firewall = "dropped: its link translates, and nothing translates this source";
+    y->end = WHY_DROPPED;
+}
+
+/* The chains postrouting and last. */
+static void translate_out(const struct why_world *w, const struct why_packet *p, struct why *y)
 {
     const struct wan_link_facts *f;
 
-    if (!y->policy || y->link < 0 || !w->config->links[y->link].masquerade ||
-        !leads_to(w->config, y->policy, w->config->links[y->link].device))
+    if (y->link < 0)
         return;
+    y->as = translate_source(w->config, w->facts, (unsigned)y->link, &p->src);
+    y->translated = y->as.family != 0;
+    if (y->translated)
+        return;
+    if (!y->policy || !w->config->links[y->link].masquerade ||
+        !leads_to(w->config, y->policy, w->config->links[y->link].device)) {
+        end_untranslated(w, p, y);
+        return;
+    }
     y->translated = true;
     f = &w->facts->link[y->link];
     for (unsigned i = 0; i < f->n_net && !y->as.family; i++)
@@ -411,6 +454,11 @@ static const struct gateway_policy *policy_of(const struct gateway_config *c,
     return NULL;
 }
 
+static bool is_translating(const struct gateway_config *c, unsigned link)
+{
+    return translate_is_on(c, link, WAN_V4) || translate_is_on(c, link, WAN_V6);
+}
+
 /* The mark that a new flow gets. What this machine sends itself is looked up without it first, and
  * gets it where it would leave by a link that has one. */
 static void choose(const struct why_world *w, const struct why_packet *p, struct why *y)
@@ -425,7 +473,7 @@ static void choose(const struct why_world *w, const struct why_packet *p, struct
     pin = pin_of(c, y->policy);
     y->steered = gateway_is_steered(c, y->policy->ingress);
     if (!y->steered) {
-        y->mark = pin && pin->masquerade ? c->mark : 0;
+        y->mark = pin && is_translating(c, (unsigned)(pin - c->links)) ? c->mark : 0;
         return;
     }
     balance_choose(c, w->facts, y->policy, wan_family_of(&p->dst), &y->choice);
@@ -437,6 +485,7 @@ static void choose(const struct why_world *w, const struct why_packet *p, struct
 void why_explain(const struct why_world *w, const struct why_packet *p, struct why *ret)
 {
     struct why y = {.end = WHY_NO_ROUTE, .link = -1};
+    struct why_packet q;
 
     choose(w, p, &y);
     if (is_no_packet(p)) {
@@ -444,17 +493,18 @@ void why_explain(const struct why_world *w, const struct why_packet *p, struct w
         *ret = y;
         return;
     }
-    look_up(w, p, &y);
+    q = translate_in(w, p, &y);
+    look_up(w, &q, &y);
     if (*p->iif && y.end == WHY_HERE)
-        pass_input(w, p, &y);
+        pass_input(w, &q, &y);
     if (*p->iif && y.end == WHY_OUT) {
         if (!w->forwarding[wan_family_of(&p->dst)])
             y.end = WHY_NOT_FORWARDED;
         else if (w->want->nft)
-            pass_forward(w, p, &y);
+            pass_forward(w, &q, &y);
     }
     if (y.end == WHY_OUT && *p->iif)
-        translate(w, p, &y);
+        translate_out(w, &q, &y);
     *ret = y;
 }
 
@@ -533,6 +583,11 @@ void why_write(const struct why_world *w, const struct why_packet *p, const stru
         fputs("  note      a rule of others has a condition that is not known here\n", out);
     if (y->firewall)
         fprintf(out, "  firewall  %s\n", y->firewall);
+    if (y->to.family && y->to_port)
+        fprintf(out, "  NAT       its destination becomes %s, port %u\n", ip_addr_str(&y->to, a),
+                y->to_port);
+    else if (y->to.family)
+        fprintf(out, "  NAT       its destination becomes %s\n", ip_addr_str(&y->to, a));
     if (y->translated)
         fprintf(out, "  NAT       its source becomes %s\n",
                 y->as.family ? ip_addr_str(&y->as, a) : "that of the interface");

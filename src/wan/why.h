@@ -87,6 +87,8 @@ struct why {
     struct balance_choice choice;        /* these, of which the first is followed here */
     bool several;                        /* the route has other next hops, too */
     bool passed_over;     /* a rule with a condition that is not known here might have matched */
+    struct ip_addr to;    /* the destination that it gets first; family 0: its own */
+    uint16_t to_port;     /* with it; 0: not known */
     struct ip_addr as;    /* the source that it gets; family 0: its own, or not known yet */
     bool translated;      /* its source becomes that of the interface */
     const char *firewall; /* what our table of nftables says to it, and why */

@@ -30,9 +30,16 @@ port_forwards:
 """
 
 
+BALANCED = "balance: [{link: att, weight: 50}, {link: webpass, weight: 50}]"
+
+
 def config(pin, delegated=True):
-    """The site's, with webpass' prefix learned, or stated."""
-    lines = [LINKS, f"policies:\n  - {{ingress: enmwanbr0, pin: {pin}, priority: 1001}}\nnat:"]
+    """The site's, with webpass' prefix learned, or stated; pin None: balanced."""
+    ways = f"pin: {pin}" if pin else BALANCED
+    lines = [LINKS, f"policies:\n  - {{ingress: enmwanbr0, {ways}, priority: 1001}}\nnat:"]
+    if not pin:
+        lines[0] = lines[0].replace("table: 100", "table: 100, mark: 1").replace(
+            "table: 200", "table: 200, mark: 2")
     for wan in WANS:
         lines += [f"  - {{link: {wan}, inside: {i}, outside: {o}}}"
                   for i, o in zip(INSIDE4, OUTSIDE4[wan])]
@@ -143,6 +150,23 @@ def test_each_address_has_its_own_outside(site, gateway, wan):
     assert "104.57.226" not in site.exec("edge", "ip", "address").stdout
 
 
+def why(gateway, *question, check=True):
+    return json.loads(gateway.verb("why", "--json", *question, check=check).stdout)
+
+
+def test_why_names_the_translation(site, gateway):
+    gateway.start()
+    for inside, outside, world in ((INSIDE4[3], OUTSIDE4["att"][3], WORLD4),
+                                   (HOSTS6[1], OUTSIDE6["att"][1], WORLD6)):
+        out = why(gateway, "--in", "enmwanbr0", inside, world)
+        assert out["translated_to"] == outside and out["kernel"]["agrees"]
+        back = why(gateway, "--in", DEVICE["att"], world, outside)
+        assert back["translated_destination"] == inside and back["kernel"]["agrees"]
+        assert back["device"] == "enmwanbr0"
+    text = gateway.verb("why", "--in", DEVICE["att"], WORLD4, "162.200.0.2", "tcp", "8080").stdout
+    assert "its destination becomes 10.250.250.4, port 7000" in text
+
+
 def test_forwarded_ports(site, gateway):
     gateway.start()
     assert site.exec("world", "python3", "-c",
@@ -152,6 +176,21 @@ def test_forwarded_ports(site, gateway):
     assert answer and answer["from"] == "162.200.0.2"
     flows = site.exec("edge", "conntrack", "-L", "-g", check=False).stdout
     assert "src=10.250.250.5" in flows and "src=10.250.250.4" in flows
+
+
+def test_balanced_each_flow_has_the_outside_of_its_link(site, gateway):
+    """R-8.6, R-9.7: new flows alternate between the outsides of both WANs, host bits kept; what
+    comes in by one of them is answered by it, whichever the balance would choose."""
+    gateway.pin(None)
+    gateway.start()
+    with no_leak(site):
+        for inside, world, outside in (
+                (INSIDE4[2], WORLD4, {OUTSIDE4[w][2] for w in WANS}),
+                (HOSTS6[1], WORLD6, {OUTSIDE6[w][1] for w in WANS})):
+            found = [seen(site, "udp", world, inside) for _ in range(24)]
+            assert set(found) == outside  # one WAN alone: once in eight million
+        for wan in WANS:
+            expect_inbound(site, wan)
 
 
 def test_a_narrow_hop_is_told_of(site, gateway):

@@ -260,6 +260,58 @@ static void the_hub_translates(void **state)
     end(&s);
 }
 
+/* 1:1, in the order of nftables: what comes in is translated before its way is looked for, what
+ * leaves afterwards, and what nothing translates does not leave. */
+static void translation_both_ways(void **state)
+{
+    static const char text[] = "links:\n"
+                               "  - {name: att, device: enp7s3, table: 110}\n"
+                               "policies:\n"
+                               "  - {ingress: enp6s20, pin: att, priority: 1001}\n"
+                               "nat:\n"
+                               "  - {link: att, inside: 172.16.1.2, outside: 104.57.226.193}\n"
+                               "port_forwards:\n"
+                               "  - {ports: 8080, to: 172.16.1.3, to_port: 80}\n";
+    struct why_packet p = {.iif = "enp7s3",
+                           .src = site_addr("192.0.2.1"),
+                           .dst = site_addr("10.150.1.2"),
+                           .protocol = 6,
+                           .port = 8080};
+    struct ip_addr a;
+    struct scene s = {0};
+    struct why y;
+
+    site_parse(text, &s.c);
+    s.f.link[0] = site_link(1, "10.150.1.2/24");
+    s.f.link[0].hop[WAN_V4] =
+        (struct wan_hop){.known = true, .via = site_addr("10.150.1.1"), .metric = 100};
+    begin(&s);
+    add_route(&s, "10.150.1.2/32", FIB_TABLE_LOCAL, FIB_TYPE_OTHER, 1, 0);
+    ready(&s);
+    y = ask(&s, "enp6s20", "172.16.1.2", "192.0.2.1");
+    assert_int_equal(y.end, WHY_OUT);
+    assert_true(y.translated);
+    a = site_addr("104.57.226.193");
+    assert_true(ip_addr_equal(&y.as, &a));
+    y = ask(&s, "enp6s20", "172.16.1.9", "192.0.2.1");
+    assert_int_equal(y.end, WHY_DROPPED);
+    y = ask(&s, "enp7s3", "192.0.2.1", "104.57.226.193");
+    assert_int_equal(y.end, WHY_OUT);
+    assert_string_equal(y.device, "enp6s20");
+    a = site_addr("172.16.1.2");
+    assert_true(ip_addr_equal(&y.to, &a));
+    /* To the inside address itself nothing comes in. */
+    assert_int_equal(ask(&s, "enp7s3", "192.0.2.1", "172.16.1.2").end, WHY_DROPPED);
+    why_explain(&s.w, &p, &y);
+    a = site_addr("172.16.1.3");
+    assert_true(ip_addr_equal(&y.to, &a));
+    assert_int_equal(y.to_port, 80);
+    p.port = 8081;
+    why_explain(&s.w, &p, &y);
+    assert_int_equal(y.to.family, 0);
+    end(&s);
+}
+
 static void what_others_have(void **state)
 {
     struct fib_rule theirs = {.family = 4,
@@ -360,6 +412,7 @@ int main(void)
         cmocka_unit_test(reach_is_by_main_and_both_ways),
         cmocka_unit_test(without_a_policy),
         cmocka_unit_test(the_hub_translates),
+        cmocka_unit_test(translation_both_ways),
         cmocka_unit_test(what_others_have),
         cmocka_unit_test(where_an_address_comes_in),
         cmocka_unit_test(no_packet),

@@ -127,7 +127,7 @@ def stream_table(units):
 
 
 def published(units, missing, seeds, seconds):
-    """The document. missing: cells and loads that were not measured, as words."""
+    """The document. missing: what was not measured, {cell: loads}."""
     compared = [u for u in units if u["verdict"]]
     bad = [u for u in compared if misses(u)]
     text = INTRO.format(seeds=seeds, seconds=seconds, goodput=GOODPUT_MIN, p5=P5_MIN, p95=P95_MAX)
@@ -135,7 +135,8 @@ def published(units, missing, seeds, seconds):
     text += table([["cell, load, direction", "what"]] + [[name_of(u), ", ".join(misses(u))]
                                                           for u in bad]) if bad else "None.\n"
     if missing:
-        text += "\n## Not measured\n\n" + ", ".join(missing) + ".\n"
+        text += "\n## Not measured\n\n" + table(
+            [["cell", "loads"]] + [[cell, ", ".join(loads)] for cell, loads in missing.items()])
     text += "\n## Bulk\n\n" + bulk_table(compared)
     calls = stream_table(units)
     if calls:
@@ -177,7 +178,7 @@ def main():
     kept, program = args.kept or args.build / "bond-matrix", args.build / "bench" / "sim-bond"
     kept.mkdir(parents=True, exist_ok=True)
     cells, loads = known(program)
-    rows, missing = [], []
+    rows, missing = [], {}
     for cell in cells:
         for load in loads:
             file = kept / f"{cell}.{load}.json"
@@ -186,7 +187,7 @@ def main():
             if file.exists():
                 rows += json.loads(file.read_text())
             else:
-                missing.append(f"{cell} {load}")
+                missing.setdefault(cell, []).append(load)
     units = units_of(rows)
     text = published(units, missing, args.seeds, args.seconds)
     print(text)

@@ -103,10 +103,10 @@ class Matrix(unittest.TestCase):
         self.assertEqual(matrix.misses(self.units("near", 5.2, 1)[0]), ["ping p95 5.2 ms, not 5"])
 
     def test_published(self):
-        said = matrix.published(self.units("far", 9, 0.5), ["near tcp1"], 3, 20)
+        said = matrix.published(self.units("far", 9, 0.5), {"near": ["tcp1", "quic"]}, 3, 20)
         self.assertIn("0 of 1 reach all of it.", said)
         self.assertIn("| far tcp1 up | goodput 0.50 |", said)
-        self.assertIn("near tcp1.", said)
+        self.assertIn("| near | tcp1, quic |", said)
         self.assertIn("| far | tcp1 up | 20.0 |  | 20.0 | 1.00 | bare one | 0.50 (0.50-2.00) |", said)
 
 

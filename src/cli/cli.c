@@ -114,9 +114,9 @@ static void unknown_option(const struct cli_verb *verb, const char *given)
 
 int cli_getopt(const struct cli_verb *verb, int argc, char **argv)
 {
-    char letters[2 * OPTIONS_MAX + 2] = ":"; /* report a missing argument as ':' */
+    char letters[2 * OPTIONS_MAX + 3] = "+:"; /* stop at operands; ':' for a missing argument */
     struct option names[OPTIONS_MAX + 1] = {0};
-    size_t n = 1, n_names = 0, i = 0;
+    size_t n = 2, n_names = 0, i = 0;
     char buf[3];
     int c;
 
@@ -130,7 +130,7 @@ int cli_getopt(const struct cli_verb *verb, int argc, char **argv)
     }
     letters[n] = 0;
     opterr = 0;
-    c = getopt_long(argc, argv, letters, names, NULL);
+    c = getopt_long(argc, argv, verb->runs_command ? letters : letters + 1, names, NULL);
     if (c == ':') {
         cli_usage_error(verb, "option %s needs an argument", argv[optind - 1]);
         return '?';

@@ -22,6 +22,7 @@ struct cli_verb {
     const char *args;                 /* operands in the usage line, or "" */
     const char *text;                 /* whole sentences; paragraphs apart by an empty line */
     const struct cli_option *options; /* ends with letter 0; NULL when there are none */
+    bool runs_command; /* the operands end with a command, whose options are not the verb's */
 
     /* Sub-verbs, NULL at the end; the verb itself then has neither options nor run. */
     const struct cli_verb *const *subs;
@@ -44,8 +45,8 @@ const struct cli_verb *cli_verb_find(const struct cli_verb *const *list, const c
 int cli_main(int argc, char **argv);
 
 /* getopt_long() by the verb's own option table: the letter (of a long form too), -1 at the end,
- * '?' after having said what is wrong. Options may stand after operands, until "--". Start with
- * optind = 1. */
+ * '?' after having said what is wrong. Options may stand after operands, until "--", but for a verb
+ * that runs a command. Start with optind = 1. */
 int cli_getopt(const struct cli_verb *verb, int argc, char **argv);
 
 /* Explain a verb, or list its sub-verbs. */

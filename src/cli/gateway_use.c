@@ -97,18 +97,20 @@ static int run(int argc, char **argv)
     __attribute__((cleanup(gatewaycli_done))) struct gatewaycli v = {0};
     enum exit_code code = gatewaycli_begin(&cli_gateway_use, argc, argv, &v, stderr);
     struct confine *c = NULL;
+    char **command;
     int link;
 
     if (code != EXIT_CODE_OK)
         return (int)code;
-    if (v.n_args < 2)
+    command = v.args + (v.n_args > 1 && !strcmp(v.args[1], "--") ? 2 : 1);
+    if (v.n_args < 2 || !*command)
         return cli_usage_error(&cli_gateway_use, "a link and a command are needed");
     link = gateway_config_link(v.config, v.args[0]);
     if (link < 0)
         return cli_usage_error(&cli_gateway_use, "%s has no link '%s'", v.file, v.args[0]);
     if (begin(v.config->links[link].device, &c))
         return EXIT_CODE_START;
-    return use(c, v.args + 1);
+    return use(c, command);
 }
 
 static const struct cli_option options[] = {GATEWAYCLI_FILE_OR_CONFIRMED, {0}};
@@ -116,7 +118,7 @@ static const struct cli_option options[] = {GATEWAYCLI_FILE_OR_CONFIRMED, {0}};
 const struct cli_verb cli_gateway_use = {
     .name = "gateway use",
     .summary = "run a command whose traffic leaves by one link",
-    .args = "LINK -- COMMAND [ARGUMENT ...]",
+    .args = "LINK [--] COMMAND [ARGUMENT ...]",
     .text =
         "Runs COMMAND, to see what a link does whatever the rest of the machine does: every socket "
         "that it or its children make is bound to the interface of LINK, IPv4 and IPv6, and goes "
@@ -128,5 +130,6 @@ const struct cli_verb cli_gateway_use = {
         "The exit status is that of COMMAND, 128 and the signal's number when one ended it, 127 "
         "when it was not found.",
     .options = options,
+    .runs_command = true,
     .run = run,
 };

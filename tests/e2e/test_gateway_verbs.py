@@ -199,6 +199,10 @@ def test_how_the_command_ends(site, gateway):
     done = use(gateway, "wan1", "cat", "/proc/self/cgroup")
     group = re.search(r"^0::(.*mpquic-use-\d+)$", done.stdout, re.M)
     assert group, done.stdout
+    # without the dashes the command's options are its own all the same
+    plain = site.exec("edge", gateway.program, "gateway", "use", "-c", gateway.file, "wan1", "sh",
+                      "-c", "exit 8", check=False)
+    assert plain.returncode == 8, plain.stderr
     site.exec("edge", "ip", "link", "set", "mpq6", "name", "gone")
     try:
         done = use(gateway, "mpq6", "true")

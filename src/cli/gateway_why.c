@@ -54,7 +54,7 @@ static const char *parse(const struct why_world *w, struct asked *a)
     struct why_packet *p = &a->p;
 
     if (ip_addr_parse(a->words[1], &p->src))
-        return "the source is no address";
+        return "the source is no address; an interface is named by --in";
     if (ip_addr_parse(a->words[2], &p->dst) || p->src.family != p->dst.family)
         return "the destination is no address of the source's family";
     if (a->words[3] && parse_protocol(a->words[3], &p->protocol))
@@ -62,6 +62,8 @@ static const char *parse(const struct why_world *w, struct asked *a)
     if (a->words[4] && parse_port(a->words[4], &p->port))
         return "the port is a number from 1 to 65535";
     in = a->words[0] ? a->words[0] : why_ingress(w, &p->src);
+    if (!in && !why_is_own(w, &p->src) && !ip_addr_is_any(&p->src))
+        return "no interface is near the source: say by --in where it comes in";
     if (in && strlen(in) >= sizeof(p->iif))
         return "that is no name of an interface";
     snprintf(p->iif, sizeof(p->iif), "%s", in ? in : "");

@@ -116,7 +116,8 @@ static const char *name_of(const struct why_world *w, int index)
 static void take_error(int err, struct gateway_kernel_answer *ret)
 {
     ret->end = err == -EINVAL ? WHY_BLACKHOLE : err == -EXDEV ? WHY_NO_PACKET : WHY_UNREACHABLE;
-    snprintf(ret->text, sizeof(ret->text), "%s", strerror(-err));
+    snprintf(ret->text, sizeof(ret->text), "%s",
+             ret->end == WHY_UNREACHABLE ? strerror(-err) : why_end_name(ret->end));
 }
 
 static void take_answer(const struct why_world *w, const struct fib_answer *a,

@@ -189,11 +189,16 @@ static const struct fib_route *find_route(const struct why_world *w, uint32_t ta
     return best_of(w->want->routes, w->want->n_routes, table, dst, best);
 }
 
+bool why_is_own(const struct why_world *w, const struct ip_addr *a)
+{
+    return find_route(w, FIB_TABLE_LOCAL, a) != NULL;
+}
+
 const char *why_ingress(const struct why_world *w, const struct ip_addr *src)
 {
-    const struct fib_route *r = find_route(w, FIB_TABLE_LOCAL, src);
+    const struct fib_route *r;
 
-    if (r)
+    if (why_is_own(w, src))
         return NULL;
     r = find_route(w, FIB_TABLE_MAIN, src);
     return r && r->dst.len && r->type == FIB_TYPE_UNICAST && r->index ? name_of(w, r->index) : NULL;

@@ -53,6 +53,9 @@ void why_world_done(struct why_world *w);
  * routes: where packets from it come in. NULL: it is not near, or this machine's own. */
 const char *why_ingress(const struct why_world *w, const struct ip_addr *src);
 
+/* Is it an address of this machine, by the routes of the table local? */
+bool why_is_own(const struct why_world *w, const struct ip_addr *a);
+
 /* Where it ends, as X(symbol, name). */
 #define WHY_ENDS(X)                                                                          \
     X(WHY_OUT, "out")                     /* it leaves by an interface */                    \

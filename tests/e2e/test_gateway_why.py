@@ -174,6 +174,7 @@ def test_packets_go_where_it_says(site, busy):
     (["172.16.4.2"], "a source and a destination are needed"),
     (["172.16.4.2", "fd16::1"], "the destination is no address of the source's family"),
     (["nobody", "172.16.4.2"], "the source is no address"),
+    (["10.9.9.9", "172.16.4.2"], "no interface is near the source"),
     (["172.16.4.2", "172.16.1.2", "quic"], "the protocol is"),
     (["172.16.4.2", "172.16.1.2", "udp", "0"], "the port is a number"),
 ])

@@ -358,6 +358,9 @@ static void where_an_address_comes_in(void **state)
     assert_string_equal(why_ingress(&s.w, &lan), "enp6s22");
     assert_null(why_ingress(&s.w, &own));
     assert_null(why_ingress(&s.w, &far));
+    assert_true(why_is_own(&s.w, &own));
+    assert_false(why_is_own(&s.w, &far));
+    assert_false(why_is_own(&s.w, &lan));
     end(&s);
 }
 

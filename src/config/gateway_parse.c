@@ -36,7 +36,9 @@ static void report_unknown_key(struct reader *r, const struct config_section *s,
                      all[i]->where ? "it belongs into an entry of %s"
                                    : "it belongs to the %s itself",
                      all[i]->where ? all[i]->where : all[i]->what);
-    if (near.best)
+    if (s == &gateway_schema && config_key_find(&config_schema, key->text))
+        snprintf(hint, sizeof(hint), "it is of a tunnel: mpquic check FILE");
+    else if (near.best)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", near.best);
     report_add(r->report, true, key->at, hint, "unknown key '%s'",
                report_quote(key->text, key->len, quote));

@@ -5,6 +5,7 @@
 
 #include "base/util.h"
 #include "config/check.h"
+#include "config/gateway_schema.h"
 #include "config/input.h"
 #include "config/nearest.h"
 #include "config/report.h"
@@ -48,7 +49,9 @@ static void report_unknown_key(struct reader *r, const struct config_section *s,
             snprintf(hint, sizeof(hint), "it belongs to the instance, not to a %s", s->what);
         break;
     }
-    if (near.best)
+    if (s == &config_schema && text_ok && config_key_find(&gateway_schema, key->text))
+        snprintf(hint, sizeof(hint), "it is of the gateway: mpquic gateway check -c FILE");
+    else if (near.best)
         snprintf(hint, sizeof(hint), "did you mean '%s'?", near.best);
     report_add(r->report, true, key->at, hint, "unknown key '%s'",
                report_quote(key->text, key->len, quote));

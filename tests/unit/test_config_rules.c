@@ -334,6 +334,9 @@ static void unknown_keys(void **state)
                   "multipath_paths\n");
     expect_client("colour: red\n", "",
                   "f:1:1: error: unknown key 'colour'; the keys are listed in mpquic.yaml(5)\n");
+    expect_client("links: []\n", "",
+                  "f:1:1: error: unknown key 'links'; it is of the gateway: mpquic gateway check "
+                  "-c FILE\n");
     expect_client("\"a\\u001b[31mb\\\\\": 1\n", "",
                   "f:1:1: error: unknown key 'a\\x1b[31mb\\x5c'; the keys are listed in "
                   "mpquic.yaml(5)\n");

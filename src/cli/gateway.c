@@ -21,12 +21,6 @@ const struct cli_option gatewaycli_file_option[] = {
     {0},
 };
 
-const struct cli_option gatewaycli_json_options[] = {
-    {'c', NULL, "FILE", "The configuration of the gateway; see mpquic-gateway.yaml(5).", true},
-    {'j', "json", NULL, "Print JSON.", false},
-    {0},
-};
-
 static bool parse_number(const char *text, long max, unsigned *ret)
 {
     char *end;
@@ -86,12 +80,18 @@ static enum exit_code take_option(const struct cli_verb *verb, int c, struct gat
     }
 }
 
-static bool is_file_required(const struct cli_verb *verb)
+static const struct cli_option *file_option(const struct cli_verb *verb)
 {
     for (const struct cli_option *o = verb->options; o && o->letter; o++)
         if (o->letter == 'c')
-            return o->required;
-    return false;
+            return o;
+    return NULL;
+}
+
+/* Is there a file to be named that was not? */
+static bool is_file_missing(const struct cli_verb *verb, const struct gatewaycli *v)
+{
+    return !v->file && file_option(verb);
 }
 
 enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **argv,
@@ -107,8 +107,10 @@ enum exit_code gatewaycli_options(const struct cli_verb *verb, int argc, char **
     ret->args = argv + optind;
     ret->n_args = argc - optind;
     if (optind < argc && !*verb->args)
-        return cli_usage_error(verb, "unexpected argument '%s'", argv[optind]);
-    if (!ret->file && is_file_required(verb))
+        return cli_usage_error(verb, "unexpected argument '%s'%s%s", argv[optind],
+                               is_file_missing(verb, ret) ? "; a file is named by -c " : "",
+                               is_file_missing(verb, ret) ? argv[optind] : "");
+    if (is_file_missing(verb, ret) && file_option(verb)->required)
         return cli_usage_error(verb, "option -c FILE is missing");
     return EXIT_CODE_OK;
 }
@@ -146,6 +148,15 @@ static void take_health(struct gateway *g)
         gateway_set_health(g, &h);
 }
 
+const char *gatewaycli_strerror(int err)
+{
+    static char text[96];
+
+    snprintf(text, sizeof(text), "%s%s", strerror(err),
+             (err == EPERM || err == EACCES) && geteuid() != 0 ? ": run it as root" : "");
+    return text;
+}
+
 struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c)
 {
     char state[PLACE_PATH_MAX + 32];
@@ -159,7 +170,7 @@ struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gatewa
         gatewaycli_watch_events(g, EVENTLOG_APPLY);
     }
     if (rv)
-        fprintf(stderr, "mpquic %s: %s\n", verb->name, strerror(-rv));
+        fprintf(stderr, "mpquic %s: %s\n", verb->name, gatewaycli_strerror(-rv));
     return g;
 }
 
@@ -187,6 +198,7 @@ static enum exit_code load_confirmed(const struct cli_verb *verb, struct gateway
     int rv = gatewaycli_state_dir(dir, sizeof(dir));
 
     v->file = "the confirmed configuration";
+    v->is_kept = true;
     v->config = calloc(1, sizeof(*v->config));
     if (!v->config)
         return EXIT_CODE_INTERNAL;

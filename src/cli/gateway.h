@@ -16,6 +16,7 @@ extern const struct cli_verb cli_gateway_check, cli_gateway_plan, cli_gateway_ap
 /* What was asked for. Start from {0}; gatewaycli_done() frees. */
 struct gatewaycli {
     const char *file;
+    bool is_kept; /* no file was named: the configuration is the one on trial or confirmed */
     bool json, batch, repair, all;
     unsigned confirm_s; /* 0: not asked for */
     bool take_over, force, reject;
@@ -29,8 +30,8 @@ struct gatewaycli {
     char *text; /* that the configuration was read from */
 };
 
-/* The option -c FILE, and nothing else; the same with --json. */
-extern const struct cli_option gatewaycli_file_option[], gatewaycli_json_options[];
+/* The option -c FILE, and nothing else. */
+extern const struct cli_option gatewaycli_file_option[];
 
 /* The option -c FILE of the verbs for which what is confirmed does without it. */
 #define GATEWAYCLI_FILE_OR_CONFIRMED                                                              \
@@ -100,6 +101,9 @@ const char *gatewaycli_state_str(const struct gateway *g, unsigned link, enum wa
 
 /* A line for each thing of others that is in the way. Returns how many there are. */
 unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const char *file);
+
+/* strerror() of a positive errno, with what helps where that is to be root. */
+const char *gatewaycli_strerror(int err);
 
 /* A gateway for a verb, NULL after having said why. c NULL: as in gateway_open(). */
 struct gateway *gatewaycli_open(const struct cli_verb *verb, const struct gateway_config *c);

@@ -72,7 +72,7 @@ static enum exit_code find_doer(struct apply *a)
     int rv = gatewaycli_state_dir(a->dir, sizeof(a->dir));
 
     if (rv) {
-        say(a, "no directory of state: %s", strerror(-rv));
+        say(a, "no directory of state: %s", gatewaycli_strerror(-rv));
         return EXIT_CODE_START;
     }
     a->lock = gatewaycli_lock_wait(&holder);
@@ -82,7 +82,7 @@ static enum exit_code find_doer(struct apply *a)
     if (a->lock == -EAGAIN)
         say(a, "another one is at work (process %d): try again", (int)holder);
     else
-        say(a, "cannot lock the gateway: %s", strerror(-a->lock));
+        say(a, "cannot lock the gateway: %s", gatewaycli_strerror(-a->lock));
     return EXIT_CODE_START;
 }
 
@@ -312,6 +312,10 @@ static enum exit_code keep(struct apply *a)
         rv = takeover_confirm(a->dir, a->id);
     if (rv)
         say(a, "it is in force, but cannot be kept for the next boot: %s", strerror(-rv));
+    else if (a->lock >= 0)
+        say(a,
+            "it is in force and confirmed, but no gateway runs that follows the links: systemctl "
+            "start mpquic-gateway, or mpquic gateway run");
     return rv ? EXIT_CODE_START : EXIT_CODE_OK;
 }
 

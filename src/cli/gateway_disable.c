@@ -15,7 +15,7 @@
 static enum exit_code fail(const struct cli_verb *verb, const char *what, int error)
 {
     fprintf(stderr, "mpquic %s: %s%s%s\n", verb->name, what ? what : "", what ? ": " : "",
-            strerror(-error));
+            gatewaycli_strerror(-error));
     return EXIT_CODE_FILES;
 }
 

@@ -127,6 +127,7 @@ int gatewaycli_lock_or_say(const struct cli_verb *verb)
                 "configuration: mpquic gateway apply\n",
                 verb->name, (int)pid);
     else if (fd < 0)
-        fprintf(stderr, "mpquic %s: cannot lock the gateway: %s\n", verb->name, strerror(-fd));
+        fprintf(stderr, "mpquic %s: cannot lock the gateway: %s\n", verb->name,
+                gatewaycli_strerror(-fd));
     return fd;
 }

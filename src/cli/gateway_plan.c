@@ -82,12 +82,18 @@ static int run(int argc, char **argv)
     return (int)code;
 }
 
+static const struct cli_option options[] = {
+    GATEWAYCLI_FILE_OR_CONFIRMED,
+    {'j', "json", NULL, "Print JSON.", false},
+    {0},
+};
+
 const struct cli_verb cli_gateway_plan = {
     .name = "gateway plan",
     .summary = "tell what mpquic gateway apply would do",
     .args = "",
     .text = "Prints what there is to add (+), to remove (-) and to change (~), in the order in "
             "which it would be done, and changes nothing.",
-    .options = gatewaycli_json_options,
+    .options = options,
     .run = run,
 };

@@ -116,7 +116,7 @@ static void print_policies(const struct gateway *g)
     }
 }
 
-static void print_text(const struct gateway *g, const char *file, pid_t pid)
+static void print_text(const struct gateway *g, const struct gatewaycli *v, pid_t pid)
 {
     unsigned n = gateway_plan(g)->n;
 
@@ -125,13 +125,14 @@ static void print_text(const struct gateway *g, const char *file, pid_t pid)
     else
         printf("gateway: not running\n");
     if (n)
-        printf("not in force: %u differences; mpquic gateway plan -c %s tells them\n", n, file);
+        printf("not in force: %u differences; mpquic gateway plan%s%s tells them\n", n,
+               v->is_kept ? "" : " -c ", v->is_kept ? "" : v->file);
     else
         printf("in force\n");
     print_trial();
     print_links(g);
     print_policies(g);
-    gatewaycli_write_conflicts(g, stdout, file);
+    gatewaycli_write_conflicts(g, stdout, v->file);
 }
 
 /* --- JSON ------------------------------------------------------------------------------ */
@@ -230,7 +231,7 @@ static enum exit_code tell(const struct gateway *g, const struct gatewaycli *v)
     if (v->json)
         code = print_json(g, pid);
     else
-        print_text(g, v->file, pid);
+        print_text(g, v, pid);
     if (code != EXIT_CODE_OK)
         return code;
     if (gateway_plan(g)->n)

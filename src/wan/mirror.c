@@ -173,9 +173,12 @@ static void on_table(void *user, const struct fib_route *route)
         *f = WAN_FOREIGN_NONE;
     if (!route || route->protocol == FIB_PROTOCOL)
         return;
-    add_conflict(r->m, "link %s: somebody else has a route in its table: %s (protocol %u)",
+    add_conflict(r->m, "link %s: somebody else has a route in its table: %s (protocol %u%s)",
                  r->c->links[r->link].name, fib_route_str(route, device_of(r, route->index), text),
-                 route->protocol);
+                 route->protocol,
+                 route->protocol == NETLINK_RTPROT
+                     ? ", a tunnel's own: one of the two needs another table, see its route_table"
+                     : "");
     rv = wan_objects_add_route(&r->m->foreign, route);
     r->err = rv ? rv : r->err;
     if (route->type == FIB_TYPE_BLACKHOLE || route->type == FIB_TYPE_UNREACHABLE)

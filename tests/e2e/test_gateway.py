@@ -243,7 +243,8 @@ def test_what_others_have_is_left_alone(site, gateway):
 
 def test_conflicts_are_refused_by_apply(site, gateway):
     site.exec("edge", "sh", "-ec", "ip rule add priority 1003 iif enp6s20 lookup main\n"
-                                   "ip route add 192.0.2.0/24 dev enp6s20 table 101")
+                                   "ip route add 192.0.2.0/24 dev enp6s20 table 101\n"
+                                   "ip route add 198.18.0.0/15 dev enp6s20 table 102 proto 109")
     try:
         before = gateway.kernel()
         for verb in ("check", "apply"):
@@ -252,9 +253,11 @@ def test_conflicts_are_refused_by_apply(site, gateway):
             assert result.returncode == 1
             assert "priority 1003 iif enp6s20 lookup 254" in text
             assert "link mpq2: somebody else has a route in its table: -4 192.0.2.0/24" in text
+            assert "table 102 (protocol 109, a tunnel's own: " in text
         assert gateway.kernel() == before
     finally:
-        site.exec("edge", "sh", "-ec", "ip rule del priority 1003; ip route flush table 101")
+        site.exec("edge", "sh", "-ec", "ip rule del priority 1003; ip route flush table 101\n"
+                                       "ip route flush table 102")
 
 
 def test_stopping_and_crashing_leave_everything_in_force(site, gateway):

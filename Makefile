@@ -18,7 +18,7 @@ demo: ## the tunnel in a laboratory on this machine; KEEP=1 leaves it up
 	@$(MAKE) build
 	@$(PYTHON) lab/demo.py --build $(BUILD) $(if $(KEEP),--keep)
 
-test: prepare-test ## every test, one line per stage; under 20 minutes on 2 cores
+test: prepare-test ## every test, one line per stage; about 40 minutes on 2 cores
 	@$(PYTHON) tools/run-tests
 
 check: prepare-test ## format, static analysis and include layers

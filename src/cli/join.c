@@ -423,7 +423,7 @@ static enum exit_code renew(struct join *j)
         change_begin(&change, j->dir, j->name, j->config.tun_name, &e) ||
         change_write(&change, &j->bundle, NULL, false, &e))
         return failed(NULL, &e);
-    printf("%s: has a new certificate, valid until %s; %s stays as it is\n", j->tls_dir,
+    printf("%s: has the certificate of the bundle, valid until %s; %s stays as it is\n", j->tls_dir,
            pki_time_str(info.not_after, until), j->path);
     if (!control_ask(j->name, CONTROL_RELOAD, RELOAD_TIMEOUT_NS, &text, &len)) {
         taken =

@@ -30,12 +30,14 @@ static void report_unknown_key(struct reader *r, const struct config_section *s,
 
     for (unsigned i = 0; i < s->n_keys; i++)
         nearest_offer(&near, s->keys[i].name);
-    for (size_t i = 0; !near.best && i < ARRAY_LEN(all); i++)
-        if (config_key_find(all[i], key->text))
-            snprintf(hint, sizeof(hint),
-                     all[i]->where ? "it belongs into an entry of %s"
-                                   : "it belongs to the %s itself",
-                     all[i]->where ? all[i]->where : all[i]->what);
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        if ((near.best && near.distance != NEAREST_PART) || !config_key_find(all[i], key->text))
+            continue;
+        near.best = NULL;
+        snprintf(hint, sizeof(hint),
+                 all[i]->where ? "it belongs into an entry of %s" : "it belongs to the %s itself",
+                 all[i]->where ? all[i]->where : all[i]->what);
+    }
     if (s == &gateway_schema && config_key_find(&config_schema, key->text))
         snprintf(hint, sizeof(hint), "it is of a tunnel: mpquic check FILE");
     else if (near.best)

@@ -1,11 +1,11 @@
 #include "config/nearest.h"
 
-#include <limits.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "base/util.h"
 
-enum { WORD_MAX = 64 };
+enum { WORD_MAX = 64, PART_MIN = 3 };
 
 unsigned nearest_distance(const char *a, const char *b)
 {
@@ -32,6 +32,19 @@ unsigned nearest_distance(const char *a, const char *b)
     return row[na % 3][nb];
 }
 
+static bool is_break(char c)
+{
+    return c == '_' || c == '-';
+}
+
+static bool is_part(const char *word, size_t len, const char *of, size_t of_len)
+{
+    if (len < PART_MIN || len >= of_len)
+        return false;
+    return (!strncmp(of, word, len) && is_break(of[len])) ||
+           (!strcmp(of + of_len - len, word) && is_break(of[of_len - len - 1]));
+}
+
 void nearest_offer(struct nearest *n, const char *candidate)
 {
     size_t len = strnlen(n->word, WORD_MAX + 1);
@@ -39,6 +52,10 @@ void nearest_offer(struct nearest *n, const char *candidate)
     unsigned limit = len <= 3 ? 1 : (unsigned)MAX(len / 3, 2);
     unsigned d;
 
+    if (!n->best && is_part(n->word, len, candidate, other)) {
+        n->best = candidate;
+        n->distance = NEAREST_PART;
+    }
     /* the lengths alone make most words too different */
     if (MAX(len, other) - MIN(len, other) > limit)
         return;

@@ -40,9 +40,10 @@ static void report_unknown_key(struct reader *r, const struct config_section *s,
 
     for (unsigned i = 0; i < s->n_keys; i++)
         nearest_offer(&near, s->keys[i].name);
-    for (size_t i = 0; !near.best && text_ok && i < ARRAY_LEN(all); i++) {
-        if (!config_key_find(all[i], key->text))
+    for (size_t i = 0; text_ok && i < ARRAY_LEN(all); i++) {
+        if ((near.best && near.distance != NEAREST_PART) || !config_key_find(all[i], key->text))
             continue;
+        near.best = NULL;
         if (all[i]->where)
             snprintf(hint, sizeof(hint), "it belongs into an entry of %s", all[i]->where);
         else

@@ -334,6 +334,10 @@ static void unknown_keys(void **state)
                   "multipath_paths\n");
     expect_client("colour: red\n", "",
                   "f:1:1: error: unknown key 'colour'; the keys are listed in mpquic.yaml(5)\n");
+    expect_client("bind: if:lo\n", "",
+                  "f:1:1: error: unknown key 'bind'; did you mean 'bind_ip'?\n");
+    expect_client("tls_cert: /a\n", "",
+                  "f:1:1: error: unknown key 'tls_cert'; did you mean 'tls_cert_file'?\n");
     expect_client("links: []\n", "",
                   "f:1:1: error: unknown key 'links'; it is of the gateway: mpquic gateway check "
                   "-c FILE\n");

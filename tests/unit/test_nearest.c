@@ -77,6 +77,26 @@ static bool is_found(const char *candidate)
     return n.best == candidate;
 }
 
+static const char *key_of(const char *word)
+{
+    struct nearest n = {.word = word};
+
+    nearest_offer(&n, "bind_ip");
+    nearest_offer(&n, "tls_key_file");
+    nearest_offer(&n, "find");
+    return n.best;
+}
+
+static void a_part_will_do_where_nothing_is_near(void **state)
+{
+    assert_string_equal(key_of("tls_key"), "tls_key_file");
+    assert_string_equal(key_of("key_file"), "tls_key_file");
+    assert_string_equal(key_of("bind"), "find"); /* near comes first */
+    assert_null(key_of("bin"));
+    assert_null(key_of("ip"));
+    assert_null(key_of("key"));
+}
+
 static void a_length_too_different_is_not_near(void **state)
 {
     char longest[66] = "uplink";
@@ -110,6 +130,7 @@ int main(void)
         cmocka_unit_test(distances),
         cmocka_unit_test(words_longer_than_64_are_far),
         cmocka_unit_test(offers),
+        cmocka_unit_test(a_part_will_do_where_nothing_is_near),
         cmocka_unit_test(a_length_too_different_is_not_near),
         cmocka_unit_test(a_word_too_long_finds_nothing),
     };

@@ -7,6 +7,7 @@ deploy/examples/new-vm does it, and a hub that is also the provider of both WANs
 systemd-networkd runs on both. The configurations are those that are shipped. The tests are one story:
 each starts from what those before it left."""
 import contextlib
+import json
 import re
 import signal
 import subprocess
@@ -321,6 +322,45 @@ def test_kill_and_stop_leave_forwarding_in_place(network, edge):
         assert objects(edge) == before
         edge.run("systemctl", "start", GATEWAY)
     assert objects(edge) == before
+
+
+SILENCE = ("add table netdev silent; add chain netdev silent in { type filter hook ingress device eth0 "
+           "priority -500; policy drop; }")
+
+
+def wan1(edge):
+    """What is said of WAN 1, in IPv4."""
+    told = json.loads(edge.run("mpquic", "gateway", "status", "--json", check=False).stdout)
+    return next(link["ipv4"] for link in told["links"] if link["name"] == "wan1")
+
+
+def test_probes_under_the_unit(network, edge, hub):
+    """The unit's limits leave it what probes, the word of a tunnel and the log of events need; and a
+    WAN that is silent is found."""
+    file = edge.path("/etc/mpquic/gateway/gateway.yaml")
+    before = file.read_bytes()
+    file.write_bytes(edge.path(f"{SHIPPED}/gateway-six/edge-probes.yaml").read_bytes())
+    edge.run("systemctl", "reload", GATEWAY)
+    wait_until(lambda: wan1(edge)["state"] == "healthy" and wan1(edge)["probe"]["answering"] == 1, 30,
+               f"WAN 1 is healthy by its probe: {wan1(edge)} {edge.journal(GATEWAY)[-1500:]}")
+    child, = edge.run("ps", "--no-headers", "-o", "pid", "--ppid", str(main_pid(edge))).stdout.split()
+    status = edge.run("cat", f"/proc/{child}/status").stdout
+    assert re.search(r"^CapEff:\s+0+$", status, re.M) and not re.search(r"^Uid:\s+0\s", status, re.M)
+    wait_until(lambda: network.reaches("lan1", "10.200.1.2"), 30, "the tunnel says that it is connected")
+    with network.no_leak():
+        hub.run("nft", SILENCE)
+        wait_until(lambda: wan1(edge)["state"] == "unhealthy", 30, "WAN 1 is silent")
+        hub.run("nft", "delete", "table", "netdev", "silent")
+        wait_until(lambda: wan1(edge)["state"] == "healthy", 30, "WAN 1 is back")
+        wait_until(lambda: network.reaches("lan1", "10.200.1.2"), 60, "LAN 1 goes on")
+    events = [json.loads(x) for x in
+              edge.path("/var/log/mpquic/gateway.jsonl").read_text().splitlines()]
+    found = [x for x in events if x["event"] == "link" and x["link"] == "wan1" and
+             (x.get("from"), x["to"]) == ("healthy", "unhealthy")]
+    assert found and found[-1]["cause"] == "probe" and found[-1]["trace"]
+    file.write_bytes(before)
+    edge.run("systemctl", "reload", GATEWAY)
+    wait_until(lambda: in_force(edge), 10, "in force")
 
 
 def test_the_watchdog_restarts_what_hangs(network, edge):

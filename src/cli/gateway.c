@@ -209,9 +209,16 @@ static enum exit_code load_confirmed(const struct cli_verb *verb, struct gateway
                 strerror(-rv));
         return EXIT_CODE_START;
     }
-    if (source < CONFIRM_SOURCE_CONFIRMED)
+    if (source < CONFIRM_SOURCE_CONFIRMED && confirm_is_understood(dir))
         return cli_usage_error(verb,
                                "option -c FILE is missing, and no configuration is confirmed");
+    if (source < CONFIRM_SOURCE_CONFIRMED) {
+        fprintf(stderr,
+                "mpquic %s: the confirmed configuration cannot be understood; -c FILE takes "
+                "another one\n",
+                verb->name);
+        return EXIT_CODE_START;
+    }
     return EXIT_CODE_OK;
 }
 

@@ -88,6 +88,20 @@ static enum exit_code find_doer(struct apply *a)
 
 /* --- a trial that is there ------------------------------------------------------------- */
 
+/* What was taken over for it stays away, as what is taken over for good. */
+static int drop_trial(struct apply *a)
+{
+    struct confirm_trial t = {0};
+    int rv = confirm_trial_load(a->dir, &t);
+
+    if (!rv)
+        rv = takeover_confirm(a->dir, t.id);
+    if (!rv || rv == -EBADMSG)
+        rv = confirm_trial_end(a->dir, NULL);
+    confirm_trial_done(&t);
+    return rv;
+}
+
 /* Take back what is over; whoever runs does that himself. */
 static enum exit_code end_old_trial(struct apply *a)
 {
@@ -102,11 +116,18 @@ static enum exit_code end_old_trial(struct apply *a)
         return EXIT_CODE_OK;
     if (over && a->lock >= 0) {
         rv = settle_return(&s);
+        if (rv == -EBADMSG && !a->v.confirm_s)
+            rv = drop_trial(a); /* what is confirmed is broken, and will be this one */
         if (!rv) {
             gateway_set_config(a->g, a->v.config);
             return EXIT_CODE_OK;
         }
-        say(a, "what was on trial before cannot be taken back: %s", strerror(-rv));
+        say(a, "what was on trial before cannot be taken back: %s",
+            rv == -EBADMSG ? "what is confirmed cannot be understood; apply without --confirm "
+                             "replaces it"
+                           : strerror(-rv));
+    } else if (rv && !over) {
+        say(a, "what is on trial cannot be read: %s", strerror(-rv));
     } else if (over) {
         say(a, "what was on trial before is being taken back: try again");
     } else {
@@ -127,6 +148,11 @@ static enum exit_code have_confirmed(struct apply *a)
     size_t len;
     int rv = confirm_load(a->dir, &text, &len);
 
+    if (!confirm_is_understood(a->dir)) {
+        say(a, "what is confirmed cannot be understood, so that there is nothing to go back to; "
+               "apply without --confirm replaces it");
+        return EXIT_CODE_START;
+    }
     if (rv == -ENOENT && !ours->n_rules && !ours->n_routes && !ours->nft)
         rv = confirm_save(a->dir, "");
     else if (rv == -ENOENT) {

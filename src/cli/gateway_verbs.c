@@ -51,21 +51,26 @@ const struct cli_verb cli_gateway_check = {
 
 /* --- down ------------------------------------------------------------------------------ */
 
-/* First what others had: it comes before ours, so that nothing is without a way meanwhile. */
+/* First what others had: it comes before ours, so that nothing is without a way meanwhile. What
+ * cannot be done keeps nothing else from being done. Returns 0 or the first -errno. */
 static int take_down(struct gateway *g, const char *dir)
 {
     struct gatewaycli_told t = {&cli_gateway_down, g};
-    int rv = takeover_restore(dir, gateway_netlink(g), NULL, gatewaycli_note_foreign, &t);
+    int back = takeover_restore(dir, gateway_netlink(g), NULL, gatewaycli_note_foreign, &t);
+    int down = gateway_down(g, gatewaycli_note, &t);
+    int forgotten = down ? down : confirm_forget(dir), released;
 
-    if (!rv)
-        rv = gateway_down(g, gatewaycli_note, &t);
-    if (!rv)
-        rv = confirm_forget(dir);
-    if (!rv)
-        rv = networkd_release("");
-    if (rv > 0)
+    if (back) /* perhaps ours were in its way */
+        back = takeover_restore(dir, gateway_netlink(g), NULL, gatewaycli_note_foreign, &t);
+    if (back)
+        fprintf(stderr,
+                "mpquic gateway down: %s/" TAKEOVER_FILE ": what was taken over from others is not "
+                "given back: %s\n",
+                dir, back == -EBADMSG ? "it cannot be understood" : strerror(-back));
+    released = forgotten ? 0 : networkd_release("");
+    if (released > 0)
         printf("- " NETWORKD_DROP_IN "\n");
-    return MIN(rv, 0);
+    return forgotten ? forgotten : back ? back : MIN(released, 0);
 }
 
 /* The ways of this machine itself may be ours, too: those to networks behind links. */
@@ -75,13 +80,9 @@ static enum exit_code check_down(struct gateway *g, const char *dir, bool force)
     struct gatewaycli_others others = {.given = &given};
     struct takeover t = {0};
     enum exit_code code = gatewaycli_look(&cli_gateway_down, g);
-    int rv = takeover_load(dir, &t);
 
-    if (!rv)
-        rv = takeover_objects(&t, &given);
-    if (rv)
-        fprintf(stderr, "mpquic gateway down: what was taken over from others is not known: %s\n",
-                strerror(-rv));
+    if (!takeover_load(dir, &t)) /* else it is told when it should be given back */
+        (void)takeover_objects(&t, &given);
     if (code == EXIT_CODE_OK)
         code = gatewaycli_check_ssh(&cli_gateway_down, g, &others, force,
                                     "--force does it all the same");
@@ -157,6 +158,8 @@ static enum exit_code choose(struct gatewaycli *v, const char *dir, bool *ret_ne
     if (rv)
         log_error("gateway: the confirmed configuration cannot be read: %s", strerror(-rv));
     *ret_new = source == CONFIRM_SOURCE_NONE;
+    if (*ret_new && !rv && !confirm_is_understood(dir))
+        log_error("gateway: what is confirmed cannot be understood: %s takes its place", v->file);
     if (*ret_new)
         return code;
     log_set_level(v->config->log_level);
@@ -244,7 +247,9 @@ static int guard(struct gatewaycli *v, const char *dir)
     rv = v->config ? confirm_choose(dir, true, v->config, &source, NULL) : -ENOMEM;
     if (!rv && source == CONFIRM_SOURCE_NONE && v->file)
         rv = gatewaycli_load(v, stderr) == EXIT_CODE_OK ? 0 : -EINVAL;
-    if (rv || (source == CONFIRM_SOURCE_NONE && !v->file))
+    if (!rv && source == CONFIRM_SOURCE_NONE && !v->file)
+        return confirm_is_understood(dir) ? 0 : -EBADMSG;
+    if (rv)
         return rv;
     return gateway_guard(v->config, gatewaycli_note, &t);
 }
@@ -262,12 +267,13 @@ static int run_guard(int argc, char **argv)
         return (int)code;
     lock = gatewaycli_lock(&pid);
     if (lock == -EAGAIN)
-        return EXIT_CODE_OK; /* who has it does more than this */
-    rv = lock < 0 ? lock : gatewaycli_state_dir(dir, sizeof(dir));
+        return EXIT_CODE_OK;                     /* who has it does more than this */
+    rv = gatewaycli_state_dir(dir, sizeof(dir)); /* without a lock, too: it only closes */
     if (!rv)
         rv = guard(&v, dir);
     if (rv)
-        fprintf(stderr, "mpquic gateway guard: not everything is closed: %s\n", strerror(-rv));
+        fprintf(stderr, "mpquic gateway guard: not everything is closed: %s\n",
+                rv == -EBADMSG ? "what is confirmed cannot be understood" : strerror(-rv));
     return rv ? EXIT_CODE_START : EXIT_CODE_OK;
 }
 

@@ -195,7 +195,9 @@ static bool read_range(const struct config_key *k, const char *s, void *field,
 /* ---- names ---- */
 
 /* What is wrong with an interface name, or NULL. The kernel replaces a number for "%d" in a TUN
- * name, and /proc/sys has directories "all" and "default" beside those of interfaces. */
+ * name, and /proc/sys has directories "all" and "default" beside those of interfaces. The kernel
+ * would take '"' and '*', which mean something else to nftables: its names end with the one, and
+ * stand for many with the other. */
 static const char *ifname_fault(const char *s)
 {
     if (!*s)
@@ -205,8 +207,8 @@ static const char *ifname_fault(const char *s)
     if (!strcmp(s, ".") || !strcmp(s, "..") || !strcmp(s, "all") || !strcmp(s, "default"))
         return "cannot be the name of an interface";
     for (const char *c = s; *c; c++)
-        if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f || strchr("/:%", *c))
-            return "has a character that an interface name cannot have";
+        if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f || strchr("/:%\"*", *c))
+            return "has a character that an interface name cannot have here";
     return NULL;
 }
 

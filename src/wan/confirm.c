@@ -138,6 +138,8 @@ int confirm_trial_load(const char *dir, struct confirm_trial *ret)
     size_t len;
     int rv = statefile_read(dir, TRIAL, &file, &len);
 
+    if (rv == -EFBIG)
+        return -EBADMSG; /* it is not of ours */
     return rv ? rv : confirm_trial_parse(file, len, ret);
 }
 
@@ -312,6 +314,16 @@ static bool understand(const char *text, size_t len, struct gateway_config *ret)
 
     config_report_done(&report);
     return !rv;
+}
+
+bool confirm_is_understood(const char *dir)
+{
+    _cleanup_free_ struct gateway_config *c = calloc(1, sizeof(*c));
+    _cleanup_free_ char *text = NULL;
+    size_t len;
+    int rv = c ? confirm_load(dir, &text, &len) : -ENOMEM;
+
+    return rv == -ENOENT || (!rv && (!len || understand(text, len, c)));
 }
 
 static int choose_trial(const char *dir, struct gateway_config *ret, char **ret_text)

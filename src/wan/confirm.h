@@ -75,6 +75,9 @@ int confirm_trial_end(const char *dir, const char *id);
 int confirm_load(const char *dir, char **ret, size_t *ret_len);
 int confirm_save(const char *dir, const char *text);
 
+/* Can this program go back to it? Also when nothing was ever confirmed. */
+bool confirm_is_understood(const char *dir);
+
 /* Forget the confirmed text and the trial. 0 or -errno. */
 int confirm_forget(const char *dir);
 

@@ -64,8 +64,8 @@ static int write_all(const char *file, const struct disabled *d)
         return -errno;
     for (unsigned i = 0; i < d->n; i++)
         fprintf(f, "%s %" PRId64 "\n", d->v[i].name, d->v[i].since_s);
-    rv = fflush(f) || fsync(fileno(f)) ? -EIO : 0;
-    return fclose(f) && !rv ? -EIO : rv;
+    rv = fflush(f) || fsync(fileno(f)) ? -errno : 0;
+    return fclose(f) && !rv ? -errno : rv;
 }
 
 int disabled_set(const char *file, const char *name, bool off, int64_t now_s)

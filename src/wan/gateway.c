@@ -309,10 +309,11 @@ int gateway_apply(struct gateway *g, bool undo, gateway_note_fn *note, void *use
 int gateway_down(struct gateway *g, gateway_note_fn *note, void *user)
 {
     static const struct gateway_config nothing;
-    int rv = settings_restore(g->state_file);
+    int first = settings_restore(g->state_file), rv;
 
     gateway_set_config(g, &nothing);
-    return rv ? rv : gateway_apply(g, false, note, user);
+    rv = gateway_apply(g, false, note, user);
+    return first ? first : rv;
 }
 
 /* A family that this kernel does not have needs none. */

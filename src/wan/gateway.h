@@ -42,7 +42,8 @@ void gateway_set_watch(struct gateway *g, gateway_note_fn *fn, void *user);
  * takes back what was done. Returns 0 or -errno; -EAGAIN: it is never done. */
 int gateway_apply(struct gateway *g, bool undo, gateway_note_fn *note, void *user);
 
-/* Remove all that is ours, and give settings their former values first. As above. */
+/* Remove all that is ours, and give settings their former values first, as far as that can be done.
+ * Returns 0 or the first -errno. */
 int gateway_down(struct gateway *g, gateway_note_fn *note, void *user);
 
 /* Only the guards of a configuration, the rules that end what comes from an interface with a

@@ -83,12 +83,29 @@ static void on_search(void *user, const char *name, int value)
     s->found |= !strcmp(name, s->name);
 }
 
+/* Append a line, whole or not at all. One that was cut before it, by a crash, gets its end. */
+static int append(int fd, const char *name, int value)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    char line[LINE_MAX_BYTES], last = '\n';
+    ssize_t n;
+    int len;
+
+    if (size < 0 || (size && pread(fd, &last, 1, size - 1) != 1))
+        return -EIO;
+    len = snprintf(line, sizeof(line), "%s%s %d\n", last == '\n' ? "" : "\n", name, value);
+    n = write(fd, line, (size_t)len);
+    if (n == len)
+        return fdatasync(fd) ? -errno : 0;
+    len = n < 0 ? -errno : -ENOSPC;
+    return ftruncate(fd, size) ? -EIO : len;
+}
+
 /* Keep the value that it has, once. */
 static int remember(const char *file, const char *name)
 {
     struct search s = {.name = name};
-    char line[LINE_MAX_BYTES];
-    int rv = settings_each(file, on_search, &s), was, len;
+    int rv = settings_each(file, on_search, &s), was;
     _cleanup_close_ int fd = -1;
 
     if (rv || s.found)
@@ -96,11 +113,8 @@ static int remember(const char *file, const char *name)
     was = setting_read(name);
     if (was < 0)
         return was;
-    fd = open(file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return -errno;
-    len = snprintf(line, sizeof(line), "%s %d\n", name, was);
-    return write(fd, line, (size_t)len) == len && !fdatasync(fd) ? 0 : -EIO;
+    fd = open(file, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    return fd < 0 ? -errno : append(fd, name, was);
 }
 
 int setting_write(const char *file, const char *name, int value)

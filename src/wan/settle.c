@@ -50,6 +50,18 @@ static int put_confirmed(const struct settle *s)
     return gateway_down(s->g, s->note, s->user);
 }
 
+/* A file that cannot be understood says of nothing what to give back, today nor tomorrow: it is
+ * left for `gateway down` to complain about. */
+static int give_back(const struct settle *s, const char *id)
+{
+    int rv = takeover_restore(s->dir, gateway_netlink(s->g), id, s->note_foreign, s->user);
+
+    if (rv != -EBADMSG)
+        return rv;
+    s->note_foreign(s->user, false, TAKEOVER_FILE, rv);
+    return 0;
+}
+
 int settle_return(const struct settle *s)
 {
     struct confirm_trial t = {0};
@@ -63,7 +75,7 @@ int settle_return(const struct settle *s)
     if (!rv || rv == -EBADMSG)
         rv = put_confirmed(s);
     if (!rv && id)
-        rv = takeover_restore(s->dir, gateway_netlink(s->g), id, s->note_foreign, s->user);
+        rv = give_back(s, id);
     if (!rv)
         rv = confirm_trial_end(s->dir, id);
     confirm_trial_done(&t);

@@ -9,8 +9,6 @@
 #include "netlink/fib_dump.h"
 #include "wan/statefile.h"
 
-#define FILE_NAME "gateway.foreign"
-
 void takeover_done(struct takeover *t)
 {
     free(t->items);
@@ -177,11 +175,11 @@ int takeover_load(const char *dir, struct takeover *t)
 {
     _cleanup_free_ char *text = NULL;
     size_t len;
-    int rv = statefile_read(dir, FILE_NAME, &text, &len);
+    int rv = statefile_read(dir, TAKEOVER_FILE, &text, &len);
     char *save = NULL;
 
     if (rv)
-        return rv == -ENOENT ? 0 : rv;
+        return rv == -ENOENT ? 0 : rv == -EFBIG ? -EBADMSG : rv;
     for (char *s = strtok_r(text, "\n", &save); s && !rv; s = strtok_r(NULL, "\n", &save)) {
         struct takeover_item item;
 
@@ -200,7 +198,7 @@ static int save(const char *dir, const struct takeover *t)
     int rv = 0;
 
     if (!t->n)
-        return statefile_remove(dir, FILE_NAME);
+        return statefile_remove(dir, TAKEOVER_FILE);
     out = open_memstream(&text, &len);
     if (!out)
         return -ENOMEM;
@@ -213,7 +211,7 @@ static int save(const char *dir, const struct takeover *t)
     if (fclose(out))
         rv = -ENOMEM;
     if (!rv)
-        rv = statefile_write(dir, FILE_NAME, text, len);
+        rv = statefile_write(dir, TAKEOVER_FILE, text, len);
     free(text);
     return rv;
 }

@@ -11,6 +11,8 @@
 
 enum { TAKEOVER_ID_MAX = 17, TAKEOVER_OBJECTS_MAX = 128 };
 
+#define TAKEOVER_FILE "gateway.foreign"
+
 struct takeover_item {
     char id[TAKEOVER_ID_MAX]; /* "": for no trial */
     struct fib_raw raw;

@@ -208,7 +208,7 @@ static const char *ifname_fault(const char *s)
         return "cannot be the name of an interface";
     for (const char *c = s; *c; c++)
         if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f || strchr("/:%\"*", *c))
-            return "has a character that an interface name cannot have here";
+            return "has a character that an interface name cannot have";
     return NULL;
 }
 

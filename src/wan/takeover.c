@@ -180,6 +180,8 @@ int takeover_load(const char *dir, struct takeover *t)
 
     if (rv)
         return rv == -ENOENT ? 0 : rv == -EFBIG ? -EBADMSG : rv;
+    if (strlen(text) != len)
+        return -EBADMSG;
     for (char *s = strtok_r(text, "\n", &save); s && !rv; s = strtok_r(NULL, "\n", &save)) {
         struct takeover_item item;
 

@@ -127,6 +127,8 @@ static void client_values(void **state)
         {"tun_name", "mpq%d", "'mpq%d' has a character that an interface name cannot have"},
         {"tun_name", "mpq 1", "'mpq 1' has a character that an interface name cannot have"},
         {"tun_name", "mpq:1", "'mpq:1' has a character that an interface name cannot have"},
+        {"tun_name", "mpq*", "'mpq*' has a character that an interface name cannot have"},
+        {"tun_name", "'mp\"q'", "'mp\"q' has a character that an interface name cannot have"},
         {"tun_name", "\"mpq\\u00e9\"",
          "'mpq\\xc3\\xa9' has a character that an interface name cannot have"},
 

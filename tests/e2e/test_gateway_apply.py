@@ -407,11 +407,10 @@ def test_taken_over_on_trial(site, gateway, foreign, runs):
     before = gateway.kernel(ours=False, counters=False)
     if runs:
         gateway.start()
-        apply(gateway, EDGE, "--take-over", "--confirm", "1")
-    else:
-        apply(gateway, EDGE, "--take-over", "--confirm", "1")
+    apply(gateway, EDGE, "--take-over", "--confirm", "600")
     assert "8080" not in gateway.kernel()
-    wait_until(lambda: state(site, "trial") is None, 20, "the trial is taken back")
+    gateway.verb("confirm", "--reject", file=False)
+    assert state(site, "trial") is None
     assert gateway.kernel(ours=False, counters=False) == before
     assert state(site, "foreign") is None
 

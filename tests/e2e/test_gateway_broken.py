@@ -147,15 +147,14 @@ def test_many_at_once(site, gateway):
     """Whoever is last is in force, as a whole, and confirmed."""
     other = site.state / "at-once.yaml"
     other.write_text(EDGE.read_text().replace("pin: mpq2\n", "pin: mpq3\n"))
-    verbs = [["apply", "-c", EDGE], ["apply", "-c", other], ["disable", "-c", EDGE, "wan4"],
-             ["enable", "-c", EDGE, "wan4"], ["status", "-c", EDGE], ["guard", "-c", EDGE]]
+    verbs = [["apply", "-c", EDGE], ["apply", "-c", other], ["plan", "-c", EDGE],
+             ["guard", "-c", EDGE], ["status", "-c", EDGE], ["health", "-c", other]]
     gateway.verb("apply")
     with no_leak(site):
         processes = [site.popen("edge", gateway.program, "gateway", *v, log=site.state / "at-once.log")
                      for v in itertools.chain(verbs, verbs)]
         for p in processes:
             p.wait(60)
-    gateway.verb("enable", "wan4", check=False)
     confirmed = (directory(site) / "gateway.confirmed").read_text()
     assert confirmed in (EDGE.read_text(), other.read_text())
     gateway.file = EDGE if confirmed == EDGE.read_text() else other

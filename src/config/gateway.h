@@ -75,10 +75,10 @@ struct gateway_probe {
     unsigned n_targets;
     uint32_t need; /* of the targets of a family must answer; all where there are fewer */
     uint32_t interval_ms, timeout_ms;
-    uint32_t down, up;     /* rounds in a row; 0: as many as take three seconds, at least 3 */
+    uint32_t down, up;     /* rounds in a row; 0: as many as take three seconds, or more */
     uint32_t loss_percent; /* 0: degraded by no loss */
     uint32_t latency_ms;   /* 0: degraded by no latency */
-    uint32_t window;       /* rounds; 0: thirty seconds, 60 to GATEWAY_WINDOW_MAX rounds */
+    uint32_t window;       /* rounds; 0: thirty seconds, 100 to GATEWAY_WINDOW_MAX rounds */
 };
 
 struct gateway_link {

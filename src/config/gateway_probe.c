@@ -13,7 +13,7 @@ static const struct {
     uint32_t interval_ms, timeout_ms;
     uint16_t port;
 } usual[] = {
-    [GATEWAY_PROBE_ICMP] = {500, 1000, 0},     [GATEWAY_PROBE_TCP] = {1000, 1000, 0},
+    [GATEWAY_PROBE_ICMP] = {250, 1000, 0},     [GATEWAY_PROBE_TCP] = {1000, 2000, 0},
     [GATEWAY_PROBE_DNS] = {1000, 1000, 53},    [GATEWAY_PROBE_HTTP] = {3000, 2000, 80},
     [GATEWAY_PROBE_HTTPS] = {3000, 2000, 443},
 };
@@ -174,7 +174,7 @@ static const struct config_key probe_keys[] = {
             FIELD(gateway_probe, interval_ms),
             .min = 100,
             .max = 60000,
-            .unset = "500 of icmp, 1000 of tcp and dns, 3000 of http and https",
+            .unset = "250 of icmp, 1000 of tcp and dns, 3000 of http and https",
             .example = "100",
             .help = "milliseconds between two rounds",
         },
@@ -185,7 +185,7 @@ static const struct config_key probe_keys[] = {
             FIELD(gateway_probe, timeout_ms),
             .min = 50,
             .max = 3000,
-            .unset = "1000; 2000 of http and https",
+            .unset = "1000 of icmp and dns, 2000 of tcp, http and https",
             .example = "1000",
             .help = "milliseconds after which an answer does not count any more",
         },
@@ -196,7 +196,7 @@ static const struct config_key probe_keys[] = {
             FIELD(gateway_probe, down),
             .min = 1,
             .max = GATEWAY_WINDOW_MAX,
-            .unset = "as many as take three seconds, at least 3",
+            .unset = "as many as take three seconds, at least 3 of icmp, 6 of dns, 4 of the others",
             .example = "6",
             .help = "rounds in a row that fail until the link is unhealthy",
         },
@@ -211,8 +211,8 @@ static const struct config_key probe_keys[] = {
             .example = "6",
             .help = "rounds in a row that succeed until it is healthy again",
             .man =
-                "Twice as many, up to eight times, when it has become unhealthy again soon after "
-                "the last time.",
+                "Twice as many, up to eight times, when it did not stay healthy for long the last "
+                "time: ten times as long as these rounds take.",
         },
     [GATEWAY_PROBE_KEY_LOSS] =
         {
@@ -226,7 +226,8 @@ static const struct config_key probe_keys[] = {
             .example = "10",
             .help = "percent of lost requests at which the link is degraded",
             .man = "Of the best of the targets, as many as are needed. At half of it the link is "
-                   "healthy again.",
+                   "healthy again. Where an echo is missing a closer look finds twice as much loss "
+                   "within seconds.",
         },
     [GATEWAY_PROBE_KEY_LATENCY] =
         {
@@ -249,7 +250,7 @@ static const struct config_key probe_keys[] = {
             FIELD(gateway_probe, window),
             .min = 10,
             .max = GATEWAY_WINDOW_MAX,
-            .unset = "as many as take thirty seconds, 60 at least and 120 at most",
+            .unset = "as many as take thirty seconds, 100 at least and 120 at most",
             .example = "60",
             .help = "rounds that loss and latency are reckoned over",
         },

@@ -90,13 +90,14 @@ static const struct telemetry *telemetry_of(const struct line *l)
     return NULL;
 }
 
-static void ask_all(struct line *l, uint16_t number, uint64_t now_ns)
+static void ask(struct line *l, uint16_t number, uint32_t targets, uint64_t now_ns)
 {
     const struct telemetry *t = l->has_telemetry ? telemetry_of(l) : NULL;
 
     for (unsigned i = 0; i < l->asker.n_targets; i++)
-        asker_ask(&l->asker, i, number);
-    if (t && telemetry_is_up(t, now_ns))
+        if (targets & 1u << i)
+            asker_ask(&l->asker, i, number);
+    if (t && targets & 1u << l->asker.n_targets && telemetry_is_up(t, now_ns))
         probe_on_report(&l->probe, l->asker.n_targets, number, t->rtt_us);
 }
 
@@ -104,6 +105,7 @@ static void go_on(struct line *l, uint64_t now_ns)
 {
     const struct telemetry *t = l->has_telemetry ? telemetry_of(l) : NULL;
     uint16_t number;
+    uint32_t targets;
 
     probe_expire(&l->probe, now_ns);
     tell(l, now_ns);
@@ -111,8 +113,8 @@ static void go_on(struct line *l, uint64_t now_ns)
         loop_timer_set(l->child->loop, &l->timer, now_ns + FIRST_NS);
         return;
     }
-    if (probe_begin(&l->probe, now_ns, &number))
-        ask_all(l, number, now_ns);
+    if (probe_begin(&l->probe, now_ns, &number, &targets))
+        ask(l, number, targets, now_ns);
     loop_timer_set(l->child->loop, &l->timer, probe_next_ns(&l->probe));
 }
 
@@ -129,7 +131,8 @@ static void on_answer(void *user, unsigned target, uint16_t number)
     uint64_t now_ns = loop_now_ns(l->child->loop);
 
     probe_on_answer(&l->probe, target, number, now_ns);
-    if (probe_expire(&l->probe, now_ns))
+    probe_expire(&l->probe, now_ns);
+    if (l->probe.verdict.state != l->told)
         tell(l, now_ns);
     loop_timer_set(l->child->loop, &l->timer, probe_next_ns(&l->probe));
 }

@@ -180,7 +180,7 @@ static void probes_and_their_mistakes(void **state)
     assert_int_equal(gateway_config_parse(good, strlen(good), &c, &report), 0);
     assert_int_equal(gateway_config_probe_of(&c, 0)->need, 2);
     assert_int_equal(gateway_config_probe_of(&c, 1)->n_targets, 0);
-    assert_int_equal(gateway_config_probe_of(&c, 1)->interval_ms, 500);
+    assert_int_equal(gateway_config_probe_of(&c, 1)->interval_ms, 250);
     assert_null(gateway_config_probe_of(&c, 2));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         char text[512];
@@ -397,7 +397,7 @@ static void what_probes_ask(void **state)
     char text[256];
 
     assert_int_equal(gateway_config_parse(good, strlen(good), &c, &report), 0);
-    assert_int_equal(c.probes[0].interval_ms, 500);
+    assert_int_equal(c.probes[0].interval_ms, 250);
     assert_int_equal(c.probes[0].timeout_ms, 1000);
     assert_int_equal(c.probes[1].port, 22);
     assert_int_equal(c.probes[1].interval_ms, 1000);

@@ -1,127 +1,6 @@
 /* Links in virtual time: what the rounds of a probe make of loss, bursts, outages, delay and flaps.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/clock.h"
-#include "base/rng.h"
-#include "base/util.h"
-#include "config/schema.h"
-#include "wan/probe.h"
-
-enum { FLYING_MAX = 512 };
-
-/* An answer on its way. */
-struct flying {
-    uint64_t at_ns;
-    unsigned target;
-    uint16_t number;
-};
-
-struct world;
-
-/* Is a request to a target lost at this time? */
-typedef bool lost_fn(struct world *w, unsigned target);
-
-struct world {
-    uint64_t now_ns;
-    struct rng rng;
-    struct probe probe;
-    struct flying flying[FLYING_MAX];
-    unsigned n_flying;
-    lost_fn *lost;
-    uint64_t rtt_ns;
-    unsigned n_changes;
-    unsigned n_rounds;
-    uint64_t burst_at_ns; /* bursts of 300 ms */
-};
-
-static struct gateway_probe conf_of(uint32_t interval_ms)
-{
-    struct gateway_probe c;
-
-    config_defaults(&gateway_probe_schema, &c, sizeof(c));
-    c.interval_ms = interval_ms;
-    gateway_probe_complete(&c);
-    return c;
-}
-
-static void start(struct world *w, const struct gateway_probe *c, unsigned n_targets, lost_fn *lost)
-{
-    static const struct wan_verdict none;
-
-    memset(w, 0, sizeof(*w));
-    w->now_ns = 1000 * NS_PER_S;
-    rng_seed(&w->rng, 7);
-    w->lost = lost;
-    w->rtt_ns = 20 * NS_PER_MS;
-    probe_init(&w->probe, c, n_targets, &none, w->now_ns);
-}
-
-static void send_round(struct world *w, uint16_t number)
-{
-    w->n_rounds++;
-    for (unsigned i = 0; i < w->probe.n_targets; i++) {
-        if (w->lost(w, i))
-            continue;
-        assert_true(w->n_flying < FLYING_MAX);
-        w->flying[w->n_flying++] = (struct flying){w->now_ns + w->rtt_ns, i, number};
-    }
-}
-
-static uint64_t next_ns(const struct world *w)
-{
-    uint64_t at = probe_next_ns(&w->probe);
-
-    for (unsigned i = 0; i < w->n_flying; i++)
-        at = MIN(at, w->flying[i].at_ns);
-    return at;
-}
-
-static void land(struct world *w)
-{
-    for (unsigned i = 0; i < w->n_flying;) {
-        struct flying f = w->flying[i];
-
-        if (f.at_ns > w->now_ns) {
-            i++;
-            continue;
-        }
-        w->flying[i] = w->flying[--w->n_flying];
-        probe_on_answer(&w->probe, f.target, f.number, w->now_ns);
-    }
-}
-
-static void run(struct world *w, uint64_t for_ns)
-{
-    uint64_t end_ns = w->now_ns + for_ns, at;
-    uint16_t number;
-
-    while ((at = next_ns(w)) <= end_ns) {
-        assert_true(at >= w->now_ns);
-        w->now_ns = at;
-        land(w);
-        w->n_changes += probe_expire(&w->probe, w->now_ns);
-        if (probe_begin(&w->probe, w->now_ns, &number))
-            send_round(w, number);
-    }
-    w->now_ns = end_ns;
-}
-
-/* Until it is in that state; how long that took, at most limit_ns. */
-static uint64_t run_until(struct world *w, enum wan_state state, uint64_t limit_ns)
-{
-    uint64_t from_ns = w->now_ns;
-
-    while (w->probe.verdict.state != state && w->now_ns - from_ns < limit_ns)
-        run(w, 10 * NS_PER_MS);
-    assert_int_equal(w->probe.verdict.state, state);
-    return w->now_ns - from_ns;
-}
+#include "probe_world.h"
 
 static bool never(struct world *w, unsigned target)
 {
@@ -191,8 +70,8 @@ static void forty_percent_are_acted_on(void **state)
         run(&w, 2 * window_ns);
         assert_int_equal(w.probe.verdict.state, WAN_STATE_HEALTHY);
         w.lost = forty_percent;
-        assert_true(run_until(&w, WAN_STATE_DEGRADED, window_ns) >= window_ns / 4);
-        assert_in_range(w.probe.verdict.loss_percent, 20, 40);
+        run_until(&w, WAN_STATE_DEGRADED, 5 * NS_PER_S + 5 * intervals[i] * NS_PER_MS);
+        assert_in_range(w.probe.verdict.loss_percent, 20, 70);
         assert_false(w.probe.verdict.by_latency);
         w.n_changes = 0;
         run(&w, 5 * window_ns);
@@ -203,6 +82,85 @@ static void forty_percent_are_acted_on(void **state)
         assert_int_equal(w.n_changes, 1);
         assert_int_equal(w.probe.verdict.loss_percent, 0);
     }
+}
+
+/* Twice as long, up to eight times, when it does not last; as at first when it has lasted. */
+static void what_flaps_waits_longer(void **state)
+{
+    static const unsigned factors[] = {1, 2, 4, 8, 8};
+    struct gateway_probe c = conf_of(100);
+    struct world w;
+
+    c.up = 10;
+    start(&w, &c, 1, never);
+    run(&w, 60 * NS_PER_S);
+    for (size_t i = 0; i <= ARRAY_LEN(factors); i++) {
+        uint64_t least_ns = factors[i % ARRAY_LEN(factors)] * NS_PER_S, took_ns;
+
+        w.lost = always;
+        run_until(&w, WAN_STATE_UNHEALTHY, 5 * NS_PER_S);
+        run(&w, 2 * NS_PER_S);
+        w.lost = never;
+        took_ns = run_until(&w, WAN_STATE_HEALTHY, 20 * NS_PER_S);
+        assert_in_range(took_ns, least_ns - 200 * NS_PER_MS, least_ns + 200 * NS_PER_MS);
+        run(&w, (i + 1 < ARRAY_LEN(factors) ? 2 : 11) * NS_PER_S);
+    }
+}
+
+/* Some seconds of loss degrade it, and it is healthy again when half a window was better. */
+static void loss_that_passes(void **state)
+{
+    struct gateway_probe c = conf_of(250);
+    uint64_t half_ns = probe_window_rounds(&c) * 125 * NS_PER_MS;
+    struct world w;
+
+    start(&w, &c, 2, never);
+    run(&w, 60 * NS_PER_S);
+    for (unsigned hold = 1; hold <= 2; hold++) {
+        w.lost = forty_percent;
+        run_until(&w, WAN_STATE_DEGRADED, 6 * NS_PER_S);
+        assert_true(w.probe.verdict.loss_percent >= 20);
+        w.lost = never;
+        assert_in_range(run_until(&w, WAN_STATE_HEALTHY, 5 * half_ns),
+                        hold * half_ns - 2 * NS_PER_S, hold * half_ns + 2 * NS_PER_S);
+    }
+}
+
+/* A jump of latency, as when somebody begins to download, is no loss. */
+static void delay_that_grows(void **state)
+{
+    struct gateway_probe c = conf_of(250);
+    struct world w;
+
+    start(&w, &c, 2, never);
+    run(&w, 60 * NS_PER_S);
+    w.n_changes = 0;
+    for (unsigned i = 0; i < 100; i++) {
+        w.rtt_ns = (i % 2 ? 20 : 900) * NS_PER_MS;
+        run(&w, 5 * NS_PER_S);
+    }
+    assert_int_equal(w.n_changes, 0);
+    assert_int_equal(w.probe.verdict.loss_percent, 0);
+    assert_true(w.n_requests > w.n_rounds * 2); /* it did look */
+}
+
+/* One of two targets limits how often it answers: the other one says that the link is good. */
+static bool first_is_limited(struct world *w, unsigned target)
+{
+    return target == 0 && rng_double(&w->rng) < 0.5;
+}
+
+static void a_target_that_is_bad_alone(void **state)
+{
+    struct gateway_probe c = conf_of(250);
+    struct world w;
+
+    start(&w, &c, 2, first_is_limited);
+    run(&w, 60 * NS_PER_S);
+    w.n_changes = 0;
+    run(&w, 3600 * NS_PER_S);
+    assert_int_equal(w.n_changes, 0);
+    assert_int_equal(w.probe.verdict.state, WAN_STATE_HEALTHY);
 }
 
 /* Three seconds by default, and as fast as one says. */
@@ -335,6 +293,7 @@ static void being_late_is_no_loss(void **state)
 {
     struct gateway_probe c = conf_of(100);
     struct world w;
+    uint32_t targets;
     uint16_t number;
 
     start(&w, &c, 1, never);
@@ -344,8 +303,8 @@ static void being_late_is_no_loss(void **state)
         w.n_flying = 0; /* its answers are too late, all of them */
         w.now_ns += 20 * NS_PER_S;
         w.n_changes += probe_expire(&w.probe, w.now_ns);
-        if (probe_begin(&w.probe, w.now_ns, &number))
-            send_round(&w, number);
+        if (probe_begin(&w.probe, w.now_ns, &number, &targets))
+            send_round(&w, number, targets);
     }
     assert_int_equal(w.n_changes, 0);
     assert_int_equal(w.probe.verdict.loss_percent, 0);
@@ -377,12 +336,13 @@ static void only_its_own_answers_count(void **state)
     static const struct wan_verdict none;
     struct gateway_probe c = conf_of(1000);
     struct probe p;
+    uint32_t targets;
     uint16_t number;
 
     c.need = 2;
     probe_init(&p, &c, 2, &none, 0);
-    assert_true(probe_begin(&p, 0, &number));
-    assert_false(probe_begin(&p, 1, &number));
+    assert_true(probe_begin(&p, 0, &number, &targets));
+    assert_false(probe_begin(&p, 1, &number, &targets));
     for (unsigned i = 0; i < 5; i++)
         probe_on_answer(&p, 0, number, 1000); /* the same one */
     probe_on_answer(&p, 2, number, 1000);
@@ -391,7 +351,7 @@ static void only_its_own_answers_count(void **state)
     assert_false(probe_expire(&p, NS_PER_S));
     assert_int_equal(p.verdict.answering, 1);
     assert_int_equal(p.bad, 1);
-    assert_true(probe_begin(&p, NS_PER_S, &number));
+    assert_true(probe_begin(&p, NS_PER_S, &number, &targets));
     probe_on_report(&p, 0, number, 0); /* up, its round trip is not known */
     probe_on_report(&p, 1, number, 5000);
     probe_expire(&p, NS_PER_S);
@@ -423,6 +383,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(usual_loss_is_no_reason),
         cmocka_unit_test(forty_percent_are_acted_on),
+        cmocka_unit_test(what_flaps_waits_longer),
+        cmocka_unit_test(loss_that_passes),
+        cmocka_unit_test(delay_that_grows),
+        cmocka_unit_test(a_target_that_is_bad_alone),
         cmocka_unit_test(an_outage),
         cmocka_unit_test(dead_from_the_start),
         cmocka_unit_test(so_many_of_the_targets),

@@ -28,7 +28,7 @@ def site(build, mpquic, lab_name):
         file = lab.state / "edge-probes.yaml"
         # as it is shipped, but that the log is the laboratory's, and a round takes a fifth
         file.write_text(probes.replace("/var/log/mpquic/gateway.jsonl", str(lab.events))
-                        .replace("interval: 500", "interval: 100"))
+                        .replace("interval: 250", "interval: 100"))
         lab.edge = Gateway(lab, "edge", file).start()
         Gateway(lab, "hub", EXAMPLES / "gateway-six" / "hub.yaml").start()
         certificates = Site(lab)

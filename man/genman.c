@@ -238,6 +238,8 @@ static int write_page_gateway(const char *edge_example, const char *hub_example)
     printf(".Ss Keys of a link of a balance\nEach entry of\n.Ic balance\nis a mapping of these "
            "keys.\n");
     write_keys(&gateway_way_schema);
+    printf(".Ss Keys of a name\nEach entry of\n.Ic dns\nis a mapping of these keys.\n");
+    write_keys(&gateway_dns_schema);
     printf(".Sh EXAMPLES\n");
     if (write_example(edge_example, "An edge"))
         return 1;

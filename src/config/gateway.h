@@ -21,6 +21,8 @@ enum {
     GATEWAY_ROUTES_MAX = 64,
     GATEWAY_WAYS_MAX = 16, /* links of a balance, and of a failover */
     GATEWAY_MEMBERS_MAX = 2 * GATEWAY_WAYS_MAX,
+    GATEWAY_DNS_MAX = 16,
+    GATEWAY_URL_MAX = 512,
 };
 
 /* The ingress of what this machine sends itself. */
@@ -177,6 +179,20 @@ struct gateway_route {
     char device[16];
 };
 
+enum gateway_dns_family { GATEWAY_DNS_IPV4, GATEWAY_DNS_IPV6 };
+
+/* Who is told the address of a link: a name server (RFC 2136), or whoever is behind a URL. */
+struct gateway_dns {
+    char link[CONFIG_PATH_NAME_MAX];
+    enum gateway_dns_family family;
+    char name[CONFIG_HOST_MAX], zone[CONFIG_HOST_MAX]; /* "": there is a URL */
+    struct ip_addr server;
+    uint16_t port;
+    uint32_t ttl_s;
+    char key[CONFIG_PATH_MAX]; /* a file */
+    char url[GATEWAY_URL_MAX]; /* with "{address}"; "": a name */
+};
+
 struct gateway_config {
     uint32_t first_priority, last_priority; /* every rule is within */
     uint32_t mark, mark_mask;               /* of what may leave by a link that masquerades */
@@ -197,6 +213,8 @@ struct gateway_config {
     unsigned n_port_forwards;
     struct gateway_route routes[GATEWAY_ROUTES_MAX];
     unsigned n_routes;
+    struct gateway_dns dns[GATEWAY_DNS_MAX];
+    unsigned n_dns;
     struct config_range open_udp[GATEWAY_PORTS_MAX];
     unsigned n_open_udp;
 };
@@ -256,6 +274,6 @@ bool gateway_match_is_any(const struct gateway_match *m);
 struct config_section;
 extern const struct config_section gateway_schema, gateway_link_schema, gateway_policy_schema,
     gateway_probe_schema, gateway_map_schema, gateway_port_forward_schema, gateway_route_schema,
-    gateway_way_schema;
+    gateway_way_schema, gateway_dns_schema;
 
 #endif

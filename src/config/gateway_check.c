@@ -277,4 +277,5 @@ void gateway_check_rules(const struct gateway_input *in, struct config_report *r
         check_probe(&k, i);
     gateway_check_policies(in, report);
     gateway_check_nat(in, report);
+    gateway_check_dns(in, report);
 }

@@ -24,7 +24,7 @@ static void report_unknown_key(struct reader *r, const struct config_section *s,
     static const struct config_section *const all[] = {
         &gateway_schema,        &gateway_link_schema, &gateway_probe_schema,
         &gateway_policy_schema, &gateway_map_schema,  &gateway_port_forward_schema,
-        &gateway_route_schema,  &gateway_way_schema};
+        &gateway_route_schema,  &gateway_way_schema,  &gateway_dns_schema};
     char quote[REPORT_QUOTE_MAX], hint[128] = "the keys are listed in mpquic-gateway.yaml(5)";
     struct nearest near = {.word = key->text};
 
@@ -138,6 +138,7 @@ static struct gateway_places *places_of(struct reader *r, const struct config_se
                                    : s == &gateway_map_schema          ? r->in.map
                                    : s == &gateway_port_forward_schema ? r->in.port_forward
                                    : s == &gateway_route_schema        ? r->in.route
+                                   : s == &gateway_dns_schema          ? r->in.dns
                                                                        : r->in.policy;
 
     return &first[i];

@@ -211,6 +211,16 @@ static const struct config_key keys[] = {
             .example = "",
             .help = "networks behind inner routers, in the table main and in those of all links",
         },
+    [GATEWAY_KEY_DNS] =
+        {
+            .name = "dns",
+            .type = CONFIG_TYPE_SECTION,
+            .section = &gateway_dns_schema,
+            LIST(gateway_config, dns, GATEWAY_DNS_MAX),
+            .unset = "none",
+            .example = "",
+            .help = "names that get the addresses of links, whenever these change",
+        },
     [GATEWAY_KEY_OPEN_UDP] =
         {
             .name = "open_udp",

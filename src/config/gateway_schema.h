@@ -23,6 +23,7 @@ enum gateway_key_id {
     GATEWAY_KEY_NAT,
     GATEWAY_KEY_PORT_FORWARDS,
     GATEWAY_KEY_ROUTES,
+    GATEWAY_KEY_DNS,
     GATEWAY_KEY_OPEN_UDP,
     GATEWAY_KEY_FORWARD,
     GATEWAY_KEY_CLOSED,
@@ -136,6 +137,19 @@ enum gateway_way_key_id {
 
 enum { GATEWAY_ENTRY_KEYS_MAX = 32 };
 
+enum gateway_dns_key_id {
+    GATEWAY_DNS_KEY_LINK,
+    GATEWAY_DNS_KEY_FAMILY,
+    GATEWAY_DNS_KEY_NAME,
+    GATEWAY_DNS_KEY_ZONE,
+    GATEWAY_DNS_KEY_SERVER,
+    GATEWAY_DNS_KEY_PORT,
+    GATEWAY_DNS_KEY_TTL,
+    GATEWAY_DNS_KEY_KEY,
+    GATEWAY_DNS_KEY_URL,
+    GATEWAY_DNS_KEY_COUNT
+};
+
 /* Where the values of one entry stand: line 0 when the key is not there. */
 struct gateway_places {
     struct config_where at;                                                    /* the entry */
@@ -149,6 +163,7 @@ _Static_assert((int)GATEWAY_LINK_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_MAP_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_PORT_FORWARD_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_ROUTE_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
+                   (int)GATEWAY_DNS_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_WAY_KEY_COUNT <= (int)GATEWAY_ENTRY_KEYS_MAX &&
                    (int)GATEWAY_TARGETS_MAX <= (int)GATEWAY_PREFIXES_MAX &&
                    (int)GATEWAY_PORTS_MAX <= (int)GATEWAY_PREFIXES_MAX &&
@@ -162,13 +177,15 @@ struct gateway_input {
     struct gateway_places probe[GATEWAY_PROBES_MAX];
     struct gateway_places map[GATEWAY_MAPS_MAX], route[GATEWAY_ROUTES_MAX];
     struct gateway_places port_forward[GATEWAY_PORT_FORWARDS_MAX];
+    struct gateway_places dns[GATEWAY_DNS_MAX];
 };
 
 /* The rules between keys; each violation is reported. */
 void gateway_check_rules(const struct gateway_input *in, struct config_report *report);
 
-/* Those of nat, port_forwards and routes. */
+/* Those of nat, port_forwards and routes; those of dns. */
 void gateway_check_nat(const struct gateway_input *in, struct config_report *report);
+void gateway_check_dns(const struct gateway_input *in, struct config_report *report);
 
 /* The part of them that is about what a probe asks. */
 void gateway_check_probe(const struct gateway_input *in, unsigned i, struct config_report *report);

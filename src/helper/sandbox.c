@@ -116,8 +116,8 @@ static int tie_to(pid_t parent)
     return setrlimit(RLIMIT_CORE, &none) ? -errno : 0;
 }
 
-int sandbox_enter(const struct sandbox_user *user, pid_t parent, bool *ret_same_user,
-                  const char **ret_what)
+int sandbox_become(const struct sandbox_user *user, pid_t parent, bool *ret_same_user,
+                   const char **ret_what)
 {
     int r;
 
@@ -142,6 +142,14 @@ int sandbox_enter(const struct sandbox_user *user, pid_t parent, bool *ret_same_
         *ret_what = "forbid new privileges";
         r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
     }
+    return r;
+}
+
+int sandbox_enter(const struct sandbox_user *user, pid_t parent, bool *ret_same_user,
+                  const char **ret_what)
+{
+    int r = sandbox_become(user, parent, ret_same_user, ret_what);
+
     if (!r) {
         *ret_what = "filter system calls";
         r = sandbox_filter_data_plane();

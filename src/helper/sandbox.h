@@ -28,6 +28,11 @@ int sandbox_user_find(struct sandbox_user *ret);
 int sandbox_enter(const struct sandbox_user *user, pid_t parent, bool *ret_same_user,
                   const char **ret_what);
 
+/* The same without the filter, for a process that becomes another program, which inherits all of it
+ * but that no core file and no debugger may see it. */
+int sandbox_become(const struct sandbox_user *user, pid_t parent, bool *ret_same_user,
+                   const char **ret_what);
+
 /* For the helper: keep CAP_NET_ADMIN, CAP_NET_RAW, CAP_NET_BIND_SERVICE and CAP_DAC_READ_SEARCH, as
  * far as they are there, and nothing else, and enter its system call filter. data_plane is the
  * process that it may send signals to. Returns 0 or -errno. */

@@ -11,6 +11,7 @@
 #include "base/place.h"
 #include "base/util.h"
 #include "loop/loop.h"
+#include "wan/ddns.h"
 #include "wan/eventlog.h"
 #include "wan/gateway.h"
 #include "wan/healthfile.h"
@@ -41,6 +42,7 @@ struct keeper {
     enum eventlog_cause cause; /* of the next look */
     bool settled;              /* what is done from now on is repair */
     struct prober *prober;     /* NULL: no link has a probe */
+    struct ddns *ddns;         /* NULL: nobody is told of addresses */
     struct wan_health health;
     char health_file[PLACE_PATH_MAX + 16];
     uint64_t written_ns;
@@ -256,6 +258,7 @@ static int work(struct keeper *s)
     log_conflicts(s);
     again_ns = take_again(s);
     prober_on_facts(s->prober, &gateway_mirror(s->g)->facts);
+    ddns_on_facts(s->ddns, &gateway_mirror(s->g)->facts);
     tell_status(s, rv);
     now = clock_mono_ns();
     s->last_ns = now;
@@ -325,6 +328,30 @@ static void open_events(struct keeper *s, const struct gateway_config *c)
         log_error("gateway: %s: events are not written: %s", c->event_log, strerror(-rv));
 }
 
+static void on_told(void *user, const struct gateway_dns *d, const struct ip_addr *address,
+                    const char *error)
+{
+    struct keeper *s = user;
+    const char *whom = *d->name ? d->name : "its url";
+    char text[IP_ADDR_STR_MAX];
+
+    ip_addr_str(address, text);
+    if (error)
+        log_error("dns: link %s: %s is not told %s: %s", d->link, whom, text, error);
+    else
+        log_info("dns: link %s: %s is told %s", d->link, whom, text);
+    eventlog_write(&s->events, "dns", "{s:s, s:s*, s:s, s:s*}", "link", d->link, "name",
+                   *d->name ? d->name : NULL, "address", text, "error", error);
+}
+
+static void start_dns(struct keeper *s, const struct gateway_config *c)
+{
+    int rv = ddns_start(s->loop, c, s->ddns, on_told, s, &s->ddns);
+
+    if (rv)
+        log_error("gateway: nobody is told of addresses: %s", strerror(-rv));
+}
+
 static void start_probes(struct keeper *s, const struct gateway_config *c)
 {
     int rv;
@@ -362,6 +389,7 @@ static void set_config(void *user, const struct gateway_config *c)
     gateway_set_health(s->g, &s->health);
     open_events(s, c);
     start_probes(s, c);
+    start_dns(s, c);
     log_set_level(c->log_level);
     memset(s->told, 0, sizeof(s->told));
     s->settled = false;
@@ -535,6 +563,7 @@ static enum exit_code keep(struct keeper *s, const struct gateway_config *c)
     enum exit_code code;
 
     start_probes(s, c);
+    start_dns(s, c);
     s->settled = !work(s);
     trialwatch_start(&s->trial);
     manager_ready();
@@ -569,6 +598,7 @@ enum exit_code keeper_run(const struct keeper_opts *opts)
         code = keep(s, opts->config);
     if (s) {
         prober_stop(s->prober);
+        ddns_stop(s->ddns);
         for (unsigned i = 0; s->loop && i < GATEWAY_SIGNALS; i++)
             loop_io_remove(s->loop, &s->io[i]);
         loop_free(s->loop);

@@ -301,7 +301,7 @@ static void the_schema_is_sound(void **state)
     static const struct config_section *const all[] = {
         &gateway_schema,        &gateway_link_schema, &gateway_probe_schema,
         &gateway_policy_schema, &gateway_map_schema,  &gateway_port_forward_schema,
-        &gateway_route_schema,  &gateway_way_schema};
+        &gateway_route_schema,  &gateway_way_schema,  &gateway_dns_schema};
     struct value_error err;
     char field[512];
 

@@ -318,12 +318,14 @@ static bool understand(const char *text, size_t len, struct gateway_config *ret)
 
 bool confirm_is_understood(const char *dir)
 {
-    _cleanup_free_ struct gateway_config *c = calloc(1, sizeof(*c));
+    struct gateway_config *c = calloc(1, sizeof(*c));
     _cleanup_free_ char *text = NULL;
-    size_t len;
+    size_t len = 0;
     int rv = c ? confirm_load(dir, &text, &len) : -ENOMEM;
+    bool understood = rv == -ENOENT || (!rv && (!len || understand(text, len, c)));
 
-    return rv == -ENOENT || (!rv && (!len || understand(text, len, c)));
+    free(c);
+    return understood;
 }
 
 static int choose_trial(const char *dir, struct gateway_config *ret, char **ret_text)

@@ -387,7 +387,8 @@ const struct cli_verb cli_gateway_flows = {
     .args = "",
     .text =
         "Prints the flows that the kernel tracks, with link, translation and the policy of the "
-        "interface behind which they begin, and the sums of each link. The link is that whose "
+        "interface behind which they begin, and the sums of each link. The link is that whose mark "
+        "the flow bears, else that whose "
         "interface has one of the addresses of the flow; where none has, the one that the policy "
         "leads to now. Ages and bytes are there while the settings "
         "net.netfilter.nf_conntrack_timestamp and nf_conntrack_acct are on. Nothing is tracked "

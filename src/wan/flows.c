@@ -1,8 +1,8 @@
-/* A flow that is translated, or that this machine itself takes part in, has an address of the
- * link's interface: as where its answers go, when it began on this side, or as where it went to.
- * Else it is between two addresses that the interface does not have, and what a policy makes of its
- * inner end now tells where it goes; a flow that began under another state of the links may be
- * elsewhere. */
+/* A flow whose way was chosen for it bears the mark of its link. One that is translated, or that
+ * this machine itself takes part in, has an address of the link's interface: as where its answers
+ * go, when it began on this side, or as where it went to. Else it is between two addresses that the
+ * interface does not have, and what a policy makes of its inner end now tells where it goes; a flow
+ * that began under another state of the links may be elsewhere. */
 #include "wan/flows.h"
 
 #include <string.h>
@@ -30,6 +30,14 @@ static int link_with(const struct why_world *w, const struct ip_addr *a)
     return -1;
 }
 
+static int link_marked(const struct gateway_config *c, uint32_t mark)
+{
+    for (unsigned i = 0; i < c->n_links; i++)
+        if (c->links[i].mark && (mark & c->mark_mask) == c->links[i].mark)
+            return (int)i;
+    return -1;
+}
+
 static bool is_own(const struct why_world *w, const struct ip_addr *a)
 {
     struct why_packet p = {.src = *a, .dst = *a};
@@ -51,6 +59,14 @@ static int link_between(const struct why_world *w, const struct ip_addr *near,
         (!in && is_own(w, far)))
         return -1;
     return link;
+}
+
+/* Is the address beyond the interface of the link, or not near at all? */
+static bool is_behind(const struct why_world *w, unsigned link, const struct ip_addr *a)
+{
+    const char *in = why_ingress(w, a);
+
+    return in ? !strcmp(in, w->config->links[link].device) : !is_own(w, a);
 }
 
 /* What this machine makes of the first packet from the inner to the outer end. */
@@ -97,12 +113,20 @@ static bool try_policy(const struct why_world *w, const struct conntrack_entry *
 void flow_find(const struct why_world *w, const struct conntrack_entry *e, struct flow *ret)
 {
     struct flow f = {.link = link_between(w, &e->reply.dst, &e->reply.src)};
+    int marked;
 
     if (f.link < 0) {
         f.link = link_between(w, &e->orig.dst, &e->orig.src);
         f.inbound = f.link >= 0;
     }
     f.how = f.link >= 0 ? FLOW_BY_ADDRESS : FLOW_NOWHERE;
+    marked = link_marked(w->config, e->mark);
+    if (marked >= 0) {
+        if (f.link < 0)
+            f.inbound = is_behind(w, (unsigned)marked, &e->orig.src);
+        f.link = marked;
+        f.how = FLOW_BY_MARK;
+    }
     f.here = is_own(w, f.inbound ? &e->reply.src : &e->orig.src);
     if (f.link >= 0)
         try_policy(w, e, f.inbound, &f);

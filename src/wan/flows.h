@@ -9,6 +9,7 @@
 /* How the link is known, as X(symbol, name). */
 #define FLOW_HOWS(X)                                                                        \
     X(FLOW_NOWHERE, "none")       /* it uses no link, or it cannot be told */               \
+    X(FLOW_BY_MARK, "mark")       /* it bears the mark of the link */                       \
     X(FLOW_BY_ADDRESS, "address") /* one of its addresses is one of the link's interface */ \
     X(FLOW_BY_POLICY, "policy")   /* a packet of it would go there now */
 

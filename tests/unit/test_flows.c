@@ -130,6 +130,30 @@ static void to_a_port_that_is_passed_on(void **state)
     assert_string_equal(f.policy->ingress, "lan1");
 }
 
+static void a_mark_comes_first(void **state)
+{
+    struct conntrack_entry e = entry("172.16.2.2", "198.51.100.9", "198.51.100.9", "172.16.2.2");
+    struct flow f;
+
+    c.links[0].mark = 1;
+    c.mark_mask = 0xff;
+    e.mark = 0x701;
+    flow_find(&w, &e, &f);
+    assert_int_equal(f.link, 0);
+    assert_int_equal(f.how, FLOW_BY_MARK);
+    assert_false(f.inbound);
+    assert_string_equal(f.policy->ingress, "lan2");
+    e = entry("198.51.100.9", "203.0.113.77", "172.16.2.2", "198.51.100.9");
+    e.mark = 1;
+    flow_find(&w, &e, &f);
+    assert_int_equal(f.link, 0);
+    assert_true(f.inbound);
+    e.mark = 2; /* of nobody */
+    flow_find(&w, &e, &f);
+    assert_int_equal(f.how, FLOW_BY_POLICY);
+    c.links[0].mark = 0;
+}
+
 static void of_this_machine_itself(void **state)
 {
     struct flow f = find("10.150.1.2", "203.0.113.10", "203.0.113.10", "10.150.1.2");
@@ -198,6 +222,7 @@ int main(void)
         cmocka_unit_test(translated_by_the_address_of_the_link),
         cmocka_unit_test(not_translated_by_the_policy),
         cmocka_unit_test(to_a_port_that_is_passed_on),
+        cmocka_unit_test(a_mark_comes_first),
         cmocka_unit_test(of_this_machine_itself),
         cmocka_unit_test(those_that_stay_inside_use_no_link),
         cmocka_unit_test(sums),

@@ -267,7 +267,8 @@ static void check_others(const struct checker *k, unsigned i)
     for (unsigned j = 0; j < i; j++) {
         const struct gateway_policy *q = &k->c->policies[j];
 
-        if (*p->ingress && !strcmp(p->ingress, q->ingress) && gateway_match_is_any(&q->match)) {
+        if (*p->ingress && !strcmp(p->ingress, q->ingress) && !k->in->policy[j].bad &&
+            gateway_match_is_any(&q->match)) {
             policy_error(k, i, GATEWAY_POLICY_KEY_INGRESS,
                          line_hint(hint, k->in->policy[j].key[GATEWAY_POLICY_KEY_INGRESS].line),
                          "this rule can never match: another policy has the interface");

@@ -15,6 +15,7 @@
 #include "base/util.h"
 #include "wan/delegation.h"
 #include "wan/desired.h"
+#include "wan/moveflows.h"
 #include "wan/settings.h"
 #include "wan/sweep.h"
 
@@ -232,6 +233,13 @@ int gateway_plan_disabled(struct gateway *g, unsigned link, bool off)
 
 /* --- doing ----------------------------------------------------------------------------- */
 
+/* Those that would go on as it was before. What cannot be ended ends by itself. */
+static void end_flows(struct gateway *g)
+{
+    (void)sweep_flows(&g->config, &g->mirror.facts, NULL);
+    (void)moveflows_end(&g->config, &g->mirror.facts, NULL);
+}
+
 /* The table as it is listed when it is right: what is listed otherwise later was changed. Of a flow
  * that is left although it is not translated as it should be nothing leaves, so that is no error.
  */
@@ -242,7 +250,7 @@ static int set_nft(struct gateway *g, const struct wan_op *op)
     free(g->good);
     g->good = NULL;
     if (!rv && op->nft.text)
-        (void)sweep_flows(&g->config, &g->mirror.facts, NULL);
+        end_flows(g);
     return rv ? rv : nftable_list(g->nft, &g->good);
 }
 

@@ -418,6 +418,27 @@ static void write_out(const struct writer *w)
     fputs("\t}\n", w->out);
 }
 
+/* A socket that is bound to an interface leaves there whatever link was chosen: its flow is that
+ * link's, so that the answers get its mark. */
+static void write_bound(const struct writer *w)
+{
+    bool local = false;
+
+    for (unsigned i = 0; i < w->c->n_policies; i++)
+        local |= is_steered_first(w, i, true);
+    if (!local)
+        return;
+    fputs("\n\tchain mark-bound {\n"
+          "\t\ttype filter hook postrouting priority mangle; policy accept;\n"
+          "\t\tct state != new accept\n",
+          w->out);
+    for (unsigned i = 0; i < w->c->n_links; i++)
+        if (w->c->links[i].mark)
+            fprintf(w->out, "\t\toifname \"%s\" ct mark & 0x%08x != 0x%08x goto take-%s\n",
+                    w->c->links[i].device, w->c->mark_mask, w->c->links[i].mark, link_name(w, i));
+    fputs("\t}\n", w->out);
+}
+
 void marks_write(FILE *out, const struct gateway_config *c, const struct wan_facts *f)
 {
     struct writer w = {out, c, f};
@@ -439,4 +460,5 @@ void marks_write(FILE *out, const struct gateway_config *c, const struct wan_fac
             write_from(&w, i);
     write_in(&w);
     write_out(&w);
+    write_bound(&w);
 }

@@ -99,6 +99,10 @@ enum { GATEWAYCLI_STATE_MAX = 192 };
 const char *gatewaycli_state_str(const struct gateway *g, unsigned link, enum wan_family f,
                                  char buf[static GATEWAYCLI_STATE_MAX]);
 
+/* A line for each interface and instance that the configuration names and this machine does not
+ * have. */
+void gatewaycli_write_warnings(const struct gateway_config *c, FILE *out, const char *file);
+
 /* A line for each thing of others that is in the way. Returns how many there are. */
 unsigned gatewaycli_write_conflicts(const struct gateway *g, FILE *out, const char *file);
 

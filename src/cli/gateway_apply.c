@@ -355,6 +355,8 @@ static enum exit_code check_all(struct apply *a)
     if (code == EXIT_CODE_OK && (a->v.confirm_s || a->lock < 0))
         code = have_confirmed(a);
     if (code == EXIT_CODE_OK)
+        gatewaycli_write_warnings(a->v.config, stderr, a->v.file);
+    if (code == EXIT_CODE_OK)
         code = check_conflicts(a);
     if (code != EXIT_CODE_OK)
         return code;

@@ -75,6 +75,7 @@ static int run(int argc, char **argv)
     if (code == EXIT_CODE_OK && v.json) {
         code = print_json(g);
     } else if (code == EXIT_CODE_OK) {
+        gatewaycli_write_warnings(v.config, stderr, v.file);
         gatewaycli_write_conflicts(g, stderr, v.file);
         print_text(gateway_plan(g));
     }

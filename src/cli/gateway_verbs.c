@@ -30,6 +30,8 @@ static int run_check(int argc, char **argv)
     }
     g = gatewaycli_open(&cli_gateway_check, v.config);
     code = g ? gatewaycli_look(&cli_gateway_check, g) : EXIT_CODE_START;
+    if (code == EXIT_CODE_OK)
+        gatewaycli_write_warnings(v.config, stdout, v.file);
     if (code == EXIT_CODE_OK && gatewaycli_write_conflicts(g, stdout, v.file))
         code = EXIT_CODE_CONFIG;
     if (code == EXIT_CODE_OK)
@@ -42,9 +44,11 @@ const struct cli_verb cli_gateway_check = {
     .name = "gateway check",
     .summary = "check a configuration of the gateway, and this machine",
     .args = "",
-    .text = "Prints all problems of FILE, one a line, as FILE:LINE:COLUMN: error: TEXT; HINT. As "
-            "root it also looks for what others have on this machine that is in the way: routes in "
-            "the tables of the links, and rules that come before those of the gateway.",
+    .text =
+        "Prints all problems of FILE, one a line, as FILE:LINE:COLUMN: error: TEXT; HINT. As "
+        "root it also looks for what others have on this machine that is in the way: routes in "
+        "the tables of the links, and rules that come before those of the gateway; and warns of "
+        "interfaces and instances that FILE names and that are not there.",
     .options = gatewaycli_file_option,
     .run = run_check,
 };

@@ -121,6 +121,23 @@ def test_links_that_are_not_there(site, gateway):
     assert gateway.verb("enable", check=False).returncode == 2
 
 
+def test_what_is_not_there_is_told(site, gateway):
+    """A name that is misspelt leaves the interface that was meant without a policy."""
+    file = site.state / "misspelt.yaml"
+    file.write_text(EDGE.read_text().replace("ingress: enp6s23", "ingress: enp6s32")
+                    .replace("device: enp7s8", "device: enp7s88")
+                    .replace("over: wan1\n", "over: wan1\n    instance: nobody\n"))
+    wanted = ["link wan6: there is no interface enp7s88 now", "link mpq1: there is no instance nobody",
+              "there is no interface enp6s32 now, which has a policy"]
+    for verb in ("check", "plan"):
+        done = gateway.verb(verb, "-c", file, file=False)
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if "warning" in line]
+        assert len(lines) == len(wanted), lines
+        for text in wanted:
+            assert any(f"{file}: warning: this machine: {text}" in line for line in lines), lines
+    assert "warning" not in gateway.verb("check").stdout
+
+
 # ---- use ----
 
 def use(gateway, link, *command, **options):

@@ -201,7 +201,7 @@ def gateway(running):
 
 @contextlib.contextmanager
 def no_leak(lab):
-    captures = [lab.capture("edge", d, "src net 10.250.250.0/29 or src net 3d06:bad:b01::/48")
+    captures = [lab.capture("edge", d, "ip src net 10.250.250.0/29 or ip6 src net 3d06:bad:b01::/48")
                 for d in DEVICES.values()]
     yield
     for c in captures:

@@ -20,6 +20,15 @@ def cables(lab):
                  f"10.200.{i}.1")
 
 
+def place(entry):
+    """Where an entry of a listing belongs: in our table chains may stand in any order, what hooks
+    decide is when; the rules of a chain may not. All that is somebody else's stays where it is."""
+    what, value = next(iter(entry.items()))
+    if value.get("table") != "mpquic_gateway":
+        return ("", "", "")
+    return ("1", what, value.get("chain") or value["name"])
+
+
 class Gateway:
     """`mpquic gateway` at a node, with one configuration."""
 
@@ -88,7 +97,7 @@ class Gateway:
                  if ours or "proto 110" not in line]
         ruleset = json.loads(self.lab.exec(self.node, "nft", "-j", *([] if counters else ["-s"]),
                                            "list", "ruleset").stdout)["nftables"]
-        for entry in ruleset:
+        for entry in sorted(ruleset, key=place):
             what, value = next(iter(entry.items()))
             name = value.get("name") if what == "table" else value.get("table")
             if what != "metainfo" and (ours or name != "mpquic_gateway"):

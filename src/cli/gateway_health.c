@@ -34,7 +34,7 @@ static void check_daemon(struct findings *ret)
     if (pid > 0)
         findings_add(ret, FINDING_OK, "gateway", "", NULL, "runs (process %d)", (int)pid);
     else
-        findings_add(ret, FINDING_WARNING, "gateway", "",
+        findings_add(ret, FINDING_FAILED, "gateway", "",
                      "systemctl start mpquic-gateway, or mpquic gateway run",
                      "it does not run: nobody follows what happens to the links");
 }

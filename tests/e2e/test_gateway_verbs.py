@@ -330,7 +330,7 @@ def test_health_finds_what_is_wrong(site, gateway):
         """)
     try:
         health = told(gateway, "health", status=4)
-        assert found(health, "gateway") == {"": "warning"}  # nobody runs
+        assert found(health, "gateway") == {"": "failed"}  # nobody runs
         assert found(health, "rules") == {"": "failed"}
         assert found(health, "mtu")["enp7s5"] == "failed"
         assert found(health, "rp_filter")["mpq1"] == "failed"

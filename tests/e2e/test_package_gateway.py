@@ -138,7 +138,8 @@ def started_again(machine, since):
 
 
 def objects(machine):
-    """What there is of the gateway in the kernel: rules, routes, nftables."""
+    """What there is of the gateway in the kernel: rules, routes, nftables. Rules of one priority are in
+    any order: one that somebody has deleted is behind the others when it is back."""
     rules, routes = [], []
     for family in ("-4", "-6"):
         rules += [line.replace(" [detached]", "")  # whether the interface is there
@@ -146,7 +147,7 @@ def objects(machine):
                   if "proto 110" in line]
         routes += machine.run("ip", family, "route", "show", "table", "all", "proto",
                               "110").stdout.splitlines()
-    return {"rules": rules, "routes": set(routes),
+    return {"rules": sorted(rules), "routes": set(routes),
             "nft": machine.run("nft", "-s", "list", "table", "inet", "mpquic_gateway").stdout}
 
 

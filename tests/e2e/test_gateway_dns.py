@@ -2,7 +2,6 @@
 WANs that verifies signatures by code of its own.
 """
 import json
-import os
 
 import pytest
 from conftest import ROOT
@@ -151,7 +150,6 @@ def test_a_key_that_is_no_good(site, server, edge, how, words):
     assert not addresses(server)
 
 
-@pytest.mark.skipif(not os.path.exists("/usr/bin/curl"), reason="curl is not installed")
 def test_a_url_is_fetched_with_the_address(site, server, edge):
     server.start()
     g = edge(f"{{link: wan2, url: 'http://{site.inet4}:{WEB}/update?host=a&ip={{address}}&password=x'}}")
@@ -162,7 +160,6 @@ def test_a_url_is_fetched_with_the_address(site, server, edge):
     assert "password" not in g.text() + g.events.read_text()
 
 
-@pytest.mark.skipif(not os.path.exists("/usr/bin/curl"), reason="curl is not installed")
 def test_a_url_that_refuses(site, server, edge):
     server.start()
     g = edge(f"{{link: wan1, url: 'http://{site.inet4}:{WEB}/refuse?ip={{address}}'}}")

@@ -51,6 +51,18 @@ def lab_name(root):
     return f"t{os.getpid()}-{next(serial)}"
 
 
+@pytest.fixture(scope="module")
+def site(build, mpquic, lab_name):
+    """The edge with six LANs and WANs, its tunnels being cables: what tests of the gateway begin with,
+    unless they have a laboratory of their own."""
+    from gateway import cables
+    from lab import Lab
+
+    with Lab(lab_name, build=build, wans=6, profiles=["bare"] * 6) as lab:
+        cables(lab)
+        yield lab
+
+
 @pytest.fixture(scope="session")
 def packages(root):
     """The directory of the Debian package and of what it is installed with."""

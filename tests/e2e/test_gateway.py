@@ -18,20 +18,13 @@ import time
 
 import pytest
 from conftest import ROOT
-from gateway import Gateway, cables
-from lab import Lab, wait_until
+from gateway import Gateway
+from lab import wait_until
 from traffic import missing, ping
 import packets
 
 SIX = range(1, 7)
 EDGE = ROOT / "deploy" / "examples" / "gateway-six" / "edge.yaml"
-
-
-@pytest.fixture(scope="module")
-def site(build, mpquic, lab_name):
-    with Lab(lab_name, build=build, wans=6, profiles=["bare"] * 6) as lab:
-        cables(lab)
-        yield lab
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import time
 
 import packets
 import pytest
-from gateway import Gateway
+from gateway import Gateway, cables
 from lab import Lab, run, wait_until
-from test_gateway import EDGE, SIX, cables, no_leak, reaches
+from test_gateway import EDGE, SIX, no_leak, reaches
 
 TRIAL = "in force for {} s on trial; to keep it: mpquic gateway confirm\n"
 

@@ -5,16 +5,9 @@ import contextlib
 import itertools
 
 import pytest
-from gateway import Gateway, cables
-from lab import Lab, run
+from gateway import Gateway
+from lab import run
 from test_gateway import EDGE, SIX, no_leak, reaches
-
-
-@pytest.fixture(scope="module")
-def site(build, mpquic, lab_name):
-    with Lab(lab_name, build=build, wans=6, profiles=["bare"] * 6) as lab:
-        cables(lab)
-        yield lab
 
 
 @pytest.fixture

@@ -8,16 +8,9 @@ import signal
 import packets
 import pytest
 from gateway import Gateway
-from lab import Lab, wait_until
-from test_gateway import EDGE, SIX, cables, no_leak, reaches
+from lab import wait_until
+from test_gateway import EDGE, SIX, no_leak, reaches
 from traffic import missing
-
-
-@pytest.fixture(scope="module")
-def site(build, mpquic, lab_name):
-    with Lab(lab_name, build=build, wans=6, profiles=["bare"] * 6) as lab:
-        cables(lab)
-        yield lab
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import random
 
 import packets
 import pytest
-from gateway import Gateway
+from gateway import Gateway, cables
 from lab import Lab
-from test_gateway import EDGE, SIX, cables
+from test_gateway import EDGE, SIX
 
 TUPLES = 1000
 SENT = 40  # of them, for real
